@@ -1,0 +1,1 @@
+"""Every value a user may set, with default, bounds and unit."""

@@ -1,0 +1,73 @@
+"""Which network: the settings that determine every layer and every tensor's shape."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from unveil.config.base import Config
+
+
+class UNetConfig(Config):
+    """U-Net (arXiv 1505.04597) in the variant of the lecture: zero padding, 1×1 head, no normalization layers.
+
+    The defaults give the lecture's network of 1,925,058 parameters.
+    """
+
+    kind: Literal["unet"] = "unet"
+    n_dims: Literal[2, 3] = 2
+    """Spatial dimensions of the images: 2 for planes, 3 for volumes."""
+    in_channels: int = Field(1, ge=1, le=256)
+    """Channels of the image."""
+    out_channels: int = Field(2, ge=1, le=4096)
+    """Output maps: one per class, and further ones such as a distance."""
+    width: int = Field(32, ge=1, le=1024)
+    """Channels of the first level; each level doubles them."""
+    poolings: int | tuple[int, ...] = 3
+    """How often each axis is halved, for all axes or per axis (Z, Y, X). An axis with fewer poolings than the
+    others is halved at the deepest levels, so that thin volumes keep their sections apart as long as possible."""
+    residual: bool = False
+    """Subtract the output from the input: the U-Net as a denoiser."""
+
+    @model_validator(mode="after")
+    def _check(self) -> UNetConfig:
+        if isinstance(self.poolings, tuple) and len(self.poolings) != self.n_dims:
+            raise ValueError(f"poolings {self.poolings} need one number per axis, {self.n_dims} in all")
+        if not all(0 <= n <= 8 for n in self.poolings_per_axis):
+            raise ValueError(f"poolings {self.poolings} must lie between 0 and 8")
+        if self.residual and self.out_channels != self.in_channels:
+            raise ValueError(
+                f"a residual U-Net has as many output as input channels, not {self.out_channels} and {self.in_channels}"
+            )
+        return self
+
+    @property
+    def poolings_per_axis(self) -> tuple[int, ...]:
+        """Number of poolings of each spatial axis, in the order (Z,) Y, X."""
+        return (self.poolings,) * self.n_dims if isinstance(self.poolings, int) else self.poolings
+
+
+class DnCNNConfig(Config):
+    """DnCNN (arXiv 1608.03981) in the variant of the lecture: 3×3 convolutions with bias, output = input − network.
+
+    The defaults give the lecture's network of 37,601 parameters.
+    """
+
+    kind: Literal["dncnn"] = "dncnn"
+    n_dims: Literal[2, 3] = 2
+    """Spatial dimensions of the images: 2 for planes, 3 for volumes."""
+    in_channels: int = Field(1, ge=1, le=256)
+    """Channels of the image, before and after."""
+    depth: int = Field(6, ge=2, le=64)
+    """Convolution layers."""
+    width: int = Field(32, ge=1, le=1024)
+    """Channels between the layers."""
+
+    @property
+    def out_channels(self) -> int:
+        """Output channels: those of the image."""
+        return self.in_channels
+
+
+Architecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig, Field(discriminator="kind")]

@@ -1,0 +1,46 @@
+"""How intensities are brought to the range a network was trained for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from unveil.config.base import Config
+
+
+class PercentileNormalization(Config):
+    """Map two percentiles of each channel of each plane or volume to 0 and 1; values beyond are kept."""
+
+    method: Literal["percentile"] = "percentile"
+    low: float = Field(1.0, ge=0, le=100)
+    """Percentile mapped to 0, in %."""
+    high: float = Field(99.8, ge=0, le=100)
+    """Percentile mapped to 1, in %."""
+
+    @model_validator(mode="after")
+    def _check(self) -> PercentileNormalization:
+        if self.low >= self.high:
+            raise ValueError(f"the low percentile {self.low} must lie below the high one {self.high}")
+        return self
+
+
+class StandardNormalization(Config):
+    """Map each channel of each plane or volume to mean 0 and variance 1."""
+
+    method: Literal["standard"] = "standard"
+
+
+class FixedNormalization(Config):
+    """Subtract a fixed mean and divide by a fixed standard deviation, fitted once on the training data."""
+
+    method: Literal["fixed"] = "fixed"
+    mean: tuple[float, ...]
+    """Mean of each channel over all training images, in grey values."""
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+    """Standard deviation of each channel over all training images, in grey values."""
+
+
+Normalization: TypeAlias = Annotated[
+    PercentileNormalization | StandardNormalization | FixedNormalization, Field(discriminator="method")
+]

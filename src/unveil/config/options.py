@@ -1,0 +1,53 @@
+"""What a user may choose for one run of a model."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from unveil.config.base import Config
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
+Precision: TypeAlias = Literal["auto", "exact", "fast"]
+
+
+class RunOptions(Config):
+    """How a network is computed."""
+
+    channel: int | str | None = None
+    """Channel of the image, by name or number from 0; needed where the image has more channels than the model takes."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    engine: EngineName = "auto"
+    """What computes; auto takes OpenVINO on processors and PyTorch elsewhere."""
+    precision: Precision = "auto"
+    """exact is float32 throughout; fast may use half precision; auto is fast where the deviation stays negligible."""
+    tile: int | None = Field(None, ge=1, le=65536)
+    """Inner size of a tile in pixels, rounded up to the network's step; chosen from free memory if not given."""
+    rescale: Literal["auto", "off"] | float = "auto"
+    """Resize the image before the network: auto to the model's pixel size where both are known and differ by over
+    25 %, off never, or a factor (0.5 halves the size)."""
+
+
+class SegmentationOptions(RunOptions):
+    """How an image is segmented."""
+
+    threshold: float | None = Field(None, gt=0, lt=1)
+    """Foreground is where its probability exceeds this; the model's own value if not given."""
+    separation: float | None = Field(None, ge=0, lt=1)
+    """How readily touching objects are split, 0 to 1; the model's own value if not given."""
+    min_size: int | None = Field(None, ge=0)
+    """Drop objects of fewer pixels; the model's own value if not given."""
+
+
+class DenoisingOptions(RunOptions):
+    """How an image is denoised."""
+
+
+class EvaluationOptions(SegmentationOptions):
+    """How a model is judged against references."""
+
+    fit_gain: bool = False
+    """Denoising: fit gain and offset of each result to its clean image by least squares before scoring."""

@@ -1,0 +1,95 @@
+"""What long work reports, and the two ways to end it.
+
+A *monitor* is any callable of one event. It is called at least once per tile and per optimizer step,
+and may raise `Cancelled` or `StopEarly`: that is the promised delay of a request.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from unveil.errors import UnveilWarning
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Cancelled(Exception):
+    """Raised by a monitor to end the work and discard it."""
+
+
+class StopEarly(Exception):
+    """Raised by a monitor during training to end it and keep the best model so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of the work is done."""
+
+    done: int
+    """Units finished so far, 0 to `total`."""
+    total: int
+    unit: str = "tiles"
+    """What is counted, in the plural: tiles, images, steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One sentence the user should see: the engine chosen, a tile halved, pixels filled."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnd:
+    """One optimizer step is done."""
+
+    step: int
+    n_steps: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnd:
+    """One epoch is done and validated."""
+
+    epoch: int
+    n_epochs: int
+    training_loss: float
+    validation_loss: float | None
+    """None where no validation data were held out."""
+    metric: float | None
+    """The validation metric in its own unit (see `metric_name`)."""
+    metric_name: str
+    """IoU (0 to 1) for segmentation, PSNR (dB) for denoising."""
+    is_best: bool
+    seconds: float
+    """Seconds since training began."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preview:
+    """A copy of the network's present output on one validation image."""
+
+    image: NDArray[np.float32]
+    """Normalized input, shape (C, *spatial)."""
+    output: NDArray[np.float32]
+    """Output maps, shape (K, *spatial)."""
+
+
+Event: TypeAlias = Progress | Notice | StepEnd | EpochEnd | Preview
+Monitor: TypeAlias = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def warn_only(event: Event) -> None:
+    """Turn notices into Python warnings and ignore the rest: the default monitor."""
+    if isinstance(event, Notice):
+        warnings.warn(event.message, UnveilWarning, stacklevel=3)

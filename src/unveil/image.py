@@ -1,0 +1,183 @@
+"""Image: an array with named axes and a pixel size, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.axes import check_axes, in_order, is_ordered, spatial, without
+from unveil.errors import ImageError, MismatchError
+
+
+class ArrayLike(Protocol):
+    """What an image's data must offer: NumPy, dask and zarr arrays all do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """Intensities, or labels, with named axes and a pixel size.
+
+    Parameters
+    ----------
+    data
+        Array of any integer or float dtype with ``shape``, ``dtype`` and slicing; it may be lazy
+        (dask, zarr) and larger than memory.
+    axes
+        One letter per dimension in the order T C Z Y X; Y and X are needed.
+    pixel_size_um
+        Size of a pixel in micrometres per spatial axis, ``{"Y": 0.65, "X": 0.65}``; axes of unknown
+        size are left out.
+    channel_names
+        One name per channel, or empty.
+    name
+        What messages and results call the image.
+
+    Raises
+    ------
+    ImageError
+        If the data cannot be intensities or labels; all problems are named together.
+    """
+
+    data: ArrayLike
+    axes: str = "YX"
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+    name: str = "image"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixel_size_um", MappingProxyType(dict(self.pixel_size_um)))
+        _check(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(int(n) for n in self.data.shape)
+
+    def size(self, axis: str) -> int:
+        """Return the length of `axis`, 1 where the image does not have it."""
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    def spatial_shape(self, n_dims: int) -> tuple[int, ...]:
+        """Return the lengths of the last `n_dims` spatial axes, ``(Y, X)`` or ``(Z, Y, X)``."""
+        return tuple(self.size(axis) for axis in "ZYX"[-n_dims:])
+
+    def channel_index(self, channel: int | str | None) -> int | None:
+        """Resolve a channel given by name or index; None stays None.
+
+        Raises
+        ------
+        MismatchError
+            If the image has no such channel.
+        """
+        if channel is None:
+            return None
+        n_channels = self.size("C")
+        if isinstance(channel, str) and channel in self.channel_names:
+            return self.channel_names.index(channel)
+        if isinstance(channel, str) and channel.isdecimal():
+            channel = int(channel)
+        if isinstance(channel, int) and 0 <= channel < n_channels:
+            return channel
+        names = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
+        raise MismatchError(
+            f"Image '{self.name}' has no channel '{channel}': it has {n_channels} channel(s){names}. "
+            f"Choose one by name, or by a number from 0 to {n_channels - 1}."
+        )
+
+    def like(self, data: ArrayLike, axes: str, *, name: str | None = None, **changes: Any) -> Image:
+        """Return an image of other `data` and `axes` in the same space: a result made from this one."""
+        size = {axis: um for axis, um in self.pixel_size_um.items() if axis in axes}
+        return Image(data, axes, pixel_size_um=size, name=name or self.name, **changes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """What a network sees at once: one plane or one volume of an image, cut when it is read.
+
+    Attributes
+    ----------
+    index
+        Position along the axes the network does not see: ``{"T": 3, "Z": 7}``.
+    """
+
+    image: Image
+    n_dims: int
+    index: Mapping[str, int]
+    channels: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, *spatial)``."""
+        return (len(self.channels), *self.image.spatial_shape(self.n_dims))
+
+    def read(self, window: tuple[slice, ...]) -> NDArray[Any]:
+        """Read `window`, one slice per spatial axis inside the frame, as ``(C, *window)`` of the image's dtype."""
+        return np.stack([np.asarray(self.image.data[self._key(c, window)]) for c in self.channels]).reshape(
+            len(self.channels), *(s.stop - s.start for s in window)
+        )
+
+    def result_key(self, axes: str, window: tuple[slice, ...]) -> tuple[Any, ...]:
+        """Return where `window` of this frame lies in a result with `axes`; a C axis is taken whole."""
+        return self._assemble(axes, slice(None), window)
+
+    def _key(self, channel: int, window: tuple[slice, ...]) -> tuple[Any, ...]:
+        return self._assemble(self.image.axes, channel, window)
+
+    def _assemble(self, axes: str, channel: int | slice, window: tuple[slice, ...]) -> tuple[Any, ...]:
+        seen = dict(zip("ZYX"[-self.n_dims :], window, strict=True))
+        return tuple(channel if a == "C" else seen[a] if a in seen else self.index[a] for a in axes)
+
+
+def frames(image: Image, n_dims: int, channels: tuple[int, ...]) -> Iterator[Frame]:
+    """Yield the planes (`n_dims` 2: over T and Z) or volumes (3: over T) of `image`, in order."""
+    outer = [axis for axis in without(image.axes, "C") if axis not in "ZYX"[-n_dims:]]
+    for position in np.ndindex(*(image.size(axis) for axis in outer)):
+        yield Frame(image, n_dims, dict(zip(outer, position, strict=True)), channels)
+
+
+def n_frames(image: Image, n_dims: int) -> int:
+    """Count the planes or volumes that `frames` yields."""
+    outer = [axis for axis in without(image.axes, "C") if axis not in "ZYX"[-n_dims:]]
+    return int(np.prod([image.size(axis) for axis in outer], dtype=int))
+
+
+def _check(image: Image) -> None:
+    data, shape = image.data, tuple(image.data.shape)
+    found = f"Image '{image.name}' has shape {shape} and dtype {data.dtype}"
+    if not 2 <= len(shape) <= 5:
+        raise ImageError(f"{found}: images have 2 to 5 dimensions (axes from TCZYX). Choose or cut one that has.")
+    check_axes(image.axes, len(shape))
+    problems = []
+    if not is_ordered(image.axes):
+        problems.append(f"axes {image.axes} must stand in the order {in_order(image.axes)}")
+    kind = np.dtype(data.dtype).kind
+    if kind not in "uif":
+        problems.append(f"{_kind_name(kind)} pixels are no intensities; convert them to an integer or float dtype")
+    if 0 in shape:
+        problems.append("it holds no pixels")
+    elif min(shape[-2:]) < 2:
+        problems.append("Y and X need at least 2 pixels each")
+    if image.channel_names and len(image.channel_names) != image.size("C"):
+        problems.append(f"it has {image.size('C')} channels and {len(image.channel_names)} channel names")
+    unknown = sorted(set(image.pixel_size_um) - set(spatial(image.axes)))
+    if unknown:
+        problems.append(f"a pixel size is given for {', '.join(unknown)}, which it does not have")
+    if any(not (np.isfinite(um) and um > 0) for um in image.pixel_size_um.values()):
+        problems.append("pixel sizes must be positive numbers of micrometres")
+    if problems:
+        raise ImageError(f"{found}: {'; '.join(problems)}.")
+
+
+def _kind_name(kind: str) -> str:
+    return {"b": "true/false", "c": "complex", "O": "object"}.get(kind, "non-numeric")

@@ -1,0 +1,149 @@
+"""The card: everything needed to use a model again, readable without its weights and without torch.
+
+Field names follow the BioImage.IO model description where it has a word for the thing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self, TypeAlias
+
+from pydantic import Field, JsonValue, model_validator
+
+from unveil.config.architecture import Architecture, UNetConfig
+from unveil.config.base import Config
+from unveil.config.normalization import Normalization
+from unveil.config.objects import ObjectRule
+from unveil.operators.receptive_field import halo, size_step
+
+FORMAT_VERSION = 1
+
+Task: TypeAlias = Literal["segmentation", "denoising"]
+
+
+class Epoch(Config):
+    """One line of a training's history."""
+
+    epoch: int
+    training_loss: float
+    validation_loss: float | None = None
+    metric: float | None = None
+
+
+class TrainingRecord(Config):
+    """How a model came to be."""
+
+    config: dict[str, JsonValue]
+    """The training configuration, all values."""
+    data_sha256: str
+    """Digest of all training images and targets, pixel for pixel."""
+    n_images: int
+    n_validation_images: int
+    metric_name: str
+    """What `Epoch.metric` measures: IoU, or PSNR in dB."""
+    history: tuple[Epoch, ...] = ()
+    """Losses and metric per epoch, thinned where long."""
+    seed: int
+    versions: dict[str, str]
+    """Versions of unveil, torch and Python."""
+    timestamp: str
+    """UTC date and time of the end, ISO 8601."""
+    seconds: float
+    """Duration of the training."""
+    ended_by: Literal["schedule", "user"]
+    """Whether the training ran to its end or was stopped with the best model kept."""
+    parent_sha256: str | None = None
+    """Weights digest of the model that training started from."""
+
+
+class MeasuredScores(Config):
+    """Scores measured once, with what they were measured on."""
+
+    data: str
+    """The data, in words."""
+    values: dict[str, JsonValue]
+    """The scores as `evaluate` returns them."""
+
+
+class ModelCard(Config):
+    """The written record inside a model."""
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    description: str = ""
+    task: Task
+    architecture: Architecture
+    axes: Literal["CYX", "CZYX"]
+    """What the network sees at once."""
+    channel_names: tuple[str, ...] = ()
+    """One name per input channel, or empty."""
+    classes: tuple[str, ...] = ()
+    """Segmentation: names of the classes, background first. Denoising: empty."""
+    objects: ObjectRule | None = None
+    """Segmentation into objects: the rule. None for classes alone."""
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """Two classes without an object rule: foreground is where its probability exceeds this."""
+    pixel_size_um: dict[str, float] = Field(default_factory=dict)
+    """Pixel size of the training images per spatial axis, in micrometres; empty where unknown."""
+    normalization: Normalization
+    size_step: tuple[int, ...]
+    """Sizes and tile borders are multiples of it, per spatial axis, in pixels."""
+    halo: tuple[int, ...]
+    """Pixels beyond a tile that its output depends on, per spatial axis."""
+    weights_sha256: str = ""
+    """Digest of all tensors; set when the model is made."""
+    training: TrainingRecord | None = None
+    scores: tuple[MeasuredScores, ...] = ()
+    authors: tuple[str, ...] = ()
+    license: str = ""
+    """Licence of the weights (SPDX identifier), and of the data where it binds."""
+    training_data: str = ""
+    """What the model was trained on, with source and licence."""
+    cite: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        architecture, problems = self.architecture, []
+        if self.axes != {2: "CYX", 3: "CZYX"}[architecture.n_dims]:
+            problems.append(f"axes {self.axes} do not fit {architecture.n_dims} spatial dimensions")
+        if self.size_step != size_step(architecture) or self.halo != halo(architecture):
+            problems.append("size_step and halo do not follow from the architecture")
+        if self.channel_names and len(self.channel_names) != architecture.in_channels:
+            problems.append(f"{len(self.channel_names)} channel names for {architecture.in_channels} channels")
+        if self.task == "segmentation" and not isinstance(architecture, UNetConfig):
+            problems.append("segmentation needs a U-Net")
+        if self.task == "segmentation" and architecture.out_channels != self.n_maps:
+            problems.append(f"{architecture.out_channels} output maps for {self.n_maps} classes and distances")
+        if self.task == "denoising" and architecture.out_channels != architecture.in_channels:
+            problems.append("a denoiser has as many output as input channels")
+        if self.objects is not None and len(self.classes) != 2:
+            problems.append("objects are separated for one foreground class")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def n_dims(self) -> int:
+        """Spatial dimensions the network sees: 2 or 3."""
+        return self.architecture.n_dims
+
+    @property
+    def in_channels(self) -> int:
+        """Channels the network takes."""
+        return self.architecture.in_channels
+
+    @property
+    def n_maps(self) -> int:
+        """Output maps of a segmentation network: one per class, one more for the distance where there are objects."""
+        return len(self.classes) + (self.objects is not None)
+
+    @classmethod
+    def describe(cls, architecture: Architecture, **fields: Any) -> Self:
+        """Make a card, with axes, step and halo derived from `architecture`."""
+        return cls(
+            architecture=architecture,
+            axes={2: "CYX", 3: "CZYX"}[architecture.n_dims],  # type: ignore[arg-type]
+            size_step=size_step(architecture),
+            halo=halo(architecture),
+            **fields,
+        )

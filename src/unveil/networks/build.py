@@ -1,0 +1,27 @@
+"""From an architecture to its network: the only registry."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from torch import nn
+
+from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.networks.dncnn import DnCNN
+from unveil.networks.unet import UNet
+
+
+def build_network(architecture: Architecture) -> nn.Module:
+    """Build the network that `architecture` describes, with PyTorch's random initial weights."""
+    match architecture:
+        case UNetConfig():
+            return UNet(architecture)
+        case DnCNNConfig():
+            return DnCNN(architecture)
+        case _:
+            assert_never(architecture)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Count the trainable numbers of `network`."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,30 @@
+"""DnCNN (Zhang 2017, arXiv 1608.03981) in the lecture's variant, any depth and width, in two and three dimensions."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from unveil.config.architecture import DnCNNConfig
+
+
+class DnCNN(nn.Module):
+    """Zero-padded 3×3 convolutions with bias, ReLU after each but the last; output = input − network(input).
+
+    Input and output ``(N, in_channels, *spatial)`` of any spatial size.
+    """
+
+    def __init__(self, config: DnCNNConfig) -> None:
+        super().__init__()
+        conv = {2: nn.Conv2d, 3: nn.Conv3d}[config.n_dims]
+        widths = [config.in_channels, *[config.width] * (config.depth - 1), config.in_channels]
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(widths):
+            layers += [conv(n_in, n_out, 3, padding=1), nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Subtract the predicted noise from `image`."""
+        noise: Tensor = self.layers(image)
+        return image - noise

@@ -1,0 +1,134 @@
+"""Bring intensities to the range a network was trained for, and back.
+
+Statistics are streamed strip by strip, so that a frame larger than memory is normalized like a small one, and once
+per frame, so that every tile is normalized alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.config.normalization import (
+    FixedNormalization,
+    Normalization,
+    PercentileNormalization,
+    StandardNormalization,
+)
+
+_N_BINS = 65536
+_TINY = 1e-12
+
+Strips = Callable[[], Iterable[NDArray[Any]]]
+"""Gives, at each call, the frame once, in pieces ``(C, …)``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """``normalized = (grey − offset) / scale``, per channel.
+
+    Attributes
+    ----------
+    offset, scale
+        float64, shape ``(C,)``, in grey values; scale is positive.
+    """
+
+    offset: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def apply(self, grey: NDArray[Any]) -> NDArray[np.float32]:
+        """Normalize ``(C, *spatial)`` of any real dtype to float32."""
+        offset, scale = (a.astype(np.float32).reshape(-1, *[1] * (grey.ndim - 1)) for a in (self.offset, self.scale))
+        normalized: NDArray[np.float32] = (grey.astype(np.float32) - offset) / scale
+        return normalized
+
+    def invert(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return normalized ``(C, *spatial)`` to grey values, float32."""
+        offset, scale = (
+            a.astype(np.float32).reshape(-1, *[1] * (normalized.ndim - 1)) for a in (self.offset, self.scale)
+        )
+        grey: NDArray[np.float32] = normalized * scale + offset
+        return grey
+
+
+def fit(normalization: Normalization, strips: Strips) -> Affine:
+    """Find offset and scale of each channel of a frame.
+
+    A constant channel gets scale 1, so that it becomes 0 everywhere. Pixels that are not finite count nowhere.
+
+    Parameters
+    ----------
+    strips
+        The frame in pieces ``(C, …)`` of any real dtype; called once per pass (integers and moments one pass, float
+        percentiles two).
+    """
+    match normalization:
+        case FixedNormalization():
+            return Affine(np.asarray(normalization.mean, float), np.asarray(normalization.std, float))
+        case StandardNormalization():
+            mean, std = _moments(strips)
+            return Affine(mean, np.where(std > _TINY, std, 1.0))
+        case PercentileNormalization():
+            low, high = _percentiles(strips, (normalization.low, normalization.high))
+            return Affine(low, np.where(high - low > _TINY, high - low, 1.0))
+        case _:
+            assert_never(normalization)
+
+
+def fit_array(normalization: Normalization, frame: NDArray[Any]) -> Affine:
+    """Find offset and scale of a frame ``(C, *spatial)`` that is in memory."""
+    return fit(normalization, lambda: [frame])
+
+
+def _moments(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation per channel, combined strip by strip (Chan 1979)."""
+    count = mean = sum_of_squares = np.zeros(1)
+    for strip in strips():
+        values = np.where(np.isfinite(flat := strip.reshape(len(strip), -1).astype(float)), flat, np.nan)
+        n = np.isfinite(values).sum(axis=1)
+        strip_mean = np.nansum(values, axis=1) / np.maximum(n, 1)
+        strip_squares = np.nansum((values - strip_mean[:, None]) ** 2, axis=1)
+        total = count + n
+        delta = strip_mean - mean
+        sum_of_squares = sum_of_squares + strip_squares + delta**2 * count * n / np.maximum(total, 1)
+        mean = mean + delta * n / np.maximum(total, 1)
+        count = total
+    return mean, np.sqrt(sum_of_squares / np.maximum(count, 1))
+
+
+def _percentiles(strips: Strips, percents: tuple[float, float]) -> list[NDArray[np.float64]]:
+    """Percentiles per channel from histograms: exact for integers of up to 16 bits, to 1/65,536 of the range else."""
+    low, high, is_integer = _range(strips)
+    is_exact = is_integer and bool(np.all(high - low < _N_BINS))
+    width = np.ones_like(low) if is_exact else np.maximum(high - low, _TINY) / (_N_BINS - 1)
+    counts = np.zeros((len(low), _N_BINS), np.int64)
+    for strip in strips():
+        for channel, values in enumerate(strip.reshape(len(strip), -1)):
+            finite = values[np.isfinite(values)].astype(float)
+            bins = np.rint((finite - low[channel]) / width[channel]).astype(np.int64)
+            counts[channel] += np.bincount(bins, minlength=_N_BINS)
+    return [low + width * _bin_at(counts, percent) for percent in percents]
+
+
+def _bin_at(counts: NDArray[np.int64], percent: float) -> NDArray[np.float64]:
+    """First bin per channel at which the cumulative count reaches `percent` of all."""
+    cumulative = np.cumsum(counts, axis=1)
+    rank = np.maximum(np.ceil(cumulative[:, -1:] * (percent / 100)), 1)
+    return np.argmax(cumulative >= rank, axis=1).astype(float)
+
+
+def _range(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
+    """Smallest and largest finite value per channel (0 where there is none), and whether all are integers."""
+    lows, highs, is_integer = [], [], True
+    for strip in strips():
+        values = strip.reshape(len(strip), -1)
+        finite = np.isfinite(values)
+        lows.append(np.where(finite, values, np.inf).min(axis=1))
+        highs.append(np.where(finite, values, -np.inf).max(axis=1))
+        is_integer &= np.issubdtype(strip.dtype, np.integer)
+    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
+    return np.where(low <= high, low, 0.0), np.where(low <= high, high, 0.0), is_integer

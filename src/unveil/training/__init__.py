@@ -1,0 +1,1 @@
+"""Training loops: they yield, and know nothing of who listens."""

@@ -1,0 +1,1 @@
+"""The only rooms with Qt and napari."""
