@@ -1,0 +1,1 @@
+"""Small images with labels, and the script that made them."""
