@@ -18,9 +18,15 @@ class ArrayLike(Protocol):
     """What an image's data must offer: NumPy, dask and zarr arrays all do."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+        ...
+
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """Type of the pixels."""
+        ...
+
     def __getitem__(self, key: Any, /) -> Any: ...
 
 

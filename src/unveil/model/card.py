@@ -142,7 +142,7 @@ class ModelCard(Config):
         """Make a card, with axes, step and halo derived from `architecture`."""
         return cls(
             architecture=architecture,
-            axes={2: "CYX", 3: "CZYX"}[architecture.n_dims],  # type: ignore[arg-type]
+            axes={2: "CYX", 3: "CZYX"}[architecture.n_dims],
             size_step=size_step(architecture),
             halo=halo(architecture),
             **fields,

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from unveil.config.architecture import UNetConfig
 from unveil.operators.receptive_field import pooled_axes
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-_UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_UP: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 class UNet(nn.Module):
@@ -49,7 +49,7 @@ class UNet(nn.Module):
         return image - output if self.residual else output
 
 
-def _double_conv(conv: type[nn.Conv2d] | type[nn.Conv3d], in_channels: int, out_channels: int) -> nn.Sequential:
+def _double_conv(conv: type[nn.Module], in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         conv(in_channels, out_channels, 3, padding=1),
         nn.ReLU(),

@@ -118,7 +118,8 @@ def _bin_at(counts: NDArray[np.int64], percent: float) -> NDArray[np.float64]:
     """First bin per channel at which the cumulative count reaches `percent` of all."""
     cumulative = np.cumsum(counts, axis=1)
     rank = np.maximum(np.ceil(cumulative[:, -1:] * (percent / 100)), 1)
-    return np.argmax(cumulative >= rank, axis=1).astype(float)
+    bins: NDArray[np.float64] = np.argmax(cumulative >= rank, axis=1).astype(float)
+    return bins
 
 
 def _range(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:

@@ -45,7 +45,7 @@ def halo(architecture: Architecture) -> tuple[int, ...]:
 
 
 def pooled_axes(architecture: UNetConfig) -> list[tuple[int, ...]]:
-    """Return the pooling factors of each level, 1 or 2 per axis; axes with fewer poolings join at the deepest levels."""
+    """Return each level's pooling factors, 1 or 2 per axis; axes with fewer poolings join at the deepest levels."""
     poolings = architecture.poolings_per_axis
     depth = max(poolings)
     return [tuple(2 if level >= depth - n else 1 for n in poolings) for level in range(depth)]
