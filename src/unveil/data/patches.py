@@ -1,0 +1,64 @@
+"""Where to cut: an endless stream of windows from examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.data.examples import Example
+
+
+def draw_windows(
+    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield batches of (image, target, weight), each ``(N, channels, *size)``, without end.
+
+    Examples are drawn in proportion to their judged pixels, and each window is placed around a random judged pixel;
+    windows beyond an image are filled by reflection.
+    """
+    rng = np.random.default_rng(seed)
+    judged = [_JudgedPixels(example) for example in examples]
+    n_judged = np.array([pixels.count for pixels in judged], float)
+    share = n_judged / n_judged.sum()
+    while True:
+        batch = [
+            _cut(examples[i], judged[i].draw(rng), size, rng) for i in rng.choice(len(examples), batch_size, p=share)
+        ]
+        image, target, weight = (np.stack(parts) for parts in zip(*batch, strict=True))
+        yield image, target, weight
+
+
+class _JudgedPixels:
+    """Draws judged pixels of one example; keeps no list of them where all are judged."""
+
+    def __init__(self, example: Example) -> None:
+        weight = example.weight[0]
+        self._shape = weight.shape
+        self._flat = None if weight.all() else np.flatnonzero(weight)
+        self.count = weight.size if self._flat is None else len(self._flat)
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, ...]:
+        at = int(rng.integers(self.count))
+        return tuple(int(i) for i in np.unravel_index(at if self._flat is None else self._flat[at], self._shape))
+
+
+def _cut(
+    example: Example, pixel: tuple[int, ...], size: tuple[int, ...], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], ...]:
+    """Cut a window around `pixel`, shifted inside the image where it fits there."""
+    indices = []
+    for at, length, edge in zip(pixel, example.spatial_shape, size, strict=True):
+        start = at - int(rng.integers(edge))
+        start = min(max(start, 0), length - edge) if edge <= length else -((edge - length) // 2)
+        indices.append(_reflect(np.arange(start, start + edge), length))
+    grid = np.ix_(*indices)
+    return tuple(array[(slice(None), *grid)] for array in (example.image, example.target, example.weight))
+
+
+def _reflect(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Fold positions beyond 0 … length − 1 back inside, without repeating the border."""
+    period = max(2 * (length - 1), 1)
+    folded = np.abs(positions) % period
+    return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(positions)

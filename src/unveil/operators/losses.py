@@ -1,0 +1,35 @@
+"""What training minimizes; pixels nobody judged count nowhere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def segmentation_loss(maps: Tensor, target: Tensor, weight: Tensor, *, n_classes: int) -> Tensor:
+    """Cross entropy of the classes plus the absolute error of the normalized distance where there is one.
+
+    Parameters
+    ----------
+    maps
+        Network output before activation, ``(N, n_classes + d, *spatial)`` with d 0 or 1.
+    target
+        ``(N, 1 + d, *spatial)`` float32: the class index, then the distance in 0 … 1.
+    weight
+        ``(N, 1, *spatial)`` float32: 1 where a person judged, else 0.
+    """
+    maps = maps.float()
+    entropy = functional.cross_entropy(maps[:, :n_classes], target[:, 0].long(), reduction="none")[:, None]
+    return _weighted_mean(entropy + (maps[:, n_classes:] - target[:, 1:]).abs().sum(dim=1, keepdim=True), weight)
+
+
+def denoising_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error of `output` from the clean `target`, both ``(N, C, *spatial)``."""
+    return _weighted_mean((output.float() - target).square(), weight)
+
+
+def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean over the pixels of weight 1; 0 where there are none."""
+    weight = weight.expand_as(values)
+    return (values * weight).sum() / torch.clamp(weight.sum(), min=1)

@@ -1,0 +1,55 @@
+"""What a segmentation network learns: the class of each pixel and, for objects, a normalized distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def class_target(labels: NDArray[Any], *, objects: bool) -> NDArray[np.float32]:
+    """Return the class index of each pixel: labels as they are, or 1 in every object.
+
+    Parameters
+    ----------
+    labels
+        Non-negative integers, any shape.
+    objects
+        Whether every label is an object of its own rather than a class.
+    """
+    return (labels > 0 if objects else labels).astype(np.float32)
+
+
+def normalized_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return each pixel's distance to the border of its object, divided by the object's largest distance.
+
+    It is 1 at the innermost pixel of every object, falls towards its border, also towards a touching neighbour,
+    is 0 outside, and does not change when the image is resized.
+
+    Parameters
+    ----------
+    labels
+        Non-negative integers, ``(Y, X)`` or ``(Z, Y, X)``; every number is one object.
+    """
+    distance = np.zeros(labels.shape, np.float32)
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        inside = labels[box] == number
+        to_border = ndimage.distance_transform_edt(np.pad(inside, 1))[(slice(1, -1),) * labels.ndim]
+        distance[box][inside] = (to_border / to_border.max())[inside]
+    return distance
+
+
+def largest_radius(labels: NDArray[Any]) -> float:
+    """Return the largest distance of any pixel to the border of its object, in pixels; 0 where there is none."""
+    return max(
+        (
+            float(ndimage.distance_transform_edt(np.pad(labels[box] == number, 1)).max())
+            for number, box in enumerate(ndimage.find_objects(labels), start=1)
+            if box is not None
+        ),
+        default=0.0,
+    )
