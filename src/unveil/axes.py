@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from unveil.errors import ImageError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 ORDER = "TCZYX"
@@ -69,7 +68,6 @@ def move_axes(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
 
     Moving back with `source` and `target` swapped restores the array; no pixel is copied.
     """
-    import numpy as np
 
     if sorted(source) != sorted(target):
         raise ImageError(
