@@ -68,6 +68,7 @@ def move_axes(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
 
     Moving back with `source` and `target` swapped restores the array; no pixel is copied.
     """
+    import numpy as np
 
     if sorted(source) != sorted(target):
         raise ImageError(
