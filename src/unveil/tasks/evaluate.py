@@ -1,0 +1,259 @@
+"""Judge a model: run it on images and score the results against their references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from unveil.axes import without
+from unveil.config.options import DenoisingOptions, EvaluationOptions, RunOptions, SegmentationOptions
+from unveil.errors import ImageError
+from unveil.events import Event, Monitor, Notice, Progress, warn_only
+from unveil.image import Image, frames
+from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
+from unveil.tasks.denoise import denoise
+from unveil.tasks.segment import segment
+
+if TYPE_CHECKING:
+    from unveil.model.card import ModelCard
+    from unveil.model.model import Model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageScores:
+    """The scores of one image, as `Scores.values` of this image alone."""
+
+    name: str
+    values: dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """How a model did on a set of images.
+
+    Attributes
+    ----------
+    values
+        Segmentation: n_images, iou, dice, ap, ap_mean, pooled over the images; where the model gives classes, ap and
+        ap_mean are None and iou_per_class is there. Denoising: n_images, psnr_noisy, psnr, ssim_noisy, ssim, means
+        over the images.
+    notices
+        What the runs had to say (engine, filled pixels and the like), each sentence once.
+    """
+
+    model: str
+    values: dict[str, JsonValue]
+    per_image: tuple[ImageScores, ...]
+    notices: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the scores over all images."""
+        return dict(self.values)
+
+
+def evaluate(
+    model: Model,
+    images: Iterable[Image],
+    references: Iterable[Image],
+    *,
+    options: EvaluationOptions = EvaluationOptions(),  # noqa: B008 (frozen)
+    monitor: Monitor = warn_only,
+) -> Scores:
+    """Run `model` on every image and score the results against the references, one pair at a time.
+
+    Parameters
+    ----------
+    images
+        What the model runs on; a lazy iterable keeps one image in memory.
+    references
+        As many, in the same order. Segmentation: labels (objects, or the numbers of classes; for a model of two
+        classes all that is not 0 is foreground). Denoising: the clean images. Axes and sizes are those of the image;
+        channels may be left out where the model takes one.
+    monitor
+        Receives ``Progress`` in images, at least once per tile, and each notice once.
+
+    Raises
+    ------
+    ImageError
+        If images and references do not belong together, or cannot be scored; lists are looked through beforehand.
+    MismatchError
+        If the model does not take an image.
+    Cancelled
+        From the monitor.
+    """
+    card = model.card
+    if isinstance(images, list | tuple) and isinstance(references, list | tuple):
+        _raise(_count_problems(len(images), len(references)))
+        _raise([p for pair in zip(images, references, strict=True) for p in _problems(card, *pair)])
+    listener = _Listener(monitor, max(length_hint(images), length_hint(references)))
+    pairs = _checked(card, images, references)
+    if card.task == "denoising":
+        return _pool(card, DenoisingTally, pairs, partial(_score_denoising, model, options, listener), listener)
+    score = partial(_score_segmentation, model, options, listener)
+    if card.objects is None:
+        return _pool(card, partial(ClassTally, card.classes), pairs, score, listener)
+    return _pool(card, ObjectTally, pairs, score, listener)
+
+
+class _Mergeable(Protocol):
+    def merge(self, other: Self) -> None: ...
+    def as_dict(self) -> dict[str, JsonValue]: ...
+
+
+_Tally = TypeVar("_Tally", bound=_Mergeable)
+
+
+def _pool(
+    card: ModelCard,
+    new_tally: Callable[[], _Tally],
+    pairs: Iterator[tuple[Image, Image]],
+    score: Callable[[_Tally, Image, Image], None],
+    listener: _Listener,
+) -> Scores:
+    """Score every pair by itself and all of them together."""
+    pooled, per_image = new_tally(), []
+    for image, reference in pairs:
+        tally = new_tally()
+        score(tally, image, reference)
+        pooled.merge(tally)
+        per_image.append(ImageScores(image.name, tally.as_dict()))
+        listener.finish_image()
+    if not per_image:
+        raise ImageError("There are no images to judge the model by. Give at least one image with its reference.")
+    return Scores(card.name, pooled.as_dict(), tuple(per_image), tuple(listener.notices))
+
+
+def _score_segmentation(
+    model: Model,
+    options: EvaluationOptions,
+    listener: _Listener,
+    tally: ObjectTally | ClassTally,
+    image: Image,
+    reference: Image,
+) -> None:
+    labels = segment(image, model, options=_only(SegmentationOptions, options), monitor=listener).labels
+    n_dims = model.card.n_dims
+    both = zip(frames(labels, n_dims, (0,)), frames(reference, n_dims, (0,)), strict=True)
+    for number, (found, true) in enumerate(both):
+        window = tuple(slice(0, size) for size in found.shape[1:])
+        expected = true.read(window)[0]
+        if isinstance(tally, ClassTally) and len(tally.classes) == 2:
+            expected = expected > 0
+        tally.add(found.read(window)[0], expected, is_new_image=number == 0)
+
+
+def _score_denoising(
+    model: Model,
+    options: EvaluationOptions,
+    listener: _Listener,
+    tally: DenoisingTally,
+    noisy: Image,
+    clean: Image,
+) -> None:
+    result = denoise(noisy, model, options=_only(DenoisingOptions, options), monitor=listener).image
+    arrays = [_beside(result, image, options.channel) for image in (noisy, result, clean)]
+    try:
+        tally.add(*arrays, fit_gain_first=options.fit_gain)
+    except ImageError as error:
+        raise ImageError(f"'{noisy.name}' against '{clean.name}': {error}") from error
+
+
+def _beside(result: Image, image: Image, channel: int | str | None) -> NDArray[Any]:
+    """Return the pixels of `image` that `result` shows, in its shape."""
+    pixels = np.asarray(image.data)
+    if image.size("C") > result.size("C"):
+        pixels = pixels.take(image.channel_index(channel) or 0, axis=image.axes.index("C"))
+    return pixels.reshape(result.shape)
+
+
+_Options = TypeVar("_Options", bound=RunOptions)
+
+
+def _only(kind: type[_Options], options: EvaluationOptions) -> _Options:
+    """Return the part of `options` that the task's own door knows."""
+    return kind(**{name: getattr(options, name) for name in kind.model_fields})
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Turns the events of one run after the other into progress in images, and passes each notice once."""
+
+    monitor: Monitor
+    n_images: int
+    n_done: int = 0
+    notices: list[str] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self.monitor(Progress(self.n_done, max(self.n_images, self.n_done + 1), "images"))
+        elif not isinstance(event, Notice):
+            self.monitor(event)
+        elif event.message not in self.notices:
+            self.notices.append(event.message)
+            self.monitor(event)
+
+    def finish_image(self) -> None:
+        self.n_done += 1
+        self.monitor(Progress(self.n_done, max(self.n_images, self.n_done), "images"))
+
+
+def _checked(card: ModelCard, images: Iterable[Image], references: Iterable[Image]) -> Iterator[tuple[Image, Image]]:
+    """Yield the pairs, each looked at before it is computed."""
+    for number, (image, reference) in enumerate(zip_longest(images, references)):
+        if image is None or reference is None:
+            more, fewer = ("images", "references") if reference is None else ("references", "images")
+            raise ImageError(f"There are more {more} than {fewer}, of which there are {number}. Give one for each.")
+        _raise(_problems(card, image, reference) or _pixel_problems(card, image, reference))
+        yield image, reference
+
+
+def _problems(card: ModelCard, image: Image, reference: Image) -> list[str]:
+    """Say why the two cannot be compared, as far as shape and dtype tell."""
+    between, problems = f"'{image.name}' and its reference '{reference.name}'", []
+    outer = without(image.axes, "C")
+    needs_channels = card.task == "denoising" and (card.in_channels > 1 or "C" in reference.axes)
+    axes = image.axes if needs_channels else outer
+    if reference.axes != axes:
+        problems.append(f"{between} have axes {image.axes} and {reference.axes}; the reference needs {axes}")
+    elif any(image.size(axis) != reference.size(axis) for axis in axes):
+        problems.append(f"{between} have unlike shapes {image.shape} ({image.axes}) and {reference.shape} ({axes})")
+    if card.task == "segmentation" and np.dtype(reference.data.dtype).kind not in "ui":
+        problems.append(f"'{reference.name}' has dtype {reference.data.dtype}; labels are integers")
+    if card.task == "denoising" and min(reference.shape[-2:]) < SSIM_WINDOW:
+        problems.append(f"'{reference.name}' is smaller than {SSIM_WINDOW}×{SSIM_WINDOW} pixels, which SSIM needs")
+    return problems
+
+
+def _pixel_problems(card: ModelCard, image: Image, reference: Image) -> list[str]:
+    """Say why the two cannot be compared, as far as only their pixels tell."""
+    if card.task == "denoising":
+        return [
+            f"'{one.name}' holds NaN or infinite pixels, of which nothing can be scored"
+            for one in (image, reference)
+            if not np.isfinite(np.asarray(one.data)).all()
+        ]
+    pixels = np.asarray(reference.data)
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0:
+        return [f"'{reference.name}' holds the negative number {low}; labels begin at 0, the background"]
+    n_classes = len(card.classes)
+    if card.objects is None and n_classes > 2 and high >= n_classes:
+        return [f"'{reference.name}' holds the number {high}; the classes of '{card.name}' end at {n_classes - 1}"]
+    return []
+
+
+def _count_problems(n_images: int, n_references: int) -> list[str]:
+    return [f"there are {n_images} images and {n_references} references"] if n_images != n_references else []
+
+
+def _raise(problems: list[str]) -> None:
+    if problems:
+        raise ImageError(f"Images and references do not fit: {'; '.join(problems)}. Give one fitting reference each.")
