@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,13 +97,12 @@ def fit_fixed(images: Sequence[Image]) -> FixedNormalization:
     return FixedNormalization(mean=tuple(v.mean() for v in values), std=tuple(max(v.std(), 1e-12) for v in values))
 
 
-def digest_of(arrays: Iterator[Any]) -> str:
+def digest_of(arrays: Iterable[NDArray[Any]]) -> str:
     """Return the SHA-256 over shapes, dtypes and pixels of `arrays`, in order."""
     sha = hashlib.sha256()
     for array in arrays:
-        pixels = np.ascontiguousarray(array)
-        sha.update(f"{pixels.shape}{pixels.dtype};".encode())
-        sha.update(pixels.tobytes())
+        sha.update(f"{array.shape}{array.dtype};".encode())
+        sha.update(array.tobytes())
     return sha.hexdigest()
 
 

@@ -53,8 +53,9 @@ def _cut(
         start = at - int(rng.integers(edge))
         start = min(max(start, 0), length - edge) if edge <= length else -((edge - length) // 2)
         indices.append(_reflect(np.arange(start, start + edge), length))
-    grid = np.ix_(*indices)
-    return tuple(array[(slice(None), *grid)] for array in (example.image, example.target, example.weight))
+    return tuple(
+        array[np.ix_(np.arange(len(array)), *indices)] for array in (example.image, example.target, example.weight)
+    )
 
 
 def _reflect(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:

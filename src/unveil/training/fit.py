@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeAlias
 
 import torch
@@ -33,7 +33,7 @@ def fit(
     device: torch.device,
     autocast: torch.dtype | None,
     metric_name: str,
-) -> Iterator[StepEnd | Preview | EpochEnd]:
+) -> Generator[StepEnd | Preview | EpochEnd, None, None]:
     """Train `network` in place with Adam, yielding after each step and each epoch.
 
     The network is at its state of that moment whenever this yields; keeping the best is the caller's.

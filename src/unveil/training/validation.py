@@ -79,7 +79,8 @@ def _whole(network: Callable[[Tensor], Tensor], example: Example, step: tuple[in
     batch = torch.from_numpy(np.pad(example.image, extra, mode="reflect"))[None]
     with torch.inference_mode():
         maps = network(batch).float().cpu()
-    return maps[(..., *(slice(0, length) for length in example.spatial_shape))]
+    inside: tuple[slice, ...] = tuple(slice(0, length) for length in example.spatial_shape)
+    return maps[(slice(None), slice(None), *inside)]
 
 
 def _mean(weighted: list[tuple[float, float]]) -> float:
