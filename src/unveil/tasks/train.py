@@ -147,7 +147,7 @@ def _sealed(
         training=record,
         **lesson.card_fields,
     )
-        return Model.make(card, network, _check_input(lesson.check, size_step(lesson.architecture)))
+    return Model.make(card, network, _check_input(lesson.check, size_step(lesson.architecture)))
 
 
 def _starting_network(architecture: Architecture, seed: int, start: Model | None, monitor: Monitor) -> nn.Module:
