@@ -1,0 +1,207 @@
+"""One task off the main thread: its events become Qt signals.
+
+A job ends in exactly one of `succeeded`, `failed` and `cancelled`, and then always emits `finished`. The thread never
+touches Qt: it leaves its events in a mailbox, which the main thread empties ten times a second.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from napari.qt.threading import FunctionWorker, create_worker
+from napari.utils import cancelable_progress
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from unveil.events import Cancelled, Event, Monitor, Notice, Progress
+
+Work: TypeAlias = Callable[[Monitor], Any]
+"""What runs in the thread; it calls its monitor often, and the monitor may raise `Cancelled`."""
+
+_DELIVERY_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Succeeded:
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+class Job(QObject):
+    """Run `work` in a thread, shown in napari's activity dock and known to napari's list of tasks.
+
+    Parameters
+    ----------
+    title
+        What is done, for the activity dock and for napari's question when it closes: "Segmenting nuclei".
+    """
+
+    progressed = Signal(object)
+    """`Progress`, at most ten times a second."""
+    noticed = Signal(str)
+    succeeded = Signal(object)
+    """What `work` returned."""
+    failed = Signal(object)
+    """The exception that `work` raised."""
+    cancelled = Signal()
+    finished = Signal()
+
+    def __init__(self, work: Work, title: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._errand = _Errand(work, title)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_DELIVERY_MS)
+        self._timer.timeout.connect(self._deliver)
+        self._bar = bar = _ActivityBar()
+        self._ended = False
+        # a deleted job (its panel is gone) cannot be asked any more, but its thread and its bar must end
+        self.destroyed.connect(self._errand.stop)
+        self.destroyed.connect(lambda: bar.close())
+
+    def start(self) -> None:
+        """Start the thread and return at once."""
+        worker = create_worker(self._errand, _worker_class=_Worker, _ignore_errors=True)
+        self._bar.open(self._errand.title)
+        worker.signals.finished.connect(self._finish)
+        self._timer.start()
+        worker.start()
+
+    def cancel(self) -> None:
+        """Ask the work to end at its next event; `cancelled` follows when it did."""
+        self._errand.stop()
+        self._bar.close()
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether the end was asked for, here or by napari."""
+        return self._errand.is_stopped
+
+    def _deliver(self) -> None:
+        """Emit what lies in the mailbox."""
+        if self._bar.is_cancelled:
+            self._errand.stop()
+        if self._errand.is_stopped:  # here, in the activity dock, or by napari that closes
+            self._bar.close()
+        progress, notices = self._errand.collect()
+        if progress is not None and not self._errand.is_stopped:
+            self._bar.show(progress)
+            if self._ended:  # the activity dock lets Qt work through its events
+                return
+            self.progressed.emit(progress)
+        for message in notices:
+            self.noticed.emit(message)
+
+    def _finish(self) -> None:
+        """Emit how the work ended; called once, in the main thread, after the thread's last word."""
+        self._timer.stop()
+        if not self._errand.is_stopped:
+            self._deliver()
+        self._ended = True
+        self._bar.close()
+        outcome = self._errand.outcome
+        if isinstance(outcome, _Failed):
+            self.failed.emit(outcome.error)
+        elif outcome is None or self._errand.is_stopped:  # a result that came too late is dropped
+            self.cancelled.emit()
+        else:
+            self.succeeded.emit(outcome.value)
+        self.finished.emit()
+
+
+class _Errand:
+    """What the thread is sent to do, and the mailbox it leaves its events in."""
+
+    def __init__(self, work: Work, title: str) -> None:
+        self.title = title
+        self.outcome: _Succeeded | _Failed | None = None
+        self._work = work
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._progress: Progress | None = None
+        self._notices: list[str] = []
+
+    def __str__(self) -> str:
+        return self.title
+
+    def __call__(self) -> None:
+        """Work, and keep how it ended: superqt would turn some exceptions into silence."""
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)  # superqt shows all others, and restores the filters
+        try:
+            self._monitor(Progress(0, 0))
+            self.outcome = _Succeeded(self._work(self._monitor))
+        except Cancelled:
+            self._stop.set()
+        except Exception as error:
+            self.outcome = _Failed(error)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stop.is_set()
+
+    def stop(self, *_: object) -> None:
+        self._stop.set()
+
+    def collect(self) -> tuple[Progress | None, list[str]]:
+        """Empty the mailbox: the latest progress and all notices since the last time."""
+        with self._lock:
+            progress, notices = self._progress, self._notices
+            self._progress, self._notices = None, []
+        return progress, notices
+
+    def _monitor(self, event: Event) -> None:
+        if self._stop.is_set():
+            raise Cancelled
+        with self._lock:
+            if isinstance(event, Progress):
+                self._progress = event
+            elif isinstance(event, Notice):
+                self._notices.append(event.message)
+
+
+class _Worker(FunctionWorker):
+    """A worker whose `quit`, called by napari when it closes, reaches the work."""
+
+    def __init__(self, errand: _Errand) -> None:
+        super().__init__(errand)
+        self._errand = errand
+
+    def quit(self) -> None:
+        """Ask the work to end."""
+        super().quit()
+        self._errand.stop()
+
+
+class _ActivityBar:
+    """A bar in napari's activity dock, with a Cancel button."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._bar is not None and self._bar.is_canceled
+
+    def open(self, title: str) -> None:
+        self._bar = cancelable_progress(desc=title, total=0, file=io.StringIO())  # the terminal stays silent
+
+    def show(self, progress: Progress) -> None:
+        if self._bar is not None:
+            if self._bar.total != progress.total:
+                self._bar.total = progress.total
+            self._bar.update(progress.done - self._bar.n)
+
+    def close(self) -> None:
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with suppress(KeyError):  # napari closes all bars with its window
+                bar.close()

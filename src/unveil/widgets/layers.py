@@ -1,0 +1,265 @@
+"""napari layers to images and back: the only converter.
+
+A layer's array and its image differ in three ways, all undone for a result::
+
+    layer    array of any axis order, RGB last          Z C Y X   or   Y X (rgb)
+    image    axes in the order T C Z Y X                C Z Y X   or   C Y X
+    result   the layer's axes less C, at its place      Z Y X     or   Y X
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.axes import ORDER, in_order, spatial, without
+from unveil.errors import ImageError
+from unveil.image import ArrayLike, Image
+
+if TYPE_CHECKING:
+    from napari.layers import Image as ImageLayer
+
+_LETTERS = {
+    **dict.fromkeys(("t", "time", "frame", "frames"), "T"),
+    **dict.fromkeys(("c", "ch", "channel", "channels"), "C"),
+    **dict.fromkeys(("z", "depth", "plane", "planes", "section", "slice"), "Z"),
+    **dict.fromkeys(("y", "row", "height"), "Y"),
+    **dict.fromkeys(("x", "column", "width"), "X"),
+}
+_RGB = ("red", "green", "blue")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """What a layer says about space, one entry per axis; an RGB layer's channels are none.
+
+    Attributes
+    ----------
+    axes
+        Letters in the layer's own order.
+    rotate, shear
+        float64, shape ``(n, n)``.
+    affine
+        float64, shape ``(n + 1, n + 1)``; applied after scale, shear, rotate and translate.
+    """
+
+    axes: str
+    scale: NDArray[np.float64]
+    translate: NDArray[np.float64]
+    rotate: NDArray[np.float64]
+    shear: NDArray[np.float64]
+    affine: NDArray[np.float64]
+    units: tuple[Any, ...]
+    axis_labels: tuple[str, ...]
+
+    def keep(self, axes: str) -> Space:
+        """Return the space of `axes` alone, in the present order."""
+        kept = [i for i, letter in enumerate(self.axes) if letter in axes]
+        both, affine = np.ix_(kept, kept), np.ix_([*kept, -1], [*kept, -1])
+        return Space(
+            "".join(self.axes[i] for i in kept),
+            self.scale[kept],
+            self.translate[kept],
+            self.rotate[both],
+            self.shear[both],
+            self.affine[affine],
+            tuple(self.units[i] for i in kept),
+            tuple(self.axis_labels[i] for i in kept),
+        )
+
+    def starting_at(self, index: Mapping[str, int]) -> Space:
+        """Return the space of a part that starts at pixel `index` (0 where an axis is not named)."""
+        offset = np.array([index.get(letter, 0) for letter in self.axes], float)
+        return replace(self, translate=self.translate + self._linear() @ offset)
+
+    def pixel_size_um(self) -> dict[str, float]:
+        """Return the pixel size per spatial axis in micrometres, where the unit is a length."""
+        lengths = np.linalg.norm(self.affine[:-1, :-1] @ self._linear(), axis=0)
+        sizes = {
+            letter: float((length * unit).to("micrometer").magnitude)
+            for letter, length, unit in zip(self.axes, lengths, self.units, strict=True)
+            if letter in "ZYX" and unit.is_compatible_with("micrometer")
+        }
+        return {letter: um for letter, um in sizes.items() if np.isfinite(um) and um > 0}
+
+    def layer_arguments(self) -> dict[str, Any]:
+        """Return the arguments that put a new layer into this space."""
+        return {
+            "scale": self.scale,
+            "translate": self.translate,
+            "rotate": self.rotate,
+            "shear": self.shear,
+            "affine": self.affine,
+            "units": self.units,
+            "axis_labels": self.axis_labels,
+        }
+
+    def _linear(self) -> NDArray[np.float64]:
+        """Scale, then shear, then rotate: napari's order."""
+        linear: NDArray[np.float64] = self.rotate @ self.shear @ np.diag(self.scale)
+        return linear
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """An image layer as it is now, so that a job in another thread needs no layer.
+
+    Attributes
+    ----------
+    axes
+        Letters of the array's dimensions in the layer's order, RGB's C last.
+    position
+        Index of the plane shown now, per axis.
+    """
+
+    name: str
+    data: ArrayLike
+    axes: str
+    space: Space
+    position: Mapping[str, int]
+    channel_names: tuple[str, ...]
+    contrast_limits: tuple[float, float]
+
+    def image(self, cut: str = "") -> Image:
+        """Return the layer as an image; along the axes of `cut` only the plane shown now."""
+        key = tuple(self.position[letter] if letter in cut else slice(None) for letter in self.axes)
+        data = self.data[key] if cut else self.data
+        axes = without(self.axes, cut)
+        size = {letter: um for letter, um in self.space.pixel_size_um().items() if letter in axes}
+        return Image(
+            _transposed(data, axes, in_order(axes)),
+            in_order(axes),
+            pixel_size_um=size,
+            channel_names=self.channel_names,
+            name=self.name,
+        )
+
+    def place(self, image: Image, cut: str = "") -> tuple[ArrayLike, dict[str, Any]]:
+        """Return the array of a result and the arguments that put it where it came from.
+
+        A result of one plane keeps the axes of `cut` with length 1, so that it appears at its plane.
+        """
+        cut = "".join(letter for letter in cut if letter in self.space.axes)
+        space = self.space.keep(image.axes + cut).starting_at({letter: self.position[letter] for letter in cut})
+        data = _transposed(image.data, image.axes, without(space.axes, cut))
+        if cut:
+            data = data[tuple(None if letter in cut else slice(None) for letter in space.axes)]
+        return data, space.layer_arguments()
+
+
+def source_of(layer: ImageLayer, axes: str, point: Sequence[float] = (), units: Sequence[Any] | None = None) -> Source:
+    """Take down an image layer.
+
+    Parameters
+    ----------
+    axes
+        One letter per axis of the layer, in its order; an RGB layer's channels are not named.
+    point, units
+        Where the viewer stands, in world coordinates, and their units.
+
+    Raises
+    ------
+    ImageError
+        If `axes` do not fit the layer.
+    """
+    if len(axes) != layer.ndim or set(axes) - set(ORDER):
+        raise ImageError(
+            f"Layer '{layer.name}' has {layer.ndim} axes, not '{axes}'. Choose one letter of T, C, Z, Y, X for each."
+        )
+    data = layer.data[0] if layer.multiscale else layer.data
+    names: tuple[str, ...] = ()
+    if layer.rgb:
+        data, axes, names = data[..., :3], axes + "C", _RGB  # transparency is no intensity
+    return Source(
+        layer.name,
+        data,
+        axes,
+        _space_of(layer, without(axes, "C") if layer.rgb else axes),
+        _position(layer, axes, point, units),
+        names,
+        (float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
+    )
+
+
+def known_axes(layer: ImageLayer) -> str | None:
+    """Return the axes that the layer's own axis labels name, or None where they name none or not all."""
+    letters = "".join(_LETTERS.get(str(label).strip().lower(), "?") for label in layer.axis_labels)
+    fits = "?" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters)
+    return letters if fits and not (layer.rgb and "C" in letters) else None
+
+
+def possible_axes(n_dims: int, *, rgb: bool) -> list[str]:
+    """Return what the axes of a layer may mean, the likeliest first: never channels unless chosen."""
+    outer = "TZ" if rgb else "TZC"
+    found = ["".join(letters) + "YX" for letters in permutations(outer, n_dims - 2)] if n_dims >= 2 else []
+    likeliest = {3: "ZYX", 4: "TZYX", 5: "TCZYX"}.get(n_dims, "")
+    return sorted(found, key=lambda axes: (axes != likeliest, "C" in axes, axes != in_order(axes)))
+
+
+def cut_axes(axes: str, n_dims: int) -> str:
+    """Return the axes along which "this plane only" takes one index, for a model of `n_dims` dimensions."""
+    return "".join(letter for letter in without(axes, "C") if letter not in "ZYX"[-n_dims:])
+
+
+def _space_of(layer: ImageLayer, axes: str) -> Space:
+    shear = np.asarray(layer.shear, float)
+    if shear.ndim == 1:  # napari gives the values above the diagonal
+        matrix = np.eye(layer.ndim)
+        matrix[np.triu_indices(layer.ndim, k=1)] = shear
+        shear = matrix
+    return Space(
+        axes,
+        np.asarray(layer.scale, float),
+        np.asarray(layer.translate, float),
+        np.asarray(layer.rotate, float),
+        shear,
+        np.asarray(layer.affine.affine_matrix, float),
+        tuple(layer.units),
+        tuple(layer.axis_labels),
+    )
+
+
+def _position(layer: ImageLayer, axes: str, point: Sequence[float], units: Sequence[Any] | None) -> dict[str, int]:
+    """Index of the plane shown, inside the layer; the viewer's axes are the layer's, counted from the last."""
+    world = np.zeros(layer.ndim)
+    n = min(layer.ndim, len(point))
+    world[layer.ndim - n :] = point[len(point) - n :]
+    if units is not None:  # since napari 0.9 the viewer may stand in other units than the layer
+        for i, (own, shown) in enumerate(zip(reversed(layer.units), reversed(tuple(units)), strict=False), start=1):
+            if own != shown and shown.is_compatible_with(own):
+                world[-i] *= float((1 * shown).to(own).magnitude)
+    index = np.rint(np.asarray(layer.world_to_data(world))).astype(int)
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    return {
+        letter: int(np.clip(i, 0, n - 1)) for letter, i, n in zip(axes, index, shape, strict=False) if letter != "C"
+    }
+
+
+def _transposed(data: ArrayLike, source: str, target: str) -> Any:
+    """Reorder dimensions without reading a lazy array."""
+    if source == target:
+        return data
+    order = [source.index(letter) for letter in target]
+    if not hasattr(data, "transpose"):  # zarr
+        import dask.array
+
+        data = dask.array.from_array(data)
+    return data.transpose(order)  # type: ignore[attr-defined]
+
+
+def describe_axes(axes: str) -> str:
+    """Return `axes` for people: ``Z Y X (depth)``."""
+    words = {"T": "time", "C": "channels", "Z": "depth"}
+    outer = [words[letter] for letter in axes if letter in words]
+    return f"{' '.join(axes)} ({', '.join(outer)})" if outer else " ".join(axes)
+
+
+def format_pixel_size(size_um: Mapping[str, float]) -> str:
+    """Return a pixel size for people: ``0.65 µm`` or ``2 × 0.65 × 0.65 µm``."""
+    values = [f"{size_um[letter]:.3g}" for letter in spatial("ZYX") if letter in size_um]
+    return f"{values[0] if len(set(values)) == 1 else ' × '.join(values)} µm"

@@ -1,0 +1,25 @@
+"""What the user is told, through napari's notifications."""
+
+from __future__ import annotations
+
+from napari.utils.notifications import notification_manager, show_error, show_info, show_warning
+
+from unveil.errors import UnveilError
+
+
+def tell(message: str) -> None:
+    """Show one sentence for which nothing needs to be done."""
+    show_info(message)
+
+
+def tell_notice(message: str) -> None:
+    """Show one sentence about work that went differently from what may be expected."""
+    show_warning(message)
+
+
+def tell_failure(error: Exception) -> None:
+    """Show an error: one sentence for what we foresaw, with its traceback at hand for what we did not."""
+    if isinstance(error, UnveilError):
+        show_error(str(error))
+    else:
+        notification_manager.receive_error(type(error), error, error.__traceback__)

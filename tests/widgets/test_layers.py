@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from napari.layers import Image as ImageLayer
+
+from unveil.errors import ImageError
+from unveil.image import Image
+from unveil.widgets.layers import cut_axes, known_axes, possible_axes, source_of
+
+RNG = np.random.default_rng(7)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+
+
+def _layer(shape, **arguments):
+    return ImageLayer(RNG.random(shape, dtype=np.float32), **arguments)
+
+
+def test_axes_from_labels():
+    assert known_axes(_layer((2, 5, 8, 9), axis_labels=("channel", "Z", "y", "x"))) == "CZYX"
+    assert known_axes(_layer((5, 8, 9), axis_labels=("time", "height", "width"))) == "TYX"
+    assert known_axes(_layer((5, 8, 9))) is None
+    assert known_axes(_layer((5, 8, 9), axis_labels=("q", "y", "x"))) is None
+    assert known_axes(_layer((5, 8, 9), axis_labels=("y", "y", "x"))) is None
+
+
+def test_likeliest_axes_are_never_channels_below_five():
+    assert possible_axes(2, rgb=False) == ["YX"]
+    assert possible_axes(3, rgb=False)[0] == "ZYX"
+    assert set(possible_axes(3, rgb=False)) == {"ZYX", "TYX", "CYX"}
+    assert set(possible_axes(3, rgb=True)) == {"ZYX", "TYX"}
+    assert possible_axes(4, rgb=False)[0] == "TZYX"
+    assert possible_axes(5, rgb=False)[0] == "TCZYX"
+    assert possible_axes(6, rgb=False) == []
+    assert possible_axes(1, rgb=False) == []
+
+
+def test_plane_cuts_what_the_model_does_not_see():
+    assert cut_axes("TCZYX", 2) == "TZ"
+    assert cut_axes("TCZYX", 3) == "T"
+    assert cut_axes("YX", 2) == ""
+
+
+def test_image_has_ordered_axes_and_micrometres():
+    layer = _layer((4, 2, 8, 9), scale=(1000, 1, 200, 200), units=("nm", "pixel", "nm", "nm"), name="cells")
+    image = source_of(layer, "ZCYX").image()
+    assert image.axes == "CZYX"
+    assert image.shape == (2, 4, 8, 9)
+    assert image.name == "cells"
+    assert dict(image.pixel_size_um) == pytest.approx({"Z": 1.0, "Y": 0.2, "X": 0.2})
+    np.testing.assert_array_equal(np.asarray(image.data), np.moveaxis(layer.data, 1, 0))
+
+
+def test_pixels_of_unknown_unit_have_no_size():
+    assert not source_of(_layer((8, 9), scale=(0.5, 0.5)), "YX").image().pixel_size_um
+
+
+def test_affine_counts_towards_the_pixel_size():
+    layer = _layer((8, 9), scale=(0.5, 0.5), affine=np.diag([2.0, 2.0, 1.0]), units="um")
+    assert dict(source_of(layer, "YX").image().pixel_size_um) == pytest.approx({"Y": 1.0, "X": 1.0})
+
+
+def test_rgb_gives_three_named_channels():
+    layer = ImageLayer(RNG.integers(0, 255, (8, 9, 4), dtype=np.uint8), rgb=True)
+    source = source_of(layer, "YX")
+    image = source.image()
+    assert (image.axes, image.shape, image.channel_names) == ("CYX", (3, 8, 9), ("red", "green", "blue"))
+    data, place = source.place(image.like(np.zeros((8, 9)), "YX"))
+    assert data.shape == (8, 9)
+    assert len(place["scale"]) == 2
+
+
+@pytest.mark.parametrize("make", [da.from_array, lambda a: zarr.array(a)], ids=["dask", "zarr"])
+def test_lazy_layers_stay_lazy(make, dask_in_this_thread):
+    array = RNG.random((3, 4, 8, 9), dtype=np.float32)
+    source = source_of(ImageLayer(make(array)), "ZTYX", point=(2, 1, 0, 0))
+    image = source.image()
+    assert not isinstance(image.data, np.ndarray)
+    assert image.axes == "TZYX"
+    np.testing.assert_array_equal(np.asarray(image.data[:]), np.swapaxes(array, 0, 1))
+    np.testing.assert_array_equal(np.asarray(source.image("TZ").data), array[2, 1])
+
+
+def test_multiscale_takes_the_finest_level():
+    levels = [RNG.random((16, 18), dtype=np.float32), RNG.random((8, 9), dtype=np.float32)]
+    assert source_of(ImageLayer(levels, multiscale=True), "YX").image().shape == (16, 18)
+
+
+def _world(layer, index):
+    return np.asarray(layer.data_to_world(index), float)
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_a_result_lies_where_its_source_lies(n_dims):
+    angle = 30.0 if n_dims == 2 else (30.0, 10.0, 20.0)
+    affine = np.eye(n_dims + 1)
+    affine[0, -1], affine[-2, -3] = 7.0, 0.25
+    shape = (5, 8, 9)[-n_dims:]
+    layer = _layer(
+        shape,
+        scale=(3.0, 0.5, 0.25)[-n_dims:],
+        translate=(10.0, 20.0, 30.0)[-n_dims:],
+        rotate=angle,
+        shear=[0.1, 0.2, 0.3][: n_dims * (n_dims - 1) // 2],
+        affine=affine,
+        units="um",
+        axis_labels=("z", "y", "x")[-n_dims:],
+    )
+    axes = "ZYX"[-n_dims:]
+    source = source_of(layer, axes)
+    data, place = source.place(source.image())
+    result = ImageLayer(data, **place)
+    for index in np.ndindex(*(2,) * n_dims):
+        np.testing.assert_allclose(_world(result, index), _world(layer, index), atol=1e-9)
+    assert result.units == layer.units
+    assert result.axis_labels == layer.axis_labels
+
+
+def test_one_plane_of_a_stack_lies_at_its_plane():
+    layer = _layer(
+        (5, 2, 8, 9), scale=(2.0, 1.0, 0.5, 0.5), translate=(4.0, 0, 1, 1), units=("um", "pixel", "um", "um")
+    )
+    source = source_of(layer, "ZCYX", point=(10.0, 1.0, 0, 0))
+    assert source.position["Z"] == 3
+    plane = source.image("Z")
+    assert plane.axes == "CYX"
+    np.testing.assert_array_equal(np.asarray(plane.data), layer.data[3])
+    data, place = source.place(plane.like(np.zeros((8, 9), np.int32), "YX"), "Z")
+    assert data.shape == (1, 8, 9)
+    np.testing.assert_allclose(place["translate"], [10.0, 1, 1])
+    np.testing.assert_allclose(place["scale"], [2.0, 0.5, 0.5])
+
+
+def test_one_plane_of_a_rotated_stack_lies_at_its_plane():
+    layer = _layer((5, 8, 9), scale=(2.0, 0.5, 0.5), rotate=(20.0, 30.0, 40.0), shear=[0.1, 0.2, 0.3])
+    source = source_of(layer, "ZYX", point=tuple(_world(layer, (3, 4, 4))))
+    assert source.position["Z"] == 3
+    data, place = source.place(source.image("Z"), "Z")
+    np.testing.assert_allclose(_world(ImageLayer(data, **place), (0, 2, 5)), _world(layer, (3, 2, 5)), atol=1e-9)
+
+
+def test_units_of_the_viewer_are_converted():
+    layer = _layer((5, 8, 9), scale=(1.0, 1, 1), units="um")
+    nanometres = _layer((5, 8, 9), units="nm").units
+    assert source_of(layer, "ZYX", point=(2000.0, 0, 0), units=nanometres).position["Z"] == 2
+
+
+def test_wrong_axes_are_refused():
+    with pytest.raises(ImageError, match="has 3 axes, not 'YX'"):
+        source_of(_layer((5, 8, 9)), "YX")
+
+
+def test_a_result_in_image_order_returns_to_layer_order():
+    layer = _layer((4, 3, 8, 9))
+    source = source_of(layer, "ZTYX")
+    image = source.image()
+    data, _ = source.place(Image(np.asarray(image.data), "TZYX"))
+    np.testing.assert_array_equal(data, layer.data)
