@@ -8,4 +8,4 @@ from pydantic import BaseModel, ConfigDict
 class Config(BaseModel):
     """Frozen settings that refuse unknown fields; a field's docstring is its one description everywhere."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings")
