@@ -1,0 +1,38 @@
+"""Ctrl-C while a model trains: once to keep the best so far, twice to discard it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from unveil.cli.terminal import Terminal
+from unveil.events import Event, Monitor, StopEarly
+
+
+@contextmanager
+def stopping_early(monitor: Monitor, terminal: Terminal) -> Iterator[Monitor]:
+    """Yield `monitor`, made to raise `StopEarly` at the first event after Ctrl-C; a second Ctrl-C interrupts."""
+    asked = threading.Event()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    def listen(event: Event) -> None:
+        monitor(event)
+        if asked.is_set():
+            terminal.say("Stopping: the best model so far is kept (Ctrl-C again discards it).")
+            raise StopEarly
+
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield listen
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield listen
+    finally:
+        signal.signal(signal.SIGINT, before)

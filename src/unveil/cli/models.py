@@ -1,0 +1,143 @@
+"""`unveil models`: which models there are, and the card of one."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from unveil.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from unveil.io.library import ModelEntry
+    from unveil.model.card import ModelCard
+
+
+def list_(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+    """List the models that ship with Unveil and your own.
+
+    Parameters
+    ----------
+    as_json
+        Put one JSON object on standard output.
+    """
+    from unveil.io.library import list_models, own_models_folder
+
+    terminal = Terminal(as_json=as_json)
+    entries = list_models()
+    if as_json:
+        terminal.json({"models": [_entry_as_json(entry) for entry in entries]})
+        return
+    terminal.table(_entries_table(entries))
+    terminal.say(f"Your own models live in {own_models_folder()}.")
+
+
+def show(model: str, /, *, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+    """Show the card of a model: what it does, where it comes from, how well it did.
+
+    Parameters
+    ----------
+    model
+        Name of a model, or a model file.
+    as_json
+        Put one JSON object on standard output: the card and "n_parameters".
+    """
+    from unveil.io.card_file import read_card
+    from unveil.io.library import find_model
+
+    path = find_model(model)
+    card = read_card(path)
+    terminal = Terminal(as_json=as_json)
+    n_parameters = count_parameters(path)
+    if as_json:
+        terminal.json({**card.model_dump(mode="json"), "n_parameters": n_parameters})
+    else:
+        terminal.table(_card_table(card, path, n_parameters))
+
+
+def count_parameters(path: Path) -> int:
+    """Count the numbers that a model file's network has learned, from the file's header alone."""
+    from unveil.io.card_file import read_header
+
+    with path.open("rb") as file:
+        tensors = read_header(file, path).tensors
+    return sum(prod(shape) for name, (_, shape) in tensors.items() if name.startswith("network."))
+
+
+def _entry_as_json(entry: ModelEntry) -> dict[str, Any]:
+    card = None if entry.card is None else entry.card.model_dump(mode="json")
+    return {
+        "name": entry.name,
+        "origin": entry.origin,
+        "path": str(entry.path),
+        "problem": entry.problem,
+        "card": card,
+    }
+
+
+def _entries_table(entries: list[ModelEntry]) -> Table:
+    from rich.table import Table
+
+    table = Table("name", "task", "dimensions", "pixel size", "origin", "description")
+    for entry in entries:
+        if entry.card is None:
+            table.add_row(entry.name, "", "", "", entry.origin, f"cannot be used: {entry.problem}")
+        else:
+            card = entry.card
+            about = card.description or card.training_data
+            table.add_row(entry.name, card.task, f"{card.n_dims}D", _pixel_size(card), entry.origin, about)
+    return table
+
+
+def _card_table(card: ModelCard, path: Path, n_parameters: int) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    for key, value in _card_lines(card, path, n_parameters).items():
+        if value:
+            table.add_row(key, escape(value))
+    return table
+
+
+def _card_lines(card: ModelCard, path: Path, n_parameters: int) -> dict[str, str]:
+    channels = ", ".join(card.channel_names) or f"{card.in_channels}"
+    return {
+        "name": card.name,
+        "file": str(path),
+        "description": card.description,
+        "task": card.task,
+        "network": f"{card.architecture.kind}, {card.n_dims}D, {n_parameters:,} parameters",
+        "channels": channels,
+        "classes": ", ".join(card.classes),
+        "pixel size": _pixel_size(card),
+        "trained on": card.training_data,
+        "license": card.license,
+        "authors": ", ".join(card.authors),
+        "scores": "\n".join(f"{score.data}: {_numbers(score.values)}" for score in card.scores),
+        "cite": "\n".join(card.cite),
+        "digest": card.weights_sha256,
+    }
+
+
+def _pixel_size(card: ModelCard) -> str:
+    sizes = card.pixel_size_um
+    if not sizes:
+        return ""
+    values = [f"{size:g}" for size in sizes.values()]
+    return f"{values[0] if len(set(values)) == 1 else ' × '.join(values)} µm"
+
+
+def _numbers(values: dict[str, Any]) -> str:
+    """Write scores as ``iou 0.912, dice 0.954, ap 0.50 0.851``."""
+    parts = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            parts += [f"{key}@{_numbers({inner: number})}" for inner, number in value.items()]
+        else:
+            parts.append(f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}")
+    return ", ".join(parts)

@@ -1,0 +1,98 @@
+"""Which result belongs to which image, and whether it all can work, before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unveil.errors import ConfigError, ImageError, InputError
+
+_COMPOUND_ENDINGS = (".ome.tif", ".ome.tiff", ".ome.zarr")
+_MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image and the files that will hold its results, in the order in which they are written."""
+
+    image: Path
+    results: tuple[Path, ...]
+
+
+def plan(images: Iterable[Path], output: Path, endings: Sequence[str]) -> list[Job]:
+    """Give each image its result files, ``<output>/<stem><ending>``.
+
+    Raises
+    ------
+    ConfigError
+        If two images would have the same results, or a result would overwrite an image.
+    """
+    jobs = [
+        Job(image, tuple(output / f"{result_stem(image)}{ending}" for ending in endings))
+        for image in dict.fromkeys(images)
+    ]
+    _check_collisions(jobs)
+    _check_inputs_are_safe(jobs)
+    return jobs
+
+
+def result_stem(image: Path) -> str:
+    """Return the name of `image` less its ending: ``a`` for a.tif, a.ome.tif and a.ome.zarr."""
+    for ending in _COMPOUND_ENDINGS:
+        if image.name.lower().endswith(ending) and len(image.name) > len(ending):
+            return image.name[: -len(ending)]
+    return image.stem
+
+
+def check_images(jobs: Sequence[Job], check: Callable[[Path], object]) -> None:
+    """Run `check` on every image and raise all problems together.
+
+    Raises
+    ------
+    InputError
+        The problem of the one image, or one error that names them all.
+    """
+    problems: list[tuple[Path, InputError]] = []
+    for job in jobs:
+        try:
+            check(job.image)
+        except InputError as problem:
+            problems.append((job.image, problem))
+    if len(problems) == 1:
+        raise problems[0][1]
+    if problems:
+        lines = [f"  {image}: {problem}" for image, problem in problems[:_MOST_NAMED]]
+        if len(problems) > _MOST_NAMED:
+            lines.append(f"  … and {len(problems) - _MOST_NAMED} more")
+        found = f"{len(problems)} of {len(jobs)} images cannot be used; nothing was written."
+        raise ImageError("\n".join([found, *lines]))
+
+
+def _check_collisions(jobs: Sequence[Job]) -> None:
+    sources = defaultdict(list)
+    for job in jobs:
+        sources[_identity(job.results[0])].append(job.image)
+    for images in sources.values():
+        if len(images) > 1:
+            raise ConfigError(
+                f"{' and '.join(str(image) for image in images)} would both be written as "
+                f"'{result_stem(images[0])}…'. Run them one by one into different folders, or rename one."
+            )
+
+
+def _check_inputs_are_safe(jobs: Sequence[Job]) -> None:
+    images = {_identity(job.image): job.image for job in jobs}
+    for job in jobs:
+        for result in job.results:
+            if (endangered := images.get(_identity(result))) is not None:
+                raise ConfigError(
+                    f"The result of {job.image} would overwrite the image {endangered}. "
+                    f"Choose another output folder, or leave earlier results out of the images."
+                )
+
+
+def _identity(path: Path) -> str:
+    return os.path.normcase(path.resolve())

@@ -1,0 +1,229 @@
+"""`unveil segment` and `unveil denoise`: image files in, result files out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from cyclopts import Group, Parameter
+
+from unveil.cli import failures
+from unveil.cli.plan import Job, check_images, plan
+from unveil.cli.terminal import Terminal
+from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
+from unveil.errors import MismatchError
+
+if TYPE_CHECKING:
+    from unveil.events import Monitor
+    from unveil.image import Image
+    from unveil.model.card import ModelCard
+    from unveil.model.model import Model
+    from unveil.tasks.results import RunReport
+
+COMPUTING = Group("How to compute", sort_key=2)
+
+Worker: TypeAlias = "Callable[[Job, Monitor], RunReport]"
+"""Computes one job and writes its results."""
+
+
+def segment(
+    images: list[Path],
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    model: Annotated[str, Parameter(alias="-m")] = "nuclei",
+    probabilities: bool = False,
+    table: bool = False,
+    axes: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    options: Annotated[SegmentationOptions, Parameter(name="*", group=COMPUTING)] = SegmentationOptions(),  # noqa: B008
+) -> int:
+    """Segment images into labels, written as <stem>_labels.tif.
+
+    Parameters
+    ----------
+    images
+        TIFF files of any kind, OME-Zarr folders, or folders of images.
+    output
+        Folder for the results; made if it is not there. Earlier results of the same name are replaced.
+    model
+        Name of a model, or a model file.
+    probabilities
+        Also write the probability of each class, <stem>_probability.tif.
+    table
+        Also write the measurements of each object, <stem>_objects.csv.
+    axes
+        Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
+    as_json
+        Put one JSON object on standard output, everything else on standard error.
+    """
+    terminal = Terminal(as_json=as_json)
+    with terminal.session():
+        endings = ["_labels.tif"] + ["_probability.tif"] * probabilities + ["_objects.csv"] * table
+        jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options)
+        work = partial(_segment_one, model=loaded, axes=axes, options=options, probabilities=probabilities, table=table)
+        return _run(jobs, work, terminal)
+
+
+def denoise(
+    images: list[Path],
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    model: Annotated[str, Parameter(alias="-m")] = "fluorescence-denoiser",
+    axes: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    options: Annotated[DenoisingOptions, Parameter(name="*", group=COMPUTING)] = DenoisingOptions(),  # noqa: B008
+) -> int:
+    """Denoise images, written as <stem>_denoised.tif.
+
+    Parameters
+    ----------
+    images
+        TIFF files of any kind, OME-Zarr folders, or folders of images.
+    output
+        Folder for the results; made if it is not there. Earlier results of the same name are replaced.
+    model
+        Name of a model, or a model file.
+    axes
+        Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
+    as_json
+        Put one JSON object on standard output, everything else on standard error.
+    """
+    terminal = Terminal(as_json=as_json)
+    with terminal.session():
+        jobs, loaded = _prepare(images, output, ["_denoised.tif"], model, "denoising", axes, options)
+        return _run(jobs, partial(_denoise_one, model=loaded, axes=axes, options=options), terminal)
+
+
+def _prepare(
+    images: Sequence[Path],
+    output: Path,
+    endings: Sequence[str],
+    model: str,
+    task: str,
+    axes: str | None,
+    options: RunOptions,
+) -> tuple[list[Job], Model]:
+    """Check all that can be checked cheaply, then load the model and make the output folder."""
+    from unveil.io.images import find_images, read_image
+    from unveil.io.model_file import load_model
+    from unveil.io.writing import check_output_folder
+
+    jobs = plan(find_images(images), output, endings)
+    path, _ = check_task(model, task)
+    loaded = load_model(path)
+    check_images(jobs, lambda file: read_image(file, axes=axes))
+    check_output_folder(output)
+    return jobs, loaded
+
+
+def check_task(model: str, task: str) -> tuple[Path, ModelCard]:
+    """Return file and card of `model` if it is made for `task`; neither weights nor torch are loaded.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or it is made for another task.
+    """
+    from unveil.io.card_file import read_card
+    from unveil.io.library import find_model
+
+    path = find_model(model)
+    card = read_card(path)
+    if card.task != task:
+        raise MismatchError(
+            f"Model '{card.name}' is made for {card.task}, not for {task}. "
+            f"Choose another model; `unveil models list` names them."
+        )
+    return path, card
+
+
+def _segment_one(
+    job: Job,
+    monitor: Monitor,
+    *,
+    model: Model,
+    axes: str | None,
+    options: SegmentationOptions,
+    probabilities: bool,
+    table: bool,
+) -> RunReport:
+    from unveil.io.images import read_image
+    from unveil.io.writing import write_image, write_labels, write_table
+    from unveil.tasks.measure import measure_objects
+    from unveil.tasks.segment import segment as segment_image
+
+    image = read_image(job.image, axes=axes)
+    result = segment_image(image, model, options=options, monitor=monitor)
+    files = iter(job.results)
+    write_labels(next(files), result.labels)
+    if probabilities:
+        write_image(next(files), _without_single_channel(result.probabilities))
+    if table:
+        write_table(next(files), measure_objects(result.labels, image))
+    return result.report
+
+
+def _denoise_one(job: Job, monitor: Monitor, *, model: Model, axes: str | None, options: DenoisingOptions) -> RunReport:
+    from unveil.io.images import read_image
+    from unveil.io.writing import write_image
+    from unveil.tasks.denoise import denoise as denoise_image
+
+    result = denoise_image(read_image(job.image, axes=axes), model, options=options, monitor=monitor)
+    write_image(job.results[0], result.image)
+    return result.report
+
+
+def _run(jobs: Sequence[Job], work: Worker, terminal: Terminal) -> int:
+    """Work through `jobs`; one that fails is reported and the others go on."""
+    done: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    code = failures.DONE
+    with terminal.progress() as bar:
+        for number, job in enumerate(jobs, 1):
+            what = job.image.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.image.name}"
+            try:
+                report = work(job, bar.about(what))
+            except Exception as failure:
+                failed.append({"input": str(job.image), "error": failures.describe(failure)})
+                code = _worse(code, failures.report(failure, about=str(job.image)))
+                continue
+            done.append(_as_json(job, report))
+            terminal.result(_as_line(job, report))
+    if terminal.as_json:
+        terminal.json({"images": done, **({"failed": failed} if failed else {})})
+    return code
+
+
+def _worse(code: int, other: int) -> int:
+    """Return 1 (unexpected) before 2 (mendable) before 0."""
+    return failures.UNEXPECTED if failures.UNEXPECTED in (code, other) else max(code, other)
+
+
+def _as_json(job: Job, report: RunReport) -> dict[str, Any]:
+    return {
+        "input": str(job.image),
+        "outputs": [str(path) for path in job.results],
+        "seconds": round(report.seconds, 4),
+        "device": report.device,
+        "engine": report.engine,
+        "precision": report.precision,
+        "tile": list(report.tile),
+        "n_objects": report.n_objects,
+    }
+
+
+def _as_line(job: Job, report: RunReport) -> str:
+    objects = "" if report.n_objects is None else f"{report.n_objects} objects, "
+    return f"{', '.join(str(path) for path in job.results)}: {objects}{report.seconds:.1f} s"
+
+
+def _without_single_channel(image: Image) -> Image:
+    """Drop the channel axis where it holds one channel only."""
+    if image.size("C") != 1 or "C" not in image.axes:
+        return image
+    at = image.axes.index("C")
+    return image.like(image.data[(slice(None),) * at + (0,)], image.axes.replace("C", ""))

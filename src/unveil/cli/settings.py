@@ -1,0 +1,103 @@
+"""Training settings from a file, from ``--set``, and from their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from unveil.cli.failures import explain
+from unveil.config.base import Config
+from unveil.errors import ConfigError, FileError
+
+Settings = TypeVar("Settings", bound=Config)
+
+_TAGS = ("kind", "method")
+"""Fields that tell alternatives apart: another tag replaces the alternative instead of changing it."""
+
+
+def gather(kind: type[Settings], file: Path | None, assignments: Iterable[str], **defaults: Any) -> Settings:
+    """Build settings: what `kind` holds by default, changed by `defaults`, `file` and `assignments`, in that order.
+
+    Parameters
+    ----------
+    assignments
+        ``KEY=VALUE`` with dotted keys (``augmentation.flips=false``), values read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        If a setting does not exist, is out of bounds, or cannot be read.
+    """
+    from pydantic import ValidationError
+
+    given: dict[str, Any] = dict(defaults)
+    if file is not None:
+        given = merged(given, read_settings(file))
+    for assignment in assignments:
+        given = merged(given, parse_assignment(assignment))
+    try:
+        return kind.model_validate(merged(kind().model_dump(), given))
+    except ValidationError as failure:
+        raise ConfigError(f"The training settings do not fit: {explain(failure)}.") from failure
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Read a YAML file that maps settings to values.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read, or holds something else.
+    """
+    import yaml
+
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as failure:
+        raise FileError(f"The settings {file} cannot be read: {failure.strerror}. Check the path.") from failure
+    except (yaml.YAMLError, UnicodeDecodeError) as failure:
+        message = " ".join(str(failure).split())
+        raise FileError(f"The settings {file} are no valid YAML: {message}. Mend the file.") from failure
+    if not isinstance(settings, dict | None):
+        raise FileError(f"The settings {file} hold {type(settings).__name__}, not 'key: value' lines. Mend the file.")
+    return settings or {}
+
+
+def parse_assignment(assignment: str) -> dict[str, Any]:
+    """Turn ``a.b=VALUE`` into ``{"a": {"b": value}}``, the value read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        If there is no key, no ``=``, or the value is no YAML.
+    """
+    import yaml
+
+    key, equals, text = assignment.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"'--set {assignment}' is no KEY=VALUE. Write for example --set augmentation.flips=false.")
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as failure:
+        raise ConfigError(f"The value in '--set {assignment}' is no valid YAML. Quote it, or mend it.") from failure
+    for part in reversed(parts):
+        value = {part: value}
+    return dict(value)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes`, mapping by mapping; a mapping of another kind replaces the earlier one."""
+    result = dict(base)
+    for key, value in changes.items():
+        before = result.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and not _is_other_kind(before, value):
+            result[key] = merged(before, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _is_other_kind(before: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    return any(tag in value and value[tag] != before.get(tag) for tag in _TAGS)
