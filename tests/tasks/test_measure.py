@@ -27,7 +27,7 @@ def test_measurements_agree_with_scikit_image(seed, is_3d):
     expected = regionprops(labels, intensities)
     assert columns["index"].tolist() == [region.label for region in expected]
     assert columns["volume_px" if is_3d else "area_px"].tolist() == [region.area for region in expected]
-    assert np.allclose(columns["mean_intensity"], [region.mean_intensity for region in expected])
+    assert np.allclose(columns["mean_intensity"], [region.intensity_mean for region in expected])
     for number, axis in enumerate(axes.lower()):
         assert np.allclose(columns[f"centroid_{axis}"], [region.centroid[number] for region in expected])
 

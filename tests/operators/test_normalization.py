@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from unveil.config.normalization import FixedNormalization, PercentileNormalization, StandardNormalization
+from unveil.operators.normalization import Affine, fit, fit_array
+
+DTYPES = st.sampled_from([np.uint8, np.int16, np.uint16, np.float32, np.float64])
+METHODS = [
+    PercentileNormalization(),
+    StandardNormalization(),
+    FixedNormalization(mean=(3.0, 5.0), std=(2.0, 0.5)),
+]
+
+
+def _frame(seed, dtype, shape=(2, 23, 31)):
+    values = np.random.default_rng(seed).gamma(2, 30, shape)
+    return np.clip(values, 0, 255).astype(dtype)
+
+
+def _in_strips(frame, height):
+    return lambda: [frame[:, i : i + height] for i in range(0, frame.shape[1], height)]
+
+
+@settings(deadline=None)
+@given(
+    grey=hnp.arrays(np.float32, (2, 4, 5), elements=st.floats(-1e4, 1e4, width=32)),
+    offset=hnp.arrays(np.float64, 2, elements=st.floats(-1e3, 1e3)),
+    scale=hnp.arrays(np.float64, 2, elements=st.floats(0.5, 1e3)),
+)
+def test_invert_after_apply_is_identity(grey, offset, scale):
+    affine = Affine(offset, scale)
+    back = affine.invert(affine.apply(grey))
+    assert back.dtype == np.float32
+    assert np.allclose(back, grey, rtol=1e-5, atol=1e-2)
+
+
+def test_apply_works_on_every_channel_by_itself():
+    affine = Affine(np.array([10.0, 20.0]), np.array([2.0, 5.0]))
+    grey = np.full((2, 3, 4, 5), 30, np.uint16)
+    normalized = affine.apply(grey)
+    assert normalized.dtype == np.float32
+    assert np.all(normalized[0] == 10)
+    assert np.all(normalized[1] == 2)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 999), dtype=DTYPES, height=st.integers(1, 23), method=st.sampled_from(METHODS))
+def test_strips_give_what_the_whole_frame_gives(seed, dtype, height, method):
+    frame = _frame(seed, dtype)
+    whole, pieces = fit_array(method, frame), fit(method, _in_strips(frame, height))
+    assert np.allclose(whole.offset, pieces.offset, rtol=1e-9)
+    assert np.allclose(whole.scale, pieces.scale, rtol=1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 999), low=st.floats(0, 40), high=st.floats(60, 100))
+def test_percentiles_of_integers_are_exact(seed, low, high):
+    frame = _frame(seed, np.uint16)
+    affine = fit_array(PercentileNormalization(low=low, high=high), frame)
+    for channel, values in enumerate(frame):
+        expected = np.percentile(values, [low, high], method="inverted_cdf")
+        assert affine.offset[channel] == expected[0]
+        assert affine.offset[channel] + affine.scale[channel] == expected[1]
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 999), low=st.floats(0, 40), high=st.floats(60, 100), gain=st.sampled_from([1e-6, 1, 1e6]))
+def test_percentiles_of_floats_are_good_to_a_65536th_of_the_range(seed, low, high, gain):
+    frame = _frame(seed, np.float64) * gain
+    affine = fit_array(PercentileNormalization(low=low, high=high), frame)
+    for channel, values in enumerate(frame):
+        expected = np.percentile(values, [low, high], method="inverted_cdf")
+        found = affine.offset[channel], affine.offset[channel] + affine.scale[channel]
+        assert np.allclose(found, expected, rtol=0, atol=np.ptp(values) / 65535)
+
+
+def test_percentiles_of_wide_integers_are_good_to_a_65536th_of_the_range():
+    frame = np.random.default_rng(0).integers(0, 2**31, (1, 40, 50))
+    affine = fit_array(PercentileNormalization(), frame)
+    low, high = np.percentile(frame, [1.0, 99.8], method="inverted_cdf")
+    assert affine.offset[0] == pytest.approx(low, abs=2**31 / 65535)
+    assert affine.offset[0] + affine.scale[0] == pytest.approx(high, abs=2**31 / 65535)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 999), dtype=DTYPES)
+def test_standard_normalization_gives_mean_0_and_variance_1(seed, dtype):
+    frame = _frame(seed, dtype)
+    normalized = fit_array(StandardNormalization(), frame).apply(frame)
+    assert np.allclose(normalized.mean(axis=(1, 2)), 0, atol=1e-4)
+    assert np.allclose(normalized.std(axis=(1, 2)), 1, atol=1e-4)
+
+
+def test_moments_survive_a_large_offset():
+    values = np.random.default_rng(1).normal(0, 1, (1, 100, 100))
+    affine = fit(StandardNormalization(), _in_strips(values + 1e8, 7))
+    assert affine.scale[0] == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_fixed_values_are_taken_as_they_are():
+    affine = fit_array(FixedNormalization(mean=(4.0,), std=(2.0,)), np.zeros((1, 3, 3)))
+    assert (affine.offset.tolist(), affine.scale.tolist()) == ([4.0], [2.0])
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_constant_channel_becomes_0(method, dtype):
+    frame = np.full((1, 6, 6), 7, dtype)
+    affine = fit_array(method, frame)
+    assert affine.scale[0] == 1
+    assert np.allclose(affine.apply(frame), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_pixels_that_are_not_finite_count_nowhere(method):
+    frame = _frame(2, np.float32)
+    spoilt = np.concatenate(
+        [frame, np.tile(np.float32([np.nan, np.inf, -np.inf]), (2, 5, 1)).repeat(31, axis=2)[..., :31]], 1
+    )
+    clean, affine = fit_array(method, frame), fit_array(method, spoilt)
+    assert np.allclose(affine.offset, clean.offset)
+    assert np.allclose(affine.scale, clean.scale)
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_a_frame_without_any_finite_pixel_gets_offset_0_and_scale_1(method):
+    affine = fit_array(method, np.full((1, 4, 4), np.nan, np.float32))
+    assert (affine.offset.tolist(), affine.scale.tolist()) == ([0.0], [1.0])
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 999), gain=st.floats(0.01, 100), offset=st.floats(-50, 50))
+def test_gain_and_offset_of_the_camera_do_not_change_the_result(seed, gain, offset):
+    frame = _frame(seed, np.float64)
+    for method in METHODS[:2]:
+        plain = fit_array(method, frame).apply(frame)
+        changed = fit_array(method, gain * frame + offset).apply(gain * frame + offset)
+        assert np.allclose(plain, changed, atol=1e-3)

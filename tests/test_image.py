@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import dataclasses
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unveil.errors import ImageError, MismatchError
+from unveil.image import Image, frames, n_frames
+
+ALL_AXES = ["YX", "ZYX", "TYX", "CYX", "TCYX", "TZYX", "CZYX", "TCZYX"]
+SIZES = {"T": 3, "C": 2, "Z": 4, "Y": 5, "X": 6}
+
+
+def _image(axes, **fields):
+    shape = tuple(SIZES[axis] for axis in axes)
+    return Image(np.arange(np.prod(shape)).reshape(shape), axes, **fields)
+
+
+def _whole(frame):
+    return tuple(slice(0, size) for size in frame.shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("data", "axes", "problem"),
+    [
+        (np.zeros(5), "X", "2 to 5 dimensions"),
+        (np.zeros((2,) * 7), "TCZYX", "2 to 5 dimensions"),
+        (np.zeros((0, 5)), "YX", "it holds no pixels"),
+        (np.zeros((1, 1)), "YX", "at least 2 pixels each"),
+        (np.zeros((5, 5), complex), "YX", "complex pixels are no intensities"),
+        (np.zeros((5, 5), object), "YX", "object pixels"),
+        (np.zeros((5, 5), bool), "YX", "true/false pixels"),
+        (np.zeros((5, 5), "U3"), "YX", "non-numeric pixels"),
+        (np.zeros((5, 5)), "XY", "must stand in the order YX"),
+        (np.zeros((5, 5)), "ZYX", "the array has 2 dimensions"),
+    ],
+)
+def test_what_cannot_be_an_image_is_refused(data, axes, problem):
+    with pytest.raises(ImageError, match=problem):
+        Image(data, axes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"channel_names": ("a", "b", "c")}, "2 channels and 3 channel names"),
+        ({"pixel_size_um": {"Z": 1.0}}, "a pixel size is given for Z, which it does not have"),
+        ({"pixel_size_um": {"Y": 0.0}}, "positive numbers of micrometres"),
+        ({"pixel_size_um": {"X": float("nan")}}, "positive numbers of micrometres"),
+    ],
+)
+def test_names_and_sizes_must_fit_the_data(fields, problem):
+    with pytest.raises(ImageError, match=problem):
+        _image("CYX", **fields)
+
+
+def test_all_problems_are_named_at_once_with_what_was_found():
+    with pytest.raises(ImageError) as error:
+        Image(np.zeros((3, 4), complex), "XY", pixel_size_um={"Z": 1}, channel_names=("a", "b"), name="odd")
+    message = str(error.value)
+    assert "'odd' has shape (3, 4) and dtype complex128" in message
+    for part in ("order YX", "complex", "1 channels and 2 channel names", "pixel size is given for Z"):
+        assert part in message
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "u8", "f2", "f4", ">f8"])
+def test_every_integer_and_float_dtype_is_taken(dtype):
+    assert Image(np.zeros((3, 4), dtype)).shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "make", [np.asarray, lambda a: da.from_array(a, chunks=2), lambda a: zarr.array(a, chunks=(2, 2))]
+)
+def test_numpy_dask_and_zarr_are_read_alike(make):
+    pixels = np.arange(30).reshape(5, 6)
+    (frame,) = frames(Image(make(pixels)), 2, (0,))
+    with dask.config.set(scheduler="synchronous"):  # leaves no thread behind
+        assert np.array_equal(frame.read((slice(1, 4), slice(2, 6))), pixels[None, 1:4, 2:6])
+
+
+def test_an_image_is_frozen():
+    sizes = {"Y": 0.5, "X": 0.5}
+    image = _image("YX", pixel_size_um=sizes)
+    sizes["Y"] = 9
+    assert image.pixel_size_um["Y"] == 0.5
+    with pytest.raises(TypeError):
+        image.pixel_size_um["Y"] = 9
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        image.name = "other"
+
+
+def test_sizes_of_axes():
+    image = _image("TCYX")
+    assert [image.size(axis) for axis in "TCZYX"] == [3, 2, 1, 5, 6]
+    assert image.spatial_shape(2) == (5, 6)
+    assert image.spatial_shape(3) == (1, 5, 6)
+
+
+def test_channels_by_name_and_number():
+    image = _image("CYX", channel_names=("DAPI", "0"))
+    assert image.channel_index(None) is None
+    assert image.channel_index("DAPI") == 0
+    assert image.channel_index(1) == 1
+    assert image.channel_index("1") == 1
+    assert image.channel_index("0") == 1  # a name comes before a number
+    assert _image("YX").channel_index(0) == 0
+
+
+@pytest.mark.parametrize("channel", ["GFP", 2, -1, "7", "-1", ""])
+def test_a_channel_that_is_not_there_is_refused(channel):
+    with pytest.raises(MismatchError, match=r"2 channel\(s\) \(DAPI, RFP\)\. Choose one by name, or .* 0 to 1"):
+        _image("CYX", channel_names=("DAPI", "RFP")).channel_index(channel)
+
+
+def test_a_result_lies_in_the_space_of_its_image():
+    image = _image("CZYX", pixel_size_um={"Z": 2, "Y": 0.5, "X": 0.5}, channel_names=("a", "b"), name="cells")
+    plane = image.like(np.zeros((5, 6)), "YX")
+    assert dict(plane.pixel_size_um) == {"Y": 0.5, "X": 0.5}
+    assert (plane.name, plane.channel_names) == ("cells", ())
+    volume = image.like(np.zeros((1, 4, 5, 6)), "CZYX", name="nuclei", channel_names=("nucleus",))
+    assert dict(volume.pixel_size_um) == dict(image.pixel_size_um)
+    assert (volume.name, volume.channel_names) == ("nuclei", ("nucleus",))
+
+
+@pytest.mark.parametrize("axes", ALL_AXES)
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_frames_cover_every_pixel_once(axes, n_dims):
+    image = _image(axes)
+    channels = tuple(range(image.size("C")))
+    pieces = [frame.read(_whole(frame)) for frame in frames(image, n_dims, channels)]
+    assert len(pieces) == n_frames(image, n_dims)
+    assert all(piece.shape == (len(channels), *image.spatial_shape(n_dims)) for piece in pieces)
+    assert sorted(np.concatenate(pieces, axis=None)) == list(range(image.data.size))
+
+
+@pytest.mark.parametrize("axes", ALL_AXES)
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_writing_every_frame_where_it_belongs_restores_the_image(axes, n_dims):
+    image = _image(axes)
+    restored = np.full(image.shape, -1)
+    for frame in frames(image, n_dims, tuple(range(image.size("C")))):
+        piece = frame.read(_whole(frame))
+        restored_part = restored[frame.result_key(axes, _whole(frame))]
+        restored[frame.result_key(axes, _whole(frame))] = piece.reshape(restored_part.shape)
+    assert np.array_equal(restored, image.data)
+
+
+@settings(max_examples=40)
+@given(axes=st.sampled_from(ALL_AXES), n_dims=st.sampled_from([2, 3]), data=st.data())
+def test_a_window_is_the_same_part_of_the_whole_frame(axes, n_dims, data):
+    image = _image(axes)
+    channels = tuple(data.draw(st.permutations(range(image.size("C")))))
+    frame = data.draw(st.sampled_from(list(frames(image, n_dims, channels))))
+    starts = [data.draw(st.integers(0, size - 1)) for size in frame.shape[1:]]
+    window = tuple(
+        slice(start, data.draw(st.integers(start + 1, size)))
+        for start, size in zip(starts, frame.shape[1:], strict=True)
+    )
+    assert np.array_equal(frame.read(window), frame.read(_whole(frame))[(slice(None), *window)])
+
+
+def test_frames_come_in_order_and_know_their_place():
+    assert [dict(frame.index) for frame in frames(_image("TZYX"), 3, (0,))] == [{"T": 0}, {"T": 1}, {"T": 2}]
+    places = [tuple(frame.index.values()) for frame in frames(_image("TZYX"), 2, (0,))]
+    assert places == [(t, z) for t in range(3) for z in range(4)]
+
+
+def test_only_the_chosen_channels_are_read_in_the_chosen_order():
+    image = _image("CYX")
+    (frame,) = frames(image, 2, (1, 0))
+    assert np.array_equal(frame.read(_whole(frame)), image.data[::-1])
+    (frame,) = frames(image, 2, (1,))
+    assert np.array_equal(frame.read(_whole(frame)), image.data[1:])
