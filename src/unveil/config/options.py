@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from unveil.config.base import Config
 
@@ -29,6 +29,13 @@ class RunOptions(Config):
     rescale: Literal["auto", "off"] | float = "auto"
     """Resize the image before the network: auto to the model's pixel size where both are known and differ by over
     25 %, off never, or a factor (0.5 halves the size)."""
+
+    @field_validator("rescale")
+    @classmethod
+    def _check_rescale(cls, rescale: str | float) -> str | float:
+        if isinstance(rescale, float) and not 0.01 <= rescale <= 100:
+            raise ValueError(f"the factor {rescale} must lie between 0.01 and 100")
+        return rescale
 
 
 class SegmentationOptions(RunOptions):

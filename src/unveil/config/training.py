@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.base import Config
@@ -38,6 +38,13 @@ class NoiseConfig(Config):
     """Range of the variance per unit of intensity (1 / photons at intensity 1)."""
     gaussian: tuple[float, float] = (0.005, 0.1)
     """Range of the standard deviation of the signal-independent part, in units of the intensity range."""
+
+    @field_validator("poisson", "gaussian")
+    @classmethod
+    def _check_range(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= bounds[0] <= bounds[1] < float("inf"):
+            raise ValueError(f"the range {bounds} must go up from 0 or more")
+        return bounds
 
 
 class TrainingSchedule(Config):
