@@ -69,9 +69,9 @@ def _guard(run: Callable[[], int]) -> int:
     except cyclopts.CycloptsError as failure:
         print(f"unveil: {_usage(failure)}", file=sys.stderr)
         return failures.MENDABLE
-    except BrokenPipeError:  # whoever read our output (head, less) has left: not an error
+    except BrokenPipeError:  # whoever read our output (head, less) has left: nobody to tell, as rich does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failures.DONE
+        return failures.UNEXPECTED
     except (Exception, KeyboardInterrupt) as failure:
         return failures.report(failure)
     return code

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from unveil.cli.interrupt import stopping_early
+from unveil.cli.terminal import Terminal
+from unveil.events import Event, Progress, StopEarly
+
+
+def test_the_first_interrupt_stops_early_and_the_second_discards() -> None:
+    events: list[Event] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    with stopping_early(events.append, Terminal()) as monitor:
+        monitor(Progress(1, 3))
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(StopEarly):
+            monitor(Progress(2, 3))
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    assert events == [Progress(1, 3), Progress(2, 3)]
+    assert signal.getsignal(signal.SIGINT) is before

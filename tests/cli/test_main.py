@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from unveil import __version__
+from unveil.cli import main as entry
+from unveil.errors import EngineError, ImageError
+
+
+def test_version(unveil: Callable[..., Any]) -> None:
+    assert unveil("--version").out.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["segment"], ["denoise"], ["train"], ["train", "segmentation"], ["models", "show"], ["demo"]]
+)
+def test_help_is_plain_text_on_standard_output(unveil: Callable[..., Any], command: list[str]) -> None:
+    outcome = unveil(*command, "--help")
+
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert "Usage: unveil" in outcome.out
+    assert "\x1b" not in outcome.out
+
+
+def test_help_shows_the_description_of_each_setting(unveil: Callable[..., Any]) -> None:
+    words = " ".join(unveil("segment", "--help").out.replace("│", " ").split())
+
+    assert "--min-size" in words
+    assert "auto takes OpenVINO on processors and PyTorch elsewhere" in words
+    assert "<stem>_probability.tif" in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], r'Unknown command "nonsense".*See `unveil --help`'),
+        (["segment", "--output", "x"], r"IMAGES requires an argument"),
+        (["segment", "a.tif"], r"--output requires an argument"),
+        (["segment", "a.tif", "--outputs", "x"], r"Did you mean --output"),
+        (["segment", "a.tif", "--output", "x", "--device", "tpu"], r"--device.*'cpu'.*not 'tpu'.*See `unveil segment"),
+        (["segment", "a.tif", "--output", "x", "--threshold", "3", "--tile", "0"], r"--tile.*1.*; --threshold.*1"),
+        (["evaluate", "denoising", "--model", "m", "--clean", "c", "--sigma", "much"], r"--sigma.*much"),
+    ],
+)
+def test_wrong_options_are_one_paragraph(refused: Callable[..., str], arguments: list[str], message: str) -> None:
+    assert re.search(message, refused(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "message"),
+    [
+        (ImageError("It is empty. Choose another."), 2, "unveil: It is empty. Choose another.\n"),
+        (EngineError("The GPU is\n\n gone."), 1, "unveil: The GPU is\n gone.\n"),
+        (ZeroDivisionError("oops"), 1, "unveil: unexpected ZeroDivisionError: oops (--traceback or UNVEIL_TRACEBACK=1"),
+        (KeyboardInterrupt(), 130, "unveil: interrupted"),
+        (MemoryError(), 1, "unveil: the memory is not enough"),
+    ],
+)
+def test_every_failure_has_its_code(
+    unveil: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int, message: str
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise failure
+
+    monkeypatch.setattr(entry, "_run", fail)
+
+    outcome = unveil("segment")
+    assert outcome.code == code
+    assert outcome.err.startswith(message)
+    assert "Traceback" not in outcome.err
+
+    shown = unveil("segment", "--traceback")
+    assert "Traceback (most recent call last)" in shown.err
+    assert shown.code == code
+    assert "Traceback" not in unveil("segment").err
+
+
+@pytest.mark.parametrize("command", [["segment", "--help"], ["models", "list", "--json"]])
+def test_a_reader_that_leaves_is_met_with_silence(command: list[str]) -> None:
+    script = f"import sys; from unveil.cli.main import main; sys.exit(main({command}))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+
+    assert err == b""
+    assert process.returncode == 1
+
+
+def test_help_needs_neither_torch_nor_napari() -> None:
+    script = """
+import sys
+from unveil.cli.main import main
+assert main(["segment", "--help"]) == 0
+heavy = {"torch", "numpy", "tifffile", "napari", "qtpy", "openvino", "skimage", "scipy"} & set(sys.modules)
+sys.exit(f"imported: {heavy}" if heavy else 0)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "unveil", "nonsense"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("unveil: Unknown command")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unveil.io.card_file import read_card
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segmenter: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("UNVEIL_MODELS", str(folder))
+    shutil.copy(segmenter, folder / "mine.safetensors")
+    (folder / "broken.safetensors").write_bytes(b"not a model")
+    return folder
+
+
+def test_own_models_are_listed_and_broken_ones_explained(unveil: Callable[..., Any], own_models: Path) -> None:
+    outcome = unveil("models", "list")
+
+    assert outcome.code == 0
+    assert "mine" in outcome.out
+    assert "cannot be used" in " ".join(outcome.out.split())
+
+
+def test_the_list_as_json(unveil: Callable[..., Any], own_models: Path) -> None:
+    models = {model["name"]: model for model in unveil("models", "list", "--json").json["models"]}
+
+    assert models["mine"]["card"]["task"] == "segmentation"
+    assert models["mine"]["path"] == str(own_models / "mine.safetensors")
+    assert models["broken"]["card"] is None
+    assert models["broken"]["problem"]
+
+
+def test_the_card_as_json_counts_the_parameters(unveil: Callable[..., Any], segmenter: Path) -> None:
+    from unveil.io.model_file import load_model
+
+    shown = unveil("models", "show", segmenter, "--json").json
+
+    network = load_model(segmenter).network
+    assert shown.pop("n_parameters") == sum(parameter.numel() for parameter in network.parameters())
+    assert shown == read_card(segmenter).model_dump(mode="json")
+
+
+def test_the_card_for_people(unveil: Callable[..., Any], own_models: Path) -> None:
+    out = unveil("models", "show", "mine").out
+
+    assert "tiny-segmentation" in out
+    assert "parameters" in out
+
+
+@pytest.mark.parametrize("name", ["nix", "nowhere/model.safetensors", "broken"])
+def test_no_such_model(refused: Callable[..., str], own_models: Path, name: str) -> None:
+    assert Path(name).name in refused("models", "show", name)

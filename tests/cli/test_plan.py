@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unveil.cli.plan import Job, check_images, plan, result_stem
+from unveil.errors import ConfigError, ImageError, InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("a.tif", "a"),
+        ("a.ome.tif", "a"),
+        ("A.OME.TIFF", "A"),
+        ("a.ome.zarr", "a"),
+        ("a.zarr", "a"),
+        ("a.b.tif", "a.b"),
+        (".ome.tif", ".ome"),
+    ],
+)
+def test_result_stem_is_the_name_less_its_ending(name: str, stem: str) -> None:
+    assert result_stem(Path("folder") / name) == stem
+
+
+def test_each_image_gets_its_files_in_order(tmp_path: Path) -> None:
+    jobs = plan([tmp_path / "b.tif", tmp_path / "a.tif"], tmp_path / "out", ["_labels.tif", "_objects.csv"])
+
+    assert [job.image.name for job in jobs] == ["b.tif", "a.tif"]
+    assert jobs[0].results == (tmp_path / "out/b_labels.tif", tmp_path / "out/b_objects.csv")
+
+
+def test_an_image_named_twice_is_one_job(tmp_path: Path) -> None:
+    assert len(plan([tmp_path / "a.tif", tmp_path / "a.tif"], tmp_path / "out", ["_labels.tif"])) == 1
+
+
+def test_equal_stems_of_different_folders_are_refused(tmp_path: Path) -> None:
+    images = [tmp_path / "monday" / "a.tif", tmp_path / "tuesday" / "a.tif"]
+
+    with pytest.raises(ConfigError, match=r"monday.*tuesday.*different folders"):
+        plan(images, tmp_path / "out", ["_labels.tif"])
+
+
+def test_a_result_never_overwrites_an_image(tmp_path: Path) -> None:
+    images = [tmp_path / "a.tif", tmp_path / "a_labels.tif"]
+
+    with pytest.raises(ConfigError, match=r"overwrite the image .*a_labels\.tif"):
+        plan(images, tmp_path / "folder" / "..", ["_labels.tif"])
+
+
+def test_all_problems_are_named_together(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / name, ()) for name in ("bad.tif", "good.tif", "worse.tif")]
+
+    def check(image: Path) -> None:
+        if image.name != "good.tif":
+            raise ImageError(f"{image.stem} it is.")
+
+    with pytest.raises(InputError, match=r"(?s)2 of 3 images.*bad it is\..*worse it is\.") as caught:
+        check_images(jobs, check)
+    assert "\n\n" not in str(caught.value)
+
+
+def test_one_problem_is_raised_as_it_is(tmp_path: Path) -> None:
+    problem = ConfigError("This one.")
+
+    def check(image: Path) -> None:
+        raise problem
+
+    with pytest.raises(ConfigError) as caught:
+        check_images([Job(tmp_path, ())], check)
+    assert caught.value is problem
+
+
+def test_a_check_that_is_a_defect_is_not_taken_for_the_users_problem(tmp_path: Path) -> None:
+    def check(image: Path) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        check_images([Job(tmp_path, ())], check)

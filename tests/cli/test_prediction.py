@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from unveil.errors import EngineError
+from unveil.io.images import read_image, read_labels
+from unveil.io.model_file import load_model
+
+KEYS = {"input", "outputs", "seconds", "device", "engine", "precision", "tile", "n_objects"}
+
+
+def test_segment_writes_labels_like_the_door_computes_them(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    from unveil.config.options import SegmentationOptions
+    from unveil.tasks.segment import segment
+
+    image = write_blobs(tmp_path / "a.tif")
+
+    outcome = unveil("segment", image, "--output", tmp_path / "out", "--model", segmenter, "--precision", "exact")
+
+    assert outcome.code == 0, outcome.err
+    assert str(tmp_path / "out/a_labels.tif") in outcome.out
+    expected = segment(read_image(image), load_model(segmenter), options=SegmentationOptions(precision="exact"))
+    written = read_labels(tmp_path / "out/a_labels.tif")
+    np.testing.assert_array_equal(np.asarray(written.data), np.asarray(expected.labels.data))
+    assert written.axes == "YX"
+    assert written.pixel_size_um == pytest.approx({"Y": 0.5, "X": 0.5})
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_labels.tif"]
+
+
+def test_segment_json_has_the_promised_shape(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    write_blobs(tmp_path / "in" / "a10.tif")
+    write_blobs(tmp_path / "in" / "a9.tif", (3, 48, 40), "ZYX")
+
+    outcome = unveil(
+        "segment", tmp_path / "in", "--output", tmp_path / "out", "--model", segmenter, "--probabilities", "--json"
+    )
+
+    assert outcome.code == 0, outcome.err
+    assert set(outcome.json) == {"images"}
+    nine, ten = outcome.json["images"]
+    assert set(nine) == set(ten) == KEYS
+    assert (nine["input"], ten["input"]) == (str(tmp_path / "in/a9.tif"), str(tmp_path / "in/a10.tif"))
+    assert nine["outputs"] == [str(tmp_path / "out" / f"a9_{kind}.tif") for kind in ("labels", "probability")]
+    labels, probability = (tifffile.imread(path) for path in nine["outputs"])
+    assert labels.shape == probability.shape == (3, 48, 40)
+    assert nine["n_objects"] == len(np.unique(labels[labels > 0]))
+    assert probability.dtype == np.float32
+    assert 0 <= probability.min() <= probability.max() <= 1
+    assert nine["device"] == "cpu"
+    assert len(nine["tile"]) == 2
+
+
+def test_denoise_json_and_result(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.ome.tif")
+
+    outcome = unveil("denoise", image, "-o", tmp_path / "out", "-m", denoiser, "--json", "--engine", "torch")
+
+    (entry,) = outcome.json["images"]
+    assert set(entry) == KEYS
+    assert entry["n_objects"] is None
+    assert entry["engine"] == "torch"
+    assert entry["outputs"] == [str(tmp_path / "out/a_denoised.tif")]
+    denoised = read_image(tmp_path / "out/a_denoised.tif")
+    assert np.dtype(denoised.data.dtype) == np.float32
+    assert denoised.pixel_size_um == pytest.approx({"Y": 0.5, "X": 0.5})
+
+
+def test_several_classes_keep_the_channel_axis(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif")
+    model = _three_classes(tmp_path / "classes.safetensors")
+
+    outcome = unveil("segment", image, "--output", tmp_path / "out", "--model", model, "--probabilities", "--json")
+
+    assert outcome.code == 0, outcome.err
+    probability = read_image(tmp_path / "out/a_probability.tif")
+    assert (probability.axes, probability.shape) == ("CYX", (2, 48, 40))
+    assert outcome.json["images"][0]["n_objects"] is None
+
+
+def test_the_table_has_a_row_for_each_object(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif")
+
+    outcome = unveil("segment", image, "--output", tmp_path / "out", "--model", segmenter, "--table", "--json")
+
+    (entry,) = outcome.json["images"]
+    with (tmp_path / "out/a_objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == entry["n_objects"] > 0
+    assert float(rows[0]["area_um2"]) == pytest.approx(float(rows[0]["area_px"]) / 4)
+
+
+def test_a_rerun_replaces_its_results(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    image, out = write_blobs(tmp_path / "a.tif"), tmp_path / "out"
+    arguments = ["segment", image, "--output", out, "--model", segmenter]
+    assert unveil(*arguments, "--min-size", 10_000).code == 0
+    assert tifffile.imread(out / "a_labels.tif").max() == 0
+
+    assert unveil(*arguments).code == 0
+
+    assert tifffile.imread(out / "a_labels.tif").max() > 0
+    assert [path.name for path in out.iterdir()] == ["a_labels.tif"]
+
+
+def test_axes_decide_what_a_stack_is(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif", (3, 48, 40), "ZYX")
+    arguments = ["segment", image, "--output", tmp_path / "out", "--model", segmenter]
+
+    assert unveil(*arguments, "--axes", "CYX", "--channel", "1").code == 0
+
+    assert tifffile.imread(tmp_path / "out/a_labels.tif").shape == (48, 40)
+
+
+def _bad_input(tmp_path: Path, write_blobs: Callable[..., Path]) -> dict[str, tuple[Path, str]]:
+    """Make one file of each kind that cannot be segmented, with words its refusal must hold."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_blobs(folder / "whole.tif", (96, 96))
+    truncated = folder / "truncated.tif"
+    truncated.write_bytes((folder / "whole.tif").read_bytes()[:2000])
+    (folder / "text.tif").write_text("no image")
+    (folder / "empty.tif").touch()
+    (folder / "nothing").mkdir()
+    tifffile.imwrite(folder / "one.tif", np.zeros((1, 1), np.uint8))
+    tifffile.imwrite(folder / "complex.tif", np.zeros((32, 32), np.complex64))
+    tifffile.imwrite(folder / "mask.tif", np.zeros((32, 32), bool))
+    tifffile.imwrite(folder / "nan.tif", np.full((32, 32), np.nan, np.float32))
+    tifffile.imwrite(folder / "rgb.tif", np.zeros((32, 32, 3), np.uint8), photometric="rgb")
+    return {
+        "missing": (folder / "missing.tif", "missing.tif"),
+        "truncated": (truncated, "truncated"),
+        "text": (folder / "text.tif", "text.tif"),
+        "empty": (folder / "empty.tif", "empty.tif"),
+        "empty folder": (folder / "nothing", "nothing"),
+        "one pixel": (folder / "one.tif", "at least 2 pixels"),
+        "complex": (folder / "complex.tif", "complex"),
+        "mask": (folder / "mask.tif", "true/false"),
+        "channels": (folder / "rgb.tif", "channel"),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["missing", "truncated", "text", "empty", "empty folder", "one pixel", "complex", "mask", "channels"],
+)
+def test_bad_images_are_refused_before_anything_is_written(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path, kind: str
+) -> None:
+    image, words = _bad_input(tmp_path, write_blobs)[kind]
+
+    assert words in refused("segment", image, "--output", tmp_path / "out", "--model", segmenter)
+
+
+def test_all_bad_images_of_a_folder_are_named_together(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    _bad_input(tmp_path, write_blobs)
+
+    message = refused("segment", tmp_path / "in", "--output", tmp_path / "out", "--model", segmenter)
+
+    for name in ("truncated.tif", "text.tif", "one.tif", "complex.tif", "rgb.tif"):
+        assert name in message
+    assert "whole.tif" not in message
+
+
+@pytest.mark.parametrize("axes", ["YXX", "ABC", "ZY", "TCZYX"])
+def test_wrong_axes_are_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path, axes: str
+) -> None:
+    image = write_blobs(tmp_path / "a.tif", (3, 48, 40), "ZYX")
+
+    assert axes in refused("segment", image, "--output", tmp_path / "out", "--model", segmenter, "--axes", axes)
+
+
+def test_a_model_for_volumes_refuses_a_plane(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], volume_segmenter: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif")
+
+    assert "3D" in refused("segment", image, "--output", tmp_path / "out", "--model", volume_segmenter)
+
+
+def test_a_model_for_another_task_is_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif")
+
+    assert "made for denoising" in refused("segment", image, "--output", tmp_path / "out", "--model", denoiser)
+
+
+def test_an_altered_model_is_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    altered = bytearray(segmenter.read_bytes())
+    altered[-5] ^= 1
+    (tmp_path / "altered.safetensors").write_bytes(altered)
+    image = write_blobs(tmp_path / "a.tif")
+    model = tmp_path / "altered.safetensors"
+
+    assert "altered" in refused("segment", image, "--output", tmp_path / "out", "--model", model)
+
+
+def test_an_output_folder_that_is_a_file_is_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif")
+
+    assert "cannot be written" in refused("segment", image, "--output", image / "out", "--model", segmenter)
+
+
+def test_images_of_equal_name_are_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    images = [write_blobs(tmp_path / day / "a.tif") for day in ("monday", "tuesday")]
+
+    assert "both" in refused("segment", *images, "--output", tmp_path / "out", "--model", segmenter)
+
+
+def test_the_results_of_an_earlier_run_are_not_overwritten_as_images(
+    unveil: Callable[..., Any],
+    refused: Callable[..., str],
+    write_blobs: Callable[..., Path],
+    segmenter: Path,
+    tmp_path: Path,
+) -> None:
+    write_blobs(tmp_path / "in" / "a.tif")
+    arguments = ["segment", tmp_path / "in", "--output", tmp_path / "in", "--model", segmenter]
+    assert unveil(*arguments).code == 0
+
+    assert "would overwrite" in refused(*arguments)
+
+
+def test_odd_but_sensible_images_are_computed_with_a_note(
+    unveil: Callable[..., Any], segmenter: Path, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "constant.tif", np.full((32, 32), 7, np.uint8))
+    holey = np.random.default_rng(0).random((32, 32), np.float32)
+    holey[3, 4:6] = np.nan
+    tifffile.imwrite(tmp_path / "holey.tif", holey)
+
+    outcome = unveil(
+        "segment",
+        tmp_path / "constant.tif",
+        tmp_path / "holey.tif",
+        "--output",
+        tmp_path / "out",
+        "--model",
+        segmenter,
+        "--json",
+    )
+
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["images"][0]["n_objects"] == 0
+    assert outcome.err.count("Note: ") >= 2
+
+
+@pytest.mark.parametrize(("failure", "code"), [(EngineError("The engine broke."), 1), (OSError("Odd."), 1)])
+def test_one_failure_does_not_stop_the_others(
+    unveil: Callable[..., Any],
+    write_blobs: Callable[..., Path],
+    segmenter: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    code: int,
+) -> None:
+    from unveil.tasks import segment as door
+
+    for name in ("a", "b", "c"):
+        write_blobs(tmp_path / "in" / f"{name}.tif")
+    real = door.segment
+
+    def sometimes(image: Any, *arguments: Any, **options: Any) -> Any:
+        if image.name.startswith("b"):
+            raise failure
+        return real(image, *arguments, **options)
+
+    monkeypatch.setattr(door, "segment", sometimes)
+
+    outcome = unveil("segment", tmp_path / "in", "--output", tmp_path / "out", "--model", segmenter, "--json")
+
+    assert outcome.code == code
+    assert [Path(entry["input"]).name for entry in outcome.json["images"]] == ["a.tif", "c.tif"]
+    assert [Path(entry["input"]).name for entry in outcome.json["failed"]] == ["b.tif"]
+    assert str(failure) in outcome.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_labels.tif", "c_labels.tif"]
+
+
+def test_an_image_without_any_value_fails_alone(unveil: Callable[..., Any], segmenter: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "nan.tif", np.full((32, 32), np.nan, np.float32))
+
+    outcome = unveil("segment", tmp_path / "nan.tif", "--output", tmp_path / "out", "--model", segmenter)
+
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal between processes")
+def test_an_interrupted_run_leaves_whole_files_only(
+    write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path
+) -> None:
+    for number in range(40):
+        write_blobs(tmp_path / "in" / f"{number}.tif", (256, 256))
+    command = ["denoise", tmp_path / "in", "--output", tmp_path / "out", "--model", denoiser, "--engine", "torch"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unveil", *map(str, command), "--tile", "8"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "out").glob("*_denoised.tif")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+    assert process.returncode == 130
+    assert err.strip().startswith("unveil: interrupted")
+    results = list((tmp_path / "out").iterdir())
+    assert 0 < len(results) < 40
+    for result in results:
+        assert tifffile.imread(result).shape == (256, 256)
+
+
+def _three_classes(path: Path) -> Path:
+    import torch
+
+    from unveil.config.architecture import UNetConfig
+    from unveil.config.normalization import PercentileNormalization
+    from unveil.io.model_file import save_model
+    from unveil.model.card import ModelCard
+    from unveil.model.model import Model
+    from unveil.networks.build import build_network
+
+    architecture = UNetConfig(out_channels=3, width=4, poolings=1)
+    card = ModelCard.describe(
+        architecture,
+        name="classes",
+        task="segmentation",
+        classes=("background", "nucleus", "membrane"),
+        normalization=PercentileNormalization(),
+    )
+    torch.manual_seed(0)
+    check_input = np.random.default_rng(0).random((1, 1, 16, 16), np.float32)
+    save_model(Model.make(card, build_network(architecture), check_input), path)
+    return path

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unveil.cli.settings import gather, merged, parse_assignment, read_settings
+from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.config.normalization import StandardNormalization
+from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.errors import ConfigError, FileError
+
+
+@pytest.mark.parametrize(
+    ("assignment", "settings"),
+    [
+        ("epochs=5", {"epochs": 5}),
+        ("augmentation.flips=false", {"augmentation": {"flips": False}}),
+        ("noise.gaussian=[0.01, 0.1]", {"noise": {"gaussian": [0.01, 0.1]}}),
+        ("name=a=b", {"name": "a=b"}),
+        ("architecture=null", {"architecture": None}),
+    ],
+)
+def test_assignments_are_dotted_keys_and_yaml(assignment: str, settings: dict[str, Any]) -> None:
+    assert parse_assignment(assignment) == settings
+
+
+@pytest.mark.parametrize("assignment", ["epochs", "=5", "a..b=1", "a=[1", ""])
+def test_a_broken_assignment_is_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        parse_assignment(assignment)
+
+
+def test_later_settings_win(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("epochs: 7\nbatch_size: 2\naugmentation: {flips: false}\n")
+
+    settings = gather(SegmentationTraining, file, ["epochs=9", "augmentation.gain=0"], name="mine")
+
+    assert (settings.epochs, settings.batch_size, settings.name) == (9, 2, "mine")
+    assert (settings.augmentation.flips, settings.augmentation.gain) == (False, 0)
+    assert settings.augmentation.scale == SegmentationTraining().augmentation.scale
+
+
+def test_part_of_an_architecture_changes_the_default_one() -> None:
+    assert gather(DenoisingTraining, None, ["architecture.width=8"]).architecture == DnCNNConfig(width=8)
+
+
+def test_another_kind_replaces_the_default_one() -> None:
+    assignments = ["architecture={kind: unet, residual: true, out_channels: 1}", "normalization.method=standard"]
+
+    settings = gather(DenoisingTraining, None, assignments)
+
+    assert settings.architecture == UNetConfig(residual=True, out_channels=1)
+    assert settings.normalization == StandardNormalization()
+
+
+def test_all_wrong_settings_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"epochs.*0.*epochz") as caught:
+        gather(SegmentationTraining, None, ["epochs=0", "epochz=3"])
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "a: [", "just words", "\x00"])
+def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+
+    with pytest.raises(FileError, match=r"settings\.yaml.*Mend"):
+        read_settings(file)
+
+
+def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.touch()
+
+    assert read_settings(file) == {}
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="missing.yaml"):
+        read_settings(tmp_path / "missing.yaml")
+
+
+_mappings = st.recursive(
+    st.dictionaries(st.text("abc", max_size=2), st.integers()),
+    lambda inner: st.dictionaries(st.text("abc", max_size=2), st.integers() | inner),
+)
+
+
+@given(_mappings, _mappings)
+def test_merging_keeps_every_key_and_the_later_value(base: dict[str, Any], changes: dict[str, Any]) -> None:
+    result = merged(base, changes)
+
+    assert set(result) == set(base) | set(changes)
+    assert all(result[key] == value for key, value in changes.items() if not isinstance(value, dict))
+    assert merged(result, changes) == result
