@@ -81,7 +81,7 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="missing.yaml"):
+    with pytest.raises(FileError, match=r"missing\.yaml"):
         read_settings(tmp_path / "missing.yaml")
 
 

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unveil.cli import demo, display
+from unveil.cli.demo import choose_stage
+
+
+@pytest.mark.parametrize(
+    ("has_napari", "has_display", "has_virtual_display", "stage"),
+    [
+        (True, True, True, "window"),
+        (True, False, True, "virtual"),
+        (True, False, False, "files"),
+        (False, True, True, "files"),
+    ],
+)
+def test_the_best_stage_there_is(has_napari: bool, has_display: bool, has_virtual_display: bool, stage: str) -> None:
+    found = choose_stage(has_napari=has_napari, has_display=has_display, has_virtual_display=has_virtual_display)
+
+    assert found == stage
+
+
+def test_without_a_screen_the_results_are_files(
+    unveil: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "has_display", lambda: False)
+    monkeypatch.setattr(display, "has_virtual_display", lambda: False)
+
+    outcome = unveil("demo", "--output", tmp_path / "out")
+
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith(str(tmp_path / "out" / "nuclei_labels.tif"))
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"nuclei_labels.tif", "nuclei_probability.tif", "nuclei_objects.csv", "noisy_denoised.tif"}
+
+
+def test_a_window_that_fails_gives_way_to_files(
+    unveil: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "has_display", lambda: False)
+    monkeypatch.setattr(demo, "_PROGRAM", "unveil.no_such_program")
+    if not display.has_virtual_display():
+        pytest.skip("Xvfb is not installed")
+
+    outcome = unveil("demo", "--output", tmp_path / "out")
+
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "out" / "noisy_denoised.tif").exists()
+
+
+@pytest.mark.slow
+def test_napari_on_a_virtual_screen_is_saved(tmp_path: Path) -> None:
+    pytest.importorskip("napari")
+    if not display.has_virtual_display():
+        pytest.skip("Xvfb is not installed")
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+
+    finished = subprocess.run(
+        [sys.executable, "-m", "unveil", "demo", "--output", str(tmp_path / "out")],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    first = Path(finished.stdout.splitlines()[0].strip())
+    assert first.suffix == ".png"
+    assert first.stat().st_size > 10_000
