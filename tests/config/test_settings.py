@@ -1,4 +1,4 @@
-"""What holds for every settings class: defaults are valid, fields are described, nothing unknown passes, JSON is exact."""
+"""What holds for every settings class: valid defaults, described fields, nothing unknown, exact JSON."""
 
 from __future__ import annotations
 

@@ -40,6 +40,12 @@ class FixedNormalization(Config):
     std: tuple[Annotated[float, Field(gt=0)], ...]
     """Standard deviation of each channel over all training images, in grey values."""
 
+    @model_validator(mode="after")
+    def _check(self) -> FixedNormalization:
+        if not self.mean or len(self.mean) != len(self.std):
+            raise ValueError(f"mean and std need one value per channel each, not {len(self.mean)} and {len(self.std)}")
+        return self
+
 
 Normalization: TypeAlias = Annotated[
     PercentileNormalization | StandardNormalization | FixedNormalization, Field(discriminator="method")

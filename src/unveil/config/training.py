@@ -71,7 +71,8 @@ class TrainingSchedule(Config):
     device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
     precision: Literal["auto", "exact", "fast"] = "auto"
-    """exact is float32 throughout; fast computes convolutions in bfloat16; auto is fast where the processor supports it."""
+    """exact is float32 throughout; fast computes convolutions in bfloat16; auto is fast where the processor supports
+    it."""
     normalization: Normalization = PercentileNormalization()
     """How intensities are normalized before the network."""
     augmentation: AugmentationConfig = AugmentationConfig()

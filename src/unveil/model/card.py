@@ -5,13 +5,14 @@ Field names follow the BioImage.IO model description where it has a word for the
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, model_validator
 
 from unveil.config.architecture import Architecture, UNetConfig
 from unveil.config.base import Config
-from unveil.config.normalization import Normalization
+from unveil.config.normalization import FixedNormalization, Normalization
 from unveil.config.objects import ObjectRule
 from unveil.operators.receptive_field import halo, size_step
 
@@ -116,6 +117,12 @@ class ModelCard(Config):
             problems.append(f"{architecture.out_channels} output maps for {self.n_maps} classes and distances")
         if self.task == "denoising" and architecture.out_channels != architecture.in_channels:
             problems.append("a denoiser has as many output as input channels")
+        if self.task == "segmentation" and len(self.classes) < 2:
+            problems.append(f"classes are {', '.join(self.classes) or 'missing'}: a background and one more are needed")
+        if isinstance(self.normalization, FixedNormalization) and len(self.normalization.mean) != self.in_channels:
+            problems.append(f"normalization of {len(self.normalization.mean)} channels for {self.in_channels}")
+        if not set(self.pixel_size_um) <= set("ZYX") or any(not 0 < um < inf for um in self.pixel_size_um.values()):
+            problems.append(f"pixel sizes {self.pixel_size_um} are not positive micrometres per Z, Y, X")
         if self.objects is not None and len(self.classes) != 2:
             problems.append("objects are separated for one foreground class")
         if problems:
