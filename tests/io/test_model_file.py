@@ -93,7 +93,10 @@ def models(draw: st.DrawFn) -> Model:
         description=draw(text),
         channel_names=tuple(draw(text) for _ in range(channels)),
         pixel_size_um={"Y": draw(st.floats(0.01, 10)), "X": draw(st.floats(0.01, 10))},
-        normalization=FixedNormalization(mean=(draw(st.floats(-1e30, 1e30)),), std=(draw(st.floats(1e-30, 1e30)),)),
+        normalization=FixedNormalization(
+            mean=tuple(draw(st.floats(-1e30, 1e30)) for _ in range(channels)),
+            std=tuple(draw(st.floats(1e-30, 1e30)) for _ in range(channels)),
+        ),
         training=draw(st.sampled_from([None, record(2)])),
         scores=(MeasuredScores(data=draw(text), values={"iou": draw(st.floats(0, 1)), "ap": {"0.50": None}}),),
     )
