@@ -1,0 +1,135 @@
+"""Pixel size and channel names from what microscopes write into TIFF files.
+
+Resolution tags are trusted where a microscope's software wrote them: with an ImageJ unit of length, or in pixels per
+centimetre for pixels under 20 µm. Dots per inch, and the 96 or 300 dpi of office software, say nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from xml.etree.ElementTree import Element, ParseError, fromstring
+
+import tifffile
+
+from unveil.axes import without
+
+UM_PER_UNIT = {
+    "pm": 1e-6, "picometer": 1e-6,
+    "å": 1e-4, "angstrom": 1e-4,
+    "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
+    "µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0, "micrometers": 1.0,
+    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3,
+    "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
+    "m": 1e6, "meter": 1e6, "metre": 1e6,
+}  # fmt: skip
+"""Micrometres per unit of length, by the names that files use."""
+_LARGEST_TRUSTED_CM_UM = 20.0
+_PLAUSIBLE_UM = (1e-5, 1e5)
+
+
+def um_per_unit(unit: object) -> float | None:
+    """Return how many micrometres `unit` is; None for pixels, inches and what is not known."""
+    name = str(unit).strip().replace("\\u00B5", "µ").replace("\u03bc", "µ").lower()
+    return UM_PER_UNIT.get(name)
+
+
+def plausible(sizes: Mapping[str, float]) -> dict[str, float]:
+    """Return the sizes that are positive and between 0.01 nm and 10 cm, rounded to 7 digits."""
+    low, high = _PLAUSIBLE_UM
+    return {axis: float(f"{um:.7g}") for axis, um in sizes.items() if math.isfinite(um) and low <= um <= high}
+
+
+def pixel_size_um(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, float]:
+    """Return the pixel size per spatial axis in micrometres; axes of unknown size are left out."""
+    if tif.is_ome:
+        return plausible(_ome_sizes(tif))
+    if tif.is_imagej:
+        return plausible(_imagej_sizes(tif, page))
+    if tif.is_lsm:
+        metadata = tif.lsm_metadata or {}
+        return plausible({axis: 1e6 * float(metadata.get(f"VoxelSize{axis}", 0)) for axis in "ZYX"})
+    if page.resolutionunit == tifffile.RESUNIT.CENTIMETER:
+        return _trusted_cm(_resolution_sizes(page, 1e4))
+    return {}
+
+
+def channel_names(tif: tifffile.TiffFile, axes: str, shape: Sequence[int]) -> tuple[str, ...]:
+    """Return the names of the channels where each has one of its own, else none."""
+    n_channels = shape[axes.index("C")] if "C" in axes else 1
+    names = _ome_names(tif) if tif.is_ome else _imagej_names(tif, axes, shape) if tif.is_imagej else []
+    names = [name.strip() for name in names]
+    return tuple(names) if len(names) == n_channels == len(set(names)) and all(names) else ()
+
+
+def _ome_pixels(tif: tifffile.TiffFile) -> Element | None:
+    """Return the Pixels element of the first image of the OME-XML."""
+    try:
+        return next((e for e in fromstring(tif.ome_metadata or "").iter() if _tag(e) == "Pixels"), None)
+    except ParseError:  # damaged metadata cost the pixel size, not the image
+        return None
+
+
+def _ome_sizes(tif: tifffile.TiffFile) -> dict[str, float]:
+    pixels, sizes = _ome_pixels(tif), {}
+    if pixels is None:
+        return {}
+    for axis in "ZYX":
+        factor = um_per_unit(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        size = _number(pixels.get(f"PhysicalSize{axis}"))
+        if factor is not None and size is not None:
+            sizes[axis] = size * factor
+    return sizes
+
+
+def _ome_names(tif: tifffile.TiffFile) -> list[str]:
+    pixels = _ome_pixels(tif)
+    return [] if pixels is None else [e.get("Name", "") for e in pixels if _tag(e) == "Channel"]
+
+
+def _tag(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _imagej_sizes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, float]:
+    metadata = tif.imagej_metadata or {}
+    factor = um_per_unit(metadata.get("unit", ""))
+    if factor is None:
+        return {}
+    sizes = _resolution_sizes(page, factor)
+    spacing = _number(metadata.get("spacing"))
+    if spacing is not None:
+        sizes["Z"] = abs(spacing) * factor
+    return _trusted_cm(sizes) if factor == UM_PER_UNIT["cm"] else sizes
+
+
+def _imagej_names(tif: tifffile.TiffFile, axes: str, shape: Sequence[int]) -> list[str]:
+    """Return one slice label per channel, where the labels are the same in all planes of a channel."""
+    labels = [str(label) for label in (tif.imagej_metadata or {}).get("Labels", [])]
+    outer = without(axes, "YXS")
+    sizes = [shape[axes.index(axis)] for axis in outer]
+    if "C" not in outer or len(labels) != math.prod(sizes):
+        return []
+    inner = math.prod(sizes[outer.index("C") + 1 :])
+    n_channels = sizes[outer.index("C")]
+    per_channel = [
+        {label for at, label in enumerate(labels) if at // inner % n_channels == c} for c in range(n_channels)
+    ]
+    return [min(names) for names in per_channel] if all(len(names) == 1 for names in per_channel) else []
+
+
+def _resolution_sizes(page: tifffile.TiffPage, um: float) -> dict[str, float]:
+    """Return Y and X from the resolution tags, which count pixels per unit of `um` micrometres."""
+    per_x, per_y = page.get_resolution()
+    return {axis: um / per for axis, per in (("Y", per_y), ("X", per_x)) if per > 0}
+
+
+def _trusted_cm(sizes: dict[str, float]) -> dict[str, float]:
+    return plausible({axis: um for axis, um in sizes.items() if um <= _LARGEST_TRUSTED_CM_UM})
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
