@@ -19,9 +19,9 @@ TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".sh", ""}
 
 def text_files() -> Iterator[Path]:
     """Yield the tracked text files of the project."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode != 0:
+    if not (ROOT / ".git").exists():
         pytest.skip("this is no git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
         if path.suffix in TEXT and path.is_file() and not path.is_symlink():
@@ -45,6 +45,8 @@ def test_no_file_is_long() -> None:
 
 
 def test_the_links_at_the_top_lead_into_the_package() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("a source archive leaves the links out")
     manifest, samples = ROOT / "napari.yaml", ROOT / "sample_data"
     assert manifest.resolve() == SOURCE / "napari.yaml"
     assert samples.resolve() == SOURCE / "sample_data"
