@@ -89,11 +89,12 @@ def prepare_lesson(
         teaching, judging = split_images(pairs, config.validation_fraction, config.seed)
     else:
         teaching, judging = pairs, list(zip(*validation, strict=True))
+        pairs = pairs + judging
     if isinstance(config, SegmentationTraining):
         lesson = _segmentation_lesson(_annotated(teaching), _annotated(judging), config)
     else:
         lesson = _denoising_lesson(_clean(teaching), _clean(judging), config, add_noise=images is None)
-    return replace(lesson, data_sha256=digest_of(pixels for pair in teaching + judging for pixels in _arrays(pair)))
+    return replace(lesson, data_sha256=digest_of(pixels for pair in pairs for pixels in _arrays(pair)))
 
 
 def _annotated(pairs: Sequence[_Pair]) -> list[tuple[Image, Annotation]]:

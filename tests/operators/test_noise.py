@@ -1,0 +1,43 @@
+"""Synthetic noise has the variance it claims."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unveil.operators.noise import add_gaussian, log_uniform, poisson_gaussian
+
+
+@pytest.mark.parametrize(("poisson", "gaussian"), [(0.02, 0.05), (0.0, 0.1), (0.1, 0.0)])
+def test_the_variance_is_affine_in_the_intensity(poisson: float, gaussian: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for intensity in (0.1, 0.5, 1.0):
+        clean = torch.full((1, 1, 400, 400), intensity)
+        noisy = poisson_gaussian(clean, torch.tensor(poisson), torch.tensor(gaussian), generator)
+        assert noisy.mean().item() == pytest.approx(intensity, abs=5e-3)
+        assert noisy.var().item() == pytest.approx(poisson * intensity + gaussian**2, rel=0.03, abs=1e-5)
+
+
+def test_negative_intensities_keep_their_mean() -> None:
+    clean = torch.full((1, 1, 300, 300), -0.2)
+    noisy = poisson_gaussian(clean, torch.tensor(0.05), torch.tensor(0.01), torch.Generator().manual_seed(0))
+    assert noisy.mean().item() == pytest.approx(-0.2, abs=1e-3)
+
+
+def test_gaussian_noise_is_unclipped_and_seeded() -> None:
+    clean = np.zeros((300, 300), np.uint8)
+    noisy = add_gaussian(clean, 25.0, seed=3)
+    assert noisy.dtype == np.float32
+    assert noisy.min() < -50
+    assert noisy.std() == pytest.approx(25, rel=0.02)
+    np.testing.assert_array_equal(noisy, add_gaussian(clean, 25.0, seed=3))
+    assert not np.array_equal(noisy, add_gaussian(clean, 25.0, seed=4))
+
+
+def test_levels_lie_in_their_range_and_are_even_in_the_logarithm() -> None:
+    levels = log_uniform((10000,), 0.001, 0.1, torch.Generator().manual_seed(0))
+    assert levels.min() >= 0.001
+    assert levels.max() <= 0.1
+    assert torch.median(levels).item() == pytest.approx(0.01, rel=0.1)
+    assert not log_uniform((5,), 0, 0, torch.Generator()).any()

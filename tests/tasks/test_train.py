@@ -1,0 +1,241 @@
+"""Training: it learns, stops, repeats itself, and records what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig, SegmentationTraining
+from unveil.data.annotation import Annotation
+from unveil.errors import ConfigError, ImageError, MismatchError, UnveilWarning
+from unveil.events import Cancelled, EpochEnd, Event, Notice, Preview, StepEnd, StopEarly, ignore
+from unveil.image import Image
+from unveil.model.model import digest
+from unveil.tasks.train import train
+
+TINY = UNetConfig(width=4, poolings=2, out_channels=3)
+
+
+def scenes(n: int, size: int = 48) -> tuple[list[Image], list[Annotation]]:
+    """Bright discs on a dark ground, each with its own number."""
+    rng = np.random.default_rng(0)
+    yy, xx = np.mgrid[:size, :size]
+    images, annotations = [], []
+    for _ in range(n):
+        labels = np.zeros((size, size), np.uint16)
+        for number, (y, x) in enumerate(rng.integers(6, size - 6, (5, 2)), start=1):
+            labels[(yy - y) ** 2 + (xx - x) ** 2 < 25] = number
+        grey = 20 + 100 * (labels > 0) + rng.normal(0, 5, labels.shape)
+        images.append(Image(grey.astype(np.float32), pixel_size_um={"Y": 0.5, "X": 0.5}))
+        annotations.append(Annotation(Image(labels)))
+    return images, annotations
+
+
+def segmentation(**changes: object) -> SegmentationTraining:
+    settings = {
+        "architecture": TINY, "patch_px": 32, "batch_size": 4, "epochs": 2, "steps_per_epoch": 4,
+        "precision": "exact", "device": "cpu",
+    }  # fmt: skip
+    return SegmentationTraining.model_validate(settings | changes)
+
+
+def denoising(**changes: object) -> DenoisingTraining:
+    settings = {
+        "architecture": DnCNNConfig(depth=3, width=8), "patch_px": 32, "batch_size": 4, "epochs": 2,
+        "steps_per_epoch": 4, "precision": "exact", "device": "cpu",
+    }  # fmt: skip
+    return DenoisingTraining.model_validate(settings | changes)
+
+
+def test_it_learns_to_segment() -> None:
+    events: list[Event] = []
+    learner = TINY.model_copy(update={"width": 8})
+    config = segmentation(architecture=learner, epochs=4, steps_per_epoch=30, learning_rate=1e-2)
+    model = train(*scenes(6), config, monitor=events.append)
+    epochs = [e for e in events if isinstance(e, EpochEnd)]
+    assert epochs[-1].metric is not None
+    assert epochs[-1].metric > 0.85
+    assert epochs[-1].validation_loss < epochs[0].validation_loss / 2
+    assert len([e for e in events if isinstance(e, StepEnd)]) == 120
+    assert len([e for e in events if isinstance(e, Preview)]) == 4
+    assert model.card.objects is not None
+    assert model.card.pixel_size_um == {"Y": 0.5, "X": 0.5}
+
+
+def test_it_learns_to_denoise_from_clean_images_alone() -> None:
+    images, _ = scenes(5)
+    noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1))
+    model = train(None, images, denoising(epochs=3, steps_per_epoch=40, noise=noise), monitor=ignore)
+    history = model.card.training.history
+    assert history[-1].metric > history[0].metric
+    assert history[-1].metric > 10 * np.log10(1 / 0.1**2) + 2  # dB above the noise itself
+
+
+def test_it_learns_from_noisy_and_clean_pairs() -> None:
+    clean, _ = scenes(4)
+    rng = np.random.default_rng(1)
+    noisy = [Image(image.data + rng.normal(0, 15, image.shape).astype(np.float32)) for image in clean]
+    model = train(noisy, clean, denoising(epochs=3, steps_per_epoch=30), monitor=ignore)
+    assert model.card.training.history[-1].metric > model.card.training.history[0].metric
+    assert model.card.task == "denoising"
+
+
+def test_three_dimensions_and_classes() -> None:
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 99, (2, 6, 20, 20)).astype(np.uint8)
+    labels = rng.integers(0, 3, (6, 20, 20)).astype(np.uint8)
+    config = segmentation(
+        architecture=UNetConfig(n_dims=3, in_channels=2, out_channels=3, width=2, poolings=(1, 2, 2)),
+        objects=False, classes=("ground", "a", "b"), patch_px=16, patch_z=4, epochs=1, validation_fraction=0,
+    )  # fmt: skip
+    model = train([Image(grey, "CZYX")], [Annotation(Image(labels, "ZYX"))], config, monitor=ignore)
+    assert model.card.axes == "CZYX"
+    assert model.card.objects is None
+    assert model.card.training.history[0].validation_loss is None
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
+    first, again, other = (train(*scenes(3), segmentation(seed=seed), monitor=ignore) for seed in (1, 1, 2))
+    assert first.card.weights_sha256 == again.card.weights_sha256
+    assert first.card.weights_sha256 != other.card.weights_sha256
+    assert first.card.training.data_sha256 == other.card.training.data_sha256
+
+
+def test_the_record_says_what_happened() -> None:
+    config = segmentation(epochs=3)
+    model = train(*scenes(4), config, monitor=ignore)
+    record = model.card.training
+    assert record.config == config.model_dump(mode="json")
+    assert (record.n_images, record.n_validation_images, record.ended_by) == (3, 1, "schedule")
+    assert [line.epoch for line in record.history] == [1, 2, 3]
+    assert model.card.weights_sha256 == digest(model.tensors())
+    assert model.check_deviation() == 0
+
+
+def at_call(n: int, kind: type[Event], error: type[Exception]) -> Callable[[Event], None]:
+    seen = iter(range(1, 1000))
+
+    def monitor(event: Event) -> None:
+        if isinstance(event, kind) and next(seen) == n:
+            raise error
+
+    return monitor
+
+
+def test_stopping_keeps_the_best_model_so_far() -> None:
+    stopped = train(*scenes(3), segmentation(epochs=9), monitor=at_call(2, EpochEnd, StopEarly))
+    assert stopped.card.training.ended_by == "user"
+    assert len(stopped.card.training.history) == 2
+    whole = train(*scenes(3), segmentation(epochs=9), monitor=ignore)
+    assert whole.card.training.history[:2] == stopped.card.training.history
+
+
+def test_stopping_before_the_first_validation_keeps_the_latest() -> None:
+    model = train(*scenes(3), segmentation(), monitor=at_call(3, StepEnd, StopEarly))
+    assert model.card.training.history == ()
+    untrained = train(*scenes(3), segmentation(), monitor=at_call(1, StepEnd, StopEarly))
+    assert model.card.weights_sha256 != untrained.card.weights_sha256
+
+
+def test_the_best_epoch_is_kept_not_the_last() -> None:
+    losses: list[float] = []
+
+    def monitor(event: Event) -> None:
+        if isinstance(event, EpochEnd):
+            losses.append(event.validation_loss)
+
+    config = segmentation(epochs=6, steps_per_epoch=2, learning_rate=0.3, schedule="constant")
+    model = train(*scenes(3), config, monitor=monitor)
+    best = int(np.argmin(losses))
+    until_best = train(*scenes(3), config, monitor=at_call(best + 1, EpochEnd, StopEarly))
+    assert best < len(losses) - 1, "the last epoch is the best: the test shows nothing"
+    assert model.card.weights_sha256 == until_best.card.weights_sha256
+
+
+@pytest.mark.parametrize("kind", [StepEnd, EpochEnd, Preview])
+def test_cancelling_discards(kind: type[Event]) -> None:
+    with pytest.raises(Cancelled):
+        train(*scenes(3), segmentation(), monitor=at_call(1, kind, Cancelled))
+
+
+def test_pixels_nobody_judged_teach_nothing() -> None:
+    images, annotations = scenes(1)
+    mask = np.zeros((48, 48), bool)
+    mask[:, :24] = True
+    flipped = np.where(mask, annotations[0].labels.data, 9).astype(np.uint16)
+    config = segmentation(validation_fraction=0, objects=False, classes=tuple("abcdefghij"), architecture=None,
+                          patch_px=16, batch_size=2, epochs=1)  # fmt: skip
+    models = [
+        train(images, [Annotation(Image(labels), mask)], config, monitor=ignore)
+        for labels in (annotations[0].labels.data, flipped)
+    ]
+    assert models[0].card.weights_sha256 == models[1].card.weights_sha256
+
+
+def test_training_changes_neither_its_inputs_nor_the_global_random_state() -> None:
+    images, annotations = scenes(3)
+    before = [image.data.copy() for image in images]
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(images, annotations, segmentation(epochs=1), monitor=ignore)
+    torch.testing.assert_close(torch.rand(3), expected)
+    for image, was in zip(images, before, strict=True):
+        np.testing.assert_array_equal(image.data, was)
+
+
+def test_a_parent_gives_its_weights_where_they_fit() -> None:
+    parent = train(*scenes(3), segmentation(), monitor=ignore)
+    notices: list[Event] = []
+    config = segmentation(
+        objects=False, classes=("a", "b"), architecture=TINY.model_copy(update={"out_channels": 2}),
+        epochs=1, steps_per_epoch=1, learning_rate=1e-9,
+    )  # fmt: skip
+    images, annotations = scenes(3)
+    classes = [Annotation(Image((a.labels.data > 0).astype(np.uint8))) for a in annotations]
+    child = train(images, classes, config, start=parent, monitor=notices.append)
+    assert any(isinstance(n, Notice) and "head.weight" in n.message for n in notices)
+    assert child.card.training.parent_sha256 == parent.card.weights_sha256
+    theirs, ours = parent.network.state_dict(), child.network.state_dict()
+    torch.testing.assert_close(ours["down.0.0.weight"], theirs["down.0.0.weight"], atol=1e-6, rtol=0)
+
+
+def test_a_parent_of_another_kind_is_refused() -> None:
+    images, _ = scenes(3)
+    parent = train(None, images, denoising(epochs=1), monitor=ignore)
+    with pytest.raises(MismatchError, match="dncnn"):
+        train(*scenes(3), segmentation(), start=parent, monitor=ignore)
+
+
+def test_inputs_that_do_not_fit_are_refused_before_training() -> None:
+    images, annotations = scenes(3)
+    with pytest.raises(ImageError, match="3 images and 2 targets"):
+        train(images, annotations[:2], segmentation())
+    with pytest.raises(ImageError, match="no images|0 images"):
+        train([], [], segmentation())
+    with pytest.raises(ImageError, match="background only"):
+        train(images, [Annotation(Image(np.zeros((48, 48), np.uint8)))] * 3, segmentation())
+    with pytest.raises(ImageError, match="classes"):
+        train(images, annotations, segmentation(objects=False, architecture=None))
+    with pytest.raises(ConfigError, match="output maps"):
+        train(images, annotations, segmentation(architecture=UNetConfig(width=2, out_channels=2)))
+    with pytest.raises(ConfigError, match="annotations"):
+        train(images, images, segmentation())
+
+
+def test_the_choice_of_device_and_precision_is_reported() -> None:
+    with pytest.warns(UnveilWarning, match="Training on cpu in float32"):
+        train(*scenes(2), segmentation(epochs=1, steps_per_epoch=1))
+
+
+def test_normalization_may_not_depend_on_augmentation() -> None:
+    plain = segmentation(
+        augmentation=AugmentationConfig(flips=False, scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0)
+    )
+    model = train(*scenes(3), plain, monitor=ignore)
+    strong = train(*scenes(3), segmentation(), monitor=ignore)
+    np.testing.assert_array_equal(model.check_input, strong.check_input)
