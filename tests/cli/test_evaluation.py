@@ -85,7 +85,7 @@ def test_noise_is_given_in_one_way(
 def test_a_model_for_another_task_is_refused(refused: Callable[..., str], folders: Path, denoiser: Path) -> None:
     arguments = ["--model", denoiser, "--images", folders / "images", "--labels", folders / "labels"]
 
-    assert "made for denoising" in refused("evaluate", "segmentation", *arguments)
+    assert "made for denoising, not for segmentation" in refused("evaluate", "segmentation", *arguments)
 
 
 def test_pairs_that_do_not_fit_are_refused(refused: Callable[..., str], folders: Path, segmenter: Path) -> None:

@@ -4,30 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from unveil.cli.plan import Job, check_images, plan, result_stem
+from unveil.cli.plan import Job, check_images, plan
 from unveil.errors import ConfigError, ImageError, InputError
 
 
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("a.tif", "a"),
-        ("a.ome.tif", "a"),
-        ("A.OME.TIFF", "A"),
-        ("a.ome.zarr", "a"),
-        ("a.zarr", "a"),
-        ("a.b.tif", "a.b"),
-        (".ome.tif", ".ome"),
-    ],
-)
-def test_result_stem_is_the_name_less_its_ending(name: str, stem: str) -> None:
-    assert result_stem(Path("folder") / name) == stem
-
-
 def test_each_image_gets_its_files_in_order(tmp_path: Path) -> None:
-    jobs = plan([tmp_path / "b.tif", tmp_path / "a.tif"], tmp_path / "out", ["_labels.tif", "_objects.csv"])
+    jobs = plan([tmp_path / "b.tif", tmp_path / "a.ome.tif"], tmp_path / "out", ["_labels.tif", "_objects.csv"])
 
-    assert [job.image.name for job in jobs] == ["b.tif", "a.tif"]
+    assert [job.image.name for job in jobs] == ["b.tif", "a.ome.tif"]
+    assert jobs[1].results[0] == tmp_path / "out/a_labels.tif"
     assert jobs[0].results == (tmp_path / "out/b_labels.tif", tmp_path / "out/b_objects.csv")
 
 

@@ -210,7 +210,9 @@ def test_a_model_for_another_task_is_refused(
 ) -> None:
     image = write_blobs(tmp_path / "a.tif")
 
-    assert "made for denoising" in refused("segment", image, "--output", tmp_path / "out", "--model", denoiser)
+    assert "made for denoising, not for segmentation" in refused(
+        "segment", image, "--output", tmp_path / "out", "--model", denoiser
+    )
 
 
 def test_an_altered_model_is_refused(

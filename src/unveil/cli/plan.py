@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unveil.errors import ConfigError, ImageError, InputError
+from unveil.io.finding import stem
 
-_COMPOUND_ENDINGS = (".ome.tif", ".ome.tiff", ".ome.zarr")
 _MOST_NAMED = 20
 
 
@@ -31,20 +31,12 @@ def plan(images: Iterable[Path], output: Path, endings: Sequence[str]) -> list[J
         If two images would have the same results, or a result would overwrite an image.
     """
     jobs = [
-        Job(image, tuple(output / f"{result_stem(image)}{ending}" for ending in endings))
+        Job(image, tuple(output / f"{stem(image) or image.name}{ending}" for ending in endings))
         for image in dict.fromkeys(images)
     ]
     _check_collisions(jobs)
     _check_inputs_are_safe(jobs)
     return jobs
-
-
-def result_stem(image: Path) -> str:
-    """Return the name of `image` less its ending: ``a`` for a.tif, a.ome.tif and a.ome.zarr."""
-    for ending in _COMPOUND_ENDINGS:
-        if image.name.lower().endswith(ending) and len(image.name) > len(ending):
-            return image.name[: -len(ending)]
-    return image.stem
 
 
 def check_images(jobs: Sequence[Job], check: Callable[[Path], object]) -> None:
@@ -79,7 +71,7 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
         if len(images) > 1:
             raise ConfigError(
                 f"{' and '.join(str(image) for image in images)} would both be written as "
-                f"'{result_stem(images[0])}…'. Run them one by one into different folders, or rename one."
+                f"'{stem(images[0])}…'. Run them one by one into different folders, or rename one."
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, assert_never
 
 from cyclopts import Group, Parameter
 
@@ -18,7 +18,7 @@ from unveil.errors import MismatchError
 if TYPE_CHECKING:
     from unveil.events import Monitor
     from unveil.image import Image
-    from unveil.model.card import ModelCard
+    from unveil.model.card import ModelCard, Task
     from unveil.model.model import Model
     from unveil.tasks.results import RunReport
 
@@ -103,7 +103,7 @@ def _prepare(
     output: Path,
     endings: Sequence[str],
     model: str,
-    task: str,
+    task: Task,
     axes: str | None,
     options: RunOptions,
 ) -> tuple[list[Job], Model]:
@@ -113,20 +113,34 @@ def _prepare(
     from unveil.io.writing import check_output_folder
 
     jobs = plan(find_images(images), output, endings)
-    path, _ = check_task(model, task)
+    path, card = check_task(model, task)
     loaded = load_model(path)
-    check_images(jobs, lambda file: read_image(file, axes=axes))
+    check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options))
     check_output_folder(output)
     return jobs, loaded
 
 
-def check_task(model: str, task: str) -> tuple[Path, ModelCard]:
-    """Return file and card of `model` if it is made for `task`; neither weights nor torch are loaded.
+def _check_fit(image: Image, card: ModelCard, options: RunOptions) -> None:
+    """Check that the model takes the image, as far as axes and channels tell."""
+    from unveil.tasks.matching import channel_sets, check_match, choose_channels
+
+    check_match(image, card, card.task)
+    match card.task:
+        case "segmentation":
+            choose_channels(image, card, options.channel)
+        case "denoising":
+            channel_sets(image, card, options.channel)
+        case _:
+            assert_never(card.task)
+
+
+def check_task(model: str, task: Task) -> tuple[Path, ModelCard]:
+    """Return file and card of `model` if it was made for `task`; neither weights nor torch are loaded.
 
     Raises
     ------
     InputError
-        If there is no such model, or it is made for another task.
+        If there is no such model, or it was made for another task.
     """
     from unveil.io.card_file import read_card
     from unveil.io.library import find_model
@@ -135,7 +149,7 @@ def check_task(model: str, task: str) -> tuple[Path, ModelCard]:
     card = read_card(path)
     if card.task != task:
         raise MismatchError(
-            f"Model '{card.name}' is made for {card.task}, not for {task}. "
+            f"Model '{card.name}' was made for {card.task}, not for {task}. "
             f"Choose another model; `unveil models list` names them."
         )
     return path, card
