@@ -1,0 +1,221 @@
+"""Engines: what computes a network on a device, and which one is taken.
+
+An engine computes one network on batches of one shape at a time: ``(N, C, *spatial)`` float32 in, float32 out.
+Everything above is ignorant of which one runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unveil.config.options import Precision, RunOptions
+from unveil.errors import ConfigError, EngineError
+from unveil.inference.openvino_engine import OpenVinoEngine
+from unveil.inference.torch_engine import TorchEngine
+from unveil.model.model import Model
+
+DeviceName: TypeAlias = Literal["cpu", "cuda", "mps"]
+Library: TypeAlias = Literal["torch", "openvino"]
+
+PROBABILITY_TOLERANCE = 2e-3
+"""Largest deviation of a probability or distance at which half precision counts as good enough."""
+NOISE_TOLERANCE = 0.017
+"""The same for a denoiser: RMS deviation over the RMS of the noise removed; see `is_negligible`."""
+_MOST_IDLE = 2
+
+
+class Engine(Protocol):
+    """Computes one network."""
+
+    @property
+    def device(self) -> str:
+        """Where: cpu, cuda or mps."""
+
+    @property
+    def library(self) -> str:
+        """What computes: torch or openvino."""
+
+    @property
+    def precision(self) -> str:
+        """Number format of the convolutions: float32, float16 or bfloat16."""
+
+    def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``.
+
+        Raises
+        ------
+        MemoryError
+            If memory runs out; a smaller batch may still work.
+        EngineError
+            If anything else fails.
+        """
+
+    def release(self) -> None:
+        """Give back what was taken for computing; the engine can be used again."""
+
+
+def open_engine(model: Model, options: RunOptions, notify: Callable[[str], None]) -> Engine:
+    """Choose device, library and precision for `model`, and make the engine.
+
+    Parameters
+    ----------
+    notify
+        Called with one sentence where the choice differs from what was asked for.
+
+    Raises
+    ------
+    ConfigError
+        If a device is asked for that is not there.
+    """
+    device = choose_device(options.device)
+    library = choose_library(options.engine, device, notify)
+    try:
+        return _at_precision(model, device, library, options.precision)
+    except EngineError as error:
+        if library == "torch":
+            raise
+        notify(f"{error} PyTorch computes instead.")
+        return _at_precision(model, device, "torch", options.precision)
+
+
+@contextmanager
+def borrowed_engine(model: Model, options: RunOptions, notify: Callable[[str], None]) -> Iterator[Engine]:
+    """Lend an engine for the duration of a ``with`` block and free its memory afterwards.
+
+    Making an engine takes longer than a small image: those on processors are kept, two at most, and lent again for
+    the same model and choice. A GPU's memory goes back at once.
+    """
+    key = (model.card.weights_sha256, options.device, options.engine, options.precision, torch.get_num_threads())
+    engine = _idle_engines.take(key) if model.card.weights_sha256 else None
+    engine = engine or open_engine(model, options, notify)
+    try:
+        yield engine
+    finally:
+        engine.release()
+    if engine.device == "cpu" and model.card.weights_sha256:
+        _idle_engines.keep(key, engine)
+
+
+def forget_engines() -> None:
+    """Drop the engines that are kept for the next run."""
+    _idle_engines.clear()
+
+
+def choose_device(asked: str) -> DeviceName:
+    """Return the device to compute on: the one asked for, or the first of cuda, mps and cpu that is there.
+
+    Raises
+    ------
+    ConfigError
+        If the one asked for is not there.
+    """
+    there = _devices()
+    if asked == "auto":
+        return there[0]
+    for device in there:
+        if device == asked:
+            return device
+    raise ConfigError(
+        f"Device '{asked}' is not available: this computer offers {', '.join(there)}. Choose one of them, or auto."
+    )
+
+
+def choose_library(asked: str, device: DeviceName, notify: Callable[[str], None]) -> Library:
+    """Return the library to compute with: OpenVINO on processors where it is installed, PyTorch elsewhere."""
+    is_there = find_spec("openvino") is not None
+    if asked == "openvino" and not is_there:
+        notify("OpenVINO is not installed; PyTorch computes instead, several times slower on a processor.")
+    elif asked == "openvino" and device != "cpu":
+        notify(f"OpenVINO computes on processors only; PyTorch computes on {device} instead.")
+    return "openvino" if asked != "torch" and is_there and device == "cpu" else "torch"
+
+
+def is_negligible(fast: NDArray[np.float32], exact: NDArray[np.float32], noisy: NDArray[np.float32] | None) -> bool:
+    """Say whether half precision changes a result too little to matter.
+
+    Segmentation: no probability differs by more than `PROBABILITY_TOLERANCE`. Denoising: PSNR changes by less than
+    0.02 dB. A denoiser that removed noise of RMS r and gains up to 12 dB leaves an error of at least r / 4; a
+    deviation of RMS d, unrelated to it, then costs at most ``10 · log10(1 + (4 d / r)²)`` dB, and that is below
+    0.02 dB for ``d / r < 0.017``.
+
+    Parameters
+    ----------
+    fast, exact
+        Outputs of half and single precision, float32, of one shape.
+    noisy
+        The denoiser's input; None for segmentation.
+    """
+    difference = fast.astype(np.float64) - exact
+    if noisy is None:
+        return bool(np.abs(difference).max() < PROBABILITY_TOLERANCE)
+    removed = noisy.astype(np.float64) - exact
+    return bool(np.sqrt((difference**2).mean()) < NOISE_TOLERANCE * np.sqrt((removed**2).mean()))
+
+
+class _IdleEngines:
+    """Engines that wait to be lent again; each is lent to one run at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._engines: OrderedDict[tuple[object, ...], Engine] = OrderedDict()
+
+    def take(self, key: tuple[object, ...]) -> Engine | None:
+        with self._lock:
+            return self._engines.pop(key, None)
+
+    def keep(self, key: tuple[object, ...], engine: Engine) -> None:
+        with self._lock:
+            self._engines[key] = engine
+            while len(self._engines) > _MOST_IDLE:
+                self._engines.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._engines.clear()
+
+
+_idle_engines = _IdleEngines()
+
+
+def _devices() -> list[DeviceName]:
+    there: list[DeviceName] = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    return there
+
+
+def _at_precision(model: Model, device: DeviceName, library: Library, precision: Precision) -> Engine:
+    """Make the engine at the precision asked for; auto is fast where that changes too little to matter."""
+    if precision == "exact":
+        return _make(model, device, library, fast=False)
+    engine = _make(model, device, library, fast=True)
+    if precision == "auto" and engine.precision != "float32" and not _is_good_enough(engine, model):
+        engine.release()
+        return _make(model, device, library, fast=False)
+    return engine
+
+
+def _make(model: Model, device: DeviceName, library: Library, *, fast: bool) -> Engine:
+    if library == "openvino":
+        return OpenVinoEngine(model.inference_module(), model.check_input.shape, fast=fast)
+    return TorchEngine(model.inference_module(), device, fast=fast)
+
+
+def _is_good_enough(engine: Engine, model: Model) -> bool:
+    """Compare `engine` with the model's own record of what it computes exactly."""
+    noisy = model.check_input if model.card.task == "denoising" else None
+    try:
+        return is_negligible(engine.compute(model.check_input), model.check_output, noisy)
+    except (EngineError, MemoryError):
+        return False

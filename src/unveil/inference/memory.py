@@ -1,0 +1,50 @@
+"""How much memory a window takes, and how large windows may be."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import psutil
+
+from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+
+_SHARE_OF_FREE = 0.5
+"""Part of the free memory that a window may fill: the images need room too, and so do other programs."""
+_SLACK = 1.5
+"""Measured peaks over the sum of the live maps: engines hold copies in other layouts."""
+_MOST_PIXELS = {("cpu", 2): 1_330_000, ("cpu", 3): 8_000_000, ("gpu", 2): 4_200_000, ("gpu", 3): 32_000_000}
+"""Larger windows gain little, since the halo's share is small by then, and a request to cancel waits for a tile.
+Volumes need more, since a halo on six sides weighs more."""
+
+
+def bytes_per_pixel(architecture: Architecture) -> int:
+    """Estimate the peak memory of a window per pixel, in bytes of float32 maps that live at the same time.
+
+    A U-Net peaks at the last merge: the skip, what comes up, and both concatenated, 4 · width channels of full size.
+    A DnCNN holds the maps before and after a layer.
+    """
+    match architecture:
+        case UNetConfig():
+            channels = 4 * architecture.width + architecture.in_channels + 2 * architecture.out_channels
+        case DnCNNConfig():
+            channels = 2 * architecture.width + 3 * architecture.in_channels
+        case _:
+            assert_never(architecture)
+    return int(4 * channels * _SLACK)
+
+
+def largest_window(architecture: Architecture, device: str) -> int:
+    """Return how many pixels a window may have on `device`, from the memory that is free now."""
+    kind = "gpu" if device.startswith(("cuda", "mps")) else "cpu"
+    affordable = int(free_bytes(device) * _SHARE_OF_FREE) // bytes_per_pixel(architecture)
+    return max(1, min(affordable, _MOST_PIXELS[kind, architecture.n_dims]))
+
+
+def free_bytes(device: str) -> int:
+    """Return the free memory of `device`, in bytes; a GPU without memory of its own shares the computer's."""
+    if device.startswith("cuda"):
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,119 @@
+"""The OpenVINO engine: processors, several times faster than PyTorch there."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import OrderedDict
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unveil.errors import EngineError
+from unveil.inference.openvino_graph import build_graph
+
+_MOST_SHAPES = 4
+_TELEMETRY = "openvino_telemetry"
+_PRECISION = "INFERENCE_PRECISION_HINT"
+
+
+class OpenVinoEngine:
+    """Computes `module` on the processor, compiled once per input shape.
+
+    Parameters
+    ----------
+    module
+        In evaluation mode, float32, on the CPU.
+    sample_shape
+        ``(N, C, *spatial)`` of some input, compiled to learn the precision that `fast` really gives.
+    fast
+        Compute in half precision where the processor does so itself.
+    """
+
+    library = "openvino"
+    device = "cpu"
+
+    def __init__(self, module: nn.Module, sample_shape: tuple[int, ...], *, fast: bool) -> None:
+        self._openvino = import_openvino()
+        self._core = self._openvino.Core()
+        self._module = module
+        self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        # The plugin's own default says what the processor is quick at: on others, half precision is emulated.
+        self._hint = "f16" if fast and _precision(self._core.get_property("CPU", _PRECISION)) != "float32" else "f32"
+        self.precision = (
+            "float32" if self._hint == "f32" else _precision(self._compile(sample_shape).get_property(_PRECISION))
+        )
+
+    def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``."""
+        compiled = self._compiled.get(batch.shape) or self._compile(batch.shape)
+        self._compiled.move_to_end(batch.shape)
+        try:
+            maps: NDArray[np.float32] = compiled(np.ascontiguousarray(batch), share_inputs=True)[0]
+            return maps
+        except RuntimeError as error:
+            raise _named(error) from error
+
+    def release(self) -> None:
+        """Give back the memory of the maps; what is compiled stays."""
+        for compiled in self._compiled.values():
+            compiled.release_memory()
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        settings = {
+            _PRECISION: self._hint,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # pinned threads of two programs would fight for the same cores
+        }
+        graph = build_graph(self._openvino, self._module, shape)
+        try:
+            self._compiled[shape] = self._core.compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            raise _named(error) from error
+        while len(self._compiled) > _MOST_SHAPES:
+            self._compiled.popitem(last=False)
+        return self._compiled[shape]
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which would send a message at each import.
+
+    Raises
+    ------
+    EngineError
+        If OpenVINO is installed but cannot be loaded.
+    """
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    loaded = sys.modules.get(_TELEMETRY)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # an import of it fails, and OpenVINO takes its stub
+    try:
+        return importlib.import_module("openvino")
+    except (ImportError, OSError) as error:
+        raise EngineError(f"OpenVINO cannot be loaded: {error}. Reinstall it, or choose the engine torch.") from error
+    finally:
+        del sys.modules[_TELEMETRY]
+        if loaded is not None:
+            sys.modules[_TELEMETRY] = loaded
+
+
+def _precision(openvino_type: Any) -> str:
+    """Return the name that NumPy and PyTorch give to `openvino_type`."""
+    name = str(openvino_type.to_string())
+    return {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}.get(name, name)
+
+
+def _named(error: RuntimeError) -> Exception:
+    """Tell the lack of memory from other failures: OpenVINO does so only in words."""
+    words = str(error)
+    if "bad_alloc" in words or "allocate" in words.lower():
+        return MemoryError("OpenVINO ran out of memory")
+    last_line = words.strip().splitlines()[-1] if words.strip() else type(error).__name__
+    return EngineError(
+        f"OpenVINO failed: {last_line}. Choose the engine torch; if it fails there too, please report it."
+    )

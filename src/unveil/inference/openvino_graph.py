@@ -1,0 +1,151 @@
+"""A PyTorch network as an OpenVINO graph.
+
+The network is run once, on symbols instead of numbers: a symbol stands for a tensor, and each operation on it adds a
+node to the graph. PyTorch offers the hook for that, ``__torch_function__``, which touches nothing outside the call.
+(Tracing and exporting would do as well, at the price of seconds, deprecated interfaces and global state that other
+threads see.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unveil.errors import EngineError
+
+
+def build_graph(openvino: ModuleType, module: nn.Module, shape: tuple[int, ...]) -> Any:
+    """Return `module` as an ``openvino.Model`` for float32 inputs of `shape`.
+
+    Raises
+    ------
+    EngineError
+        If the network holds an operation that has no translation here.
+    """
+    parameter = openvino.opset13.parameter(shape, np.float32, name="image")
+    with torch.no_grad():
+        output = module(_Symbol(openvino.opset13, parameter.output(0)))
+    return openvino.Model([openvino.opset13.result(output.node)], [parameter], "network")
+
+
+class _Symbol:
+    """A tensor of a network that is only written down."""
+
+    def __init__(self, ops: ModuleType, node: Any) -> None:
+        self.ops, self.node = ops, node
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> _Symbol:
+        translate = _TRANSLATIONS.get(function)
+        if translate is None:
+            name = getattr(function, "__name__", function)
+            raise EngineError(f"OpenVINO has no translation for the operation '{name}'. Choose the engine torch.")
+        return translate(*args, **(kwargs or {}))
+
+    def __getitem__(self, key: tuple[slice, slice]) -> _Symbol:
+        """Cut channels, written ``maps[:, start:stop]``."""
+        _, channels = key
+        start, stop = channels.start or 0, np.iinfo(np.int64).max if channels.stop is None else channels.stop
+        return self.derived(self.ops.slice(self.node, [start], [stop], [1], [1]))
+
+    def __sub__(self, other: _Symbol) -> _Symbol:
+        return self.derived(self.ops.subtract(self.node, other.node))
+
+    def clamp(self, low: float, high: float) -> _Symbol:
+        """Limit to `low` … `high`."""
+        return self.derived(self.ops.clamp(self.node, low, high))
+
+    def derived(self, node: Any) -> _Symbol:
+        """Wrap a new node of the same graph."""
+        return _Symbol(self.ops, node.output(0))
+
+    def constant(self, tensor: Tensor) -> Any:
+        """Make a node of `tensor`."""
+        return self.ops.constant(np.ascontiguousarray(tensor.detach().cpu().numpy()))
+
+    def plus_bias(self, node: Any, bias: Tensor | None) -> _Symbol:
+        """Add one number per channel."""
+        if bias is None:
+            return self.derived(node)
+        per_channel = bias.reshape(1, -1, *[1] * (len(node.output(0).shape) - 2))
+        return self.derived(self.ops.add(node, self.constant(per_channel)))
+
+
+def _convolution(
+    image: _Symbol,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> _Symbol:
+    _require(groups == 1, "grouped convolutions")
+    node = image.ops.convolution(
+        image.node, image.constant(weight), list(stride), list(padding), list(padding), list(dilation)
+    )
+    return image.plus_bias(node, bias)
+
+
+def _up_convolution(
+    image: _Symbol,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+    groups: int,
+    dilation: Sequence[int],
+) -> _Symbol:
+    plain = groups == 1 and not any(padding) and not any(output_padding) and set(dilation) == {1}
+    _require(plain, "transposed convolutions with groups, padding or dilation")
+    return image.plus_bias(image.ops.convolution_backprop_data(image.node, image.constant(weight), list(stride)), bias)
+
+
+def _max_pooling(
+    image: _Symbol, kernel_size: Sequence[int], stride: Sequence[int], *rest: Any, **options: Any
+) -> _Symbol:
+    n_dims = len(image.node.shape) - 2
+    kernel, strides = (list(v) if not isinstance(v, int) else [v] * n_dims for v in (kernel_size, stride))
+    ones, zeros = [1] * n_dims, [0] * n_dims
+    return image.derived(image.ops.max_pool(image.node, strides, ones, zeros, zeros, kernel))
+
+
+def _relu(image: _Symbol, **options: Any) -> _Symbol:
+    return image.derived(image.ops.relu(image.node))
+
+
+def _concatenation(images: Sequence[_Symbol], dim: int) -> _Symbol:
+    return images[0].derived(images[0].ops.concat([image.node for image in images], dim))
+
+
+def _softmax(image: _Symbol, dim: int, **options: Any) -> _Symbol:
+    return image.derived(image.ops.softmax(image.node, dim))
+
+
+def _require(is_met: bool, what: str) -> None:
+    if not is_met:
+        raise EngineError(f"OpenVINO has no translation for {what}. Choose the engine torch.")
+
+
+_TRANSLATIONS: dict[Any, Callable[..., _Symbol]] = {
+    functional.conv2d: _convolution,
+    functional.conv3d: _convolution,
+    functional.conv_transpose2d: _up_convolution,
+    functional.conv_transpose3d: _up_convolution,
+    functional.max_pool2d: _max_pooling,
+    functional.max_pool3d: _max_pooling,
+    torch.max_pool2d: _max_pooling,
+    torch.max_pool3d: _max_pooling,
+    functional.relu: _relu,
+    torch.cat: _concatenation,
+    torch.softmax: _softmax,
+}

@@ -1,0 +1,175 @@
+"""Read a frame as a network wants it: finite, normalized, and extended by reflection beyond its far sides.
+
+Windows are read one by one, so that a frame may be larger than memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.config.normalization import Normalization
+from unveil.inference.tiling import Tiling, Window
+from unveil.operators.normalization import Affine, fit
+
+_BLOCK_PIXELS = 1 << 20
+_LARGEST = 1e30
+"""Larger values count as not finite: sums over them leave the range of float32."""
+
+
+class Readable(Protocol):
+    """A frame: `unveil.image.Frame`, or one of those below."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, *spatial)``."""
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return `window`, inside the frame, as ``(C, *window)``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayFrame:
+    """A frame that is in memory."""
+
+    array: NDArray[Any]
+    """``(C, *spatial)``, any real dtype."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, *spatial)``."""
+        return self.array.shape
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return `window` as ``(C, *window)``."""
+        return self.array[(slice(None), *window)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What one pass over a frame finds."""
+
+    mean: NDArray[np.float64]
+    """Mean of the finite pixels of each channel, shape ``(C,)``; 0 where there is none."""
+    n_filled: int
+    """Pixels of any channel that are not finite."""
+    is_constant: bool
+    """Whether each channel has one value only, or none."""
+    is_blank: bool
+    """Whether no pixel is finite."""
+
+
+def survey(frame: Readable) -> Survey:
+    """Look at every pixel of `frame` once."""
+    lows, highs, sums, counts, n_pixels = [], [], [], [], 0
+    for block in _blocks(frame):
+        values = block.reshape(len(block), -1)
+        finite = np.isfinite(values)
+        if np.issubdtype(values.dtype, np.integer):
+            lows.append(values.min(axis=1).astype(np.float64))
+            highs.append(values.max(axis=1).astype(np.float64))
+        else:
+            lows.append(values.min(axis=1, where=finite, initial=np.inf).astype(np.float64))
+            highs.append(values.max(axis=1, where=finite, initial=-np.inf).astype(np.float64))
+        sums.append(values.sum(axis=1, where=finite, dtype=np.float64))
+        counts.append(finite.sum(axis=1))
+        n_pixels += values.size
+    low, high, total, count = np.min(lows, axis=0), np.max(highs, axis=0), np.sum(sums, axis=0), np.sum(counts, axis=0)
+    return Survey(
+        mean=total / np.maximum(count, 1),
+        n_filled=int(n_pixels - count.sum()),
+        is_constant=bool((low >= high).all()),
+        is_blank=not count.any(),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilledFrame:
+    """A frame whose pixels are all finite: the others got the mean of their channel."""
+
+    frame: Readable
+    survey: Survey
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, *spatial)``."""
+        return self.frame.shape
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return `window` as ``(C, *window)``; floats as float32, integers as they are."""
+        grey = _checked(self.frame.read(window))
+        if not self.survey.n_filled:
+            return grey
+        mean = self.survey.mean.astype(np.float32).reshape(-1, *[1] * (grey.ndim - 1))
+        return np.where(np.isnan(grey), mean, grey)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalizedFrame:
+    """A frame in the range that a network was trained for, without end along its far sides."""
+
+    frame: FilledFrame
+    affine: Affine
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, *spatial)``."""
+        return self.frame.shape
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Return `window`, which may reach beyond the frame, as ``(C, *window)``, float32."""
+        sizes = self.shape[1:]
+        inside = tuple(_seen(w, size) for w, size in zip(window, sizes, strict=True))
+        normalized = self.affine.apply(self.frame.read(inside))
+        for axis, (w, box, size) in enumerate(zip(window, inside, sizes, strict=True), start=1):
+            if w.stop > size:
+                normalized = np.take(normalized, reflected(w, size) - box.start, axis=axis)
+        return normalized
+
+
+def normalized(frame: Readable, found: Survey, normalization: Normalization) -> NormalizedFrame:
+    """Fit `normalization` to the finite pixels of `frame`, once for all its windows."""
+    return NormalizedFrame(FilledFrame(frame, found), fit(normalization, lambda: _blocks(frame)))
+
+
+def reflected(window: slice, size: int) -> NDArray[np.intp]:
+    """Return the pixel seen at each position of `window` when an axis of `size` is mirrored about its last pixel.
+
+    ::
+
+        position   0  1  2  3  4  5  6  7  8  9
+        pixel      0  1  2  3  2  1  0  1  2  3        size 4, as np.pad's mode "reflect"
+    """
+    period = max(2 * (size - 1), 1)
+    position = np.arange(window.start, window.stop) % period
+    return np.minimum(position, period - position) if size > 1 else np.zeros_like(position)
+
+
+def _seen(window: slice, size: int) -> slice:
+    """Return the part of an axis that holds all pixels of `window`."""
+    if window.stop <= size:
+        return window
+    indices = reflected(window, size)
+    return slice(int(indices.min()), int(indices.max()) + 1)
+
+
+def _blocks(frame: Readable) -> Iterator[NDArray[Any]]:
+    """Cut `frame` into blocks of about a million pixels, the same whatever the tile is; the unusable become NaN."""
+    sizes = frame.shape[1:]
+    side = round(_BLOCK_PIXELS ** (1 / len(sizes)))
+    for tile in Tiling.of(sizes, side, (1,) * len(sizes), (0,) * len(sizes)):
+        yield _checked(frame.read(tile.inner))
+
+
+def _checked(grey: NDArray[Any]) -> NDArray[Any]:
+    """Return integers as they are, and floats as float32 with NaN for what is not finite or too large."""
+    if np.issubdtype(grey.dtype, np.integer):
+        return grey
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = grey.astype(np.float32)
+    single[~(np.abs(single) <= _LARGEST)] = np.nan
+    return single

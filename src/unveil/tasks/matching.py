@@ -1,0 +1,87 @@
+"""Check that a model and an image fit each other, before anything is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unveil.errors import ImageError, MismatchError
+from unveil.image import Image
+from unveil.model.card import ModelCard, Task
+
+_DOORS = {"segmentation": "segment", "denoising": "denoise"}
+
+
+def check_match(image: Any, card: ModelCard, task: Task) -> None:
+    """Refuse what is no image, a model made for another task, and an image without the axes the model needs.
+
+    Raises
+    ------
+    ImageError, MismatchError
+        With what was found, what was expected and what to do.
+    """
+    if not isinstance(image, Image):
+        raise ImageError(
+            f"Found {_article(type(image).__name__)} where an unveil.Image is expected. "
+            f"Name its axes: Image(array, axes='YX')."
+        )
+    if card.task != task:
+        raise MismatchError(
+            f"Model '{card.name}' was made for {card.task}, not for {task}. "
+            f"Use it with {_DOORS[card.task]}, or choose a model for {task}."
+        )
+    if card.n_dims == 3 and "Z" not in image.axes:
+        raise MismatchError(
+            f"Image '{image.name}' has axes {image.axes}; model '{card.name}' expects volumes with axes Z, Y and X. "
+            f"Choose a stack, or a model for planes."
+        )
+
+
+def choose_channels(image: Image, card: ModelCard, channel: int | str | None) -> tuple[int, ...]:
+    """Return the channels of `image` that the model takes together; nothing is guessed.
+
+    Raises
+    ------
+    MismatchError
+        If the image has another number of channels than the model takes and no choice is made, or a wrong one.
+    """
+    chosen, n_channels, n_taken = image.channel_index(channel), image.size("C"), card.in_channels
+    if chosen is not None and n_taken == 1:
+        return (chosen,)
+    if chosen is None and n_channels == n_taken:
+        return tuple(range(n_channels))
+    if chosen is not None:
+        remedy = f"It takes {n_taken} channels together: choose none."
+    elif n_taken == 1:
+        remedy = f"Choose a channel by name, or by a number from 0 to {n_channels - 1}."
+    else:
+        remedy = f"Give an image with these {n_taken} channels, or choose another model."
+    found = f"one channel of image '{image.name}' was chosen" if chosen is not None else _channels(image)
+    names = f" ({', '.join(card.channel_names)})" if card.channel_names else ""
+    raise MismatchError(f"{_capital(found)}; model '{card.name}' expects {n_taken}{names}. {remedy}")
+
+
+def channel_sets(image: Image, card: ModelCard, channel: int | str | None) -> list[tuple[int, ...]]:
+    """Return the channels to denoise: together where the model takes as many, else each by itself.
+
+    Raises
+    ------
+    MismatchError
+        If the model takes several channels, and not as many as the image has.
+    """
+    if card.in_channels == 1 and channel is None:
+        return [(index,) for index in range(image.size("C"))]
+    return [choose_channels(image, card, channel)]
+
+
+def _channels(image: Image) -> str:
+    names = f" ({', '.join(image.channel_names)})" if image.channel_names else ""
+    n_channels = image.size("C")
+    return f"image '{image.name}' has {n_channels} channel{'s' if n_channels > 1 else ''}{names}"
+
+
+def _article(noun: str) -> str:
+    return f"a{'n' if noun[0] in 'aeiou' else ''} {noun}"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

@@ -1,0 +1,58 @@
+"""Bring frames to the pixel size of a model, and its maps back to the image's grid."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from unveil.errors import ConfigError
+from unveil.image import Image
+from unveil.model.card import ModelCard
+
+_TOLERANCE = 1.25
+_SMALLEST = 0.05
+
+
+def scale_factors(image: Image, card: ModelCard, rescale: Literal["auto", "off"] | float) -> tuple[float, ...]:
+    """Return the factor per spatial axis by which frames are resized before the network; empty where they are not.
+
+    ``"auto"`` takes the ratio of the pixel sizes where both are known and one of them differs by over 25 %.
+
+    Raises
+    ------
+    ConfigError
+        If a factor is given that no image can be resized by.
+    """
+    axes = "ZYX"[-card.n_dims :]
+    if rescale == "off":
+        return ()
+    if rescale != "auto":
+        if not _SMALLEST <= rescale <= 1 / _SMALLEST:
+            raise ConfigError(
+                f"The image cannot be resized by a factor of {rescale}: expected a number from {_SMALLEST} to "
+                f"{1 / _SMALLEST:g}. Give one, or auto, or off."
+            )
+        return () if rescale == 1 else (float(rescale),) * len(axes)
+    if not all(axis in image.pixel_size_um and axis in card.pixel_size_um for axis in axes):
+        return ()
+    factors = tuple(image.pixel_size_um[axis] / card.pixel_size_um[axis] for axis in axes)
+    differs = any(factor > _TOLERANCE or factor < 1 / _TOLERANCE for factor in factors)
+    return factors if differs else ()
+
+
+def resized_shape(shape: tuple[int, ...], factors: tuple[float, ...]) -> tuple[int, ...]:
+    """Return the spatial shape after resizing by `factors`, at least one pixel each."""
+    return tuple(max(1, round(size * factor)) for size, factor in zip(shape, factors, strict=True))
+
+
+def resized(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Resize ``(C, *spatial)`` to the spatial `shape`, linearly, smoothed beforehand where it shrinks."""
+    target = (len(array), *shape)
+    shrinks = any(new < old for new, old in zip(target, array.shape, strict=True))
+    result: NDArray[np.float32] = resize(  # type: ignore[no-untyped-call]
+        array.astype(np.float32), target, order=1, mode="reflect", anti_aliasing=shrinks, preserve_range=True
+    )
+    return result.astype(np.float32, copy=False)

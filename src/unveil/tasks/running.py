@@ -1,0 +1,214 @@
+"""Run one model over the frames of one image: what `segment` and `denoise` share."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import version
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import unveil
+from unveil.config.options import RunOptions
+from unveil.errors import EngineError, ImageError
+from unveil.events import Monitor, Notice, Progress
+from unveil.image import Image
+from unveil.inference.engines import Engine, borrowed_engine
+from unveil.inference.memory import largest_window
+from unveil.inference.prediction import NotFiniteError, predict_tiles
+from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, Survey, normalized, survey
+from unveil.inference.tiling import Tiling, Window, fit_tiling
+from unveil.model.model import Model
+from unveil.tasks.rescaling import resized, resized_shape
+from unveil.tasks.results import RunReport
+
+Write: TypeAlias = Callable[[Window, NDArray[np.float32]], None]
+"""Puts maps ``(K, *window)`` where `window` of the frame lies in a result."""
+
+
+class Run:
+    """One model on one image: the engine and the tile in use, what was noticed, and how far it has come.
+
+    All frames of an image have one shape, and so one tiling; it is halved when memory runs out.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        model: Model,
+        options: RunOptions,
+        *,
+        scale: tuple[float, ...],
+        n_frames: int,
+        monitor: Monitor,
+        engines: ExitStack,
+    ) -> None:
+        self._image, self._model, self._options, self._monitor = image, model, options, monitor
+        self._engines, self._n_frames, self._n_done = engines, n_frames, 0
+        self._n_constant = self._n_blank = self._n_filled = 0
+        self._notices: list[str] = []
+        self._started = time.monotonic()
+        self._scale = scale
+        self._shape = image.spatial_shape(model.card.n_dims)
+        if scale:
+            self._shape = resized_shape(self._shape, scale)
+            factors = " × ".join(f"{factor:.2f}" for factor in scale)
+            self.notify(f"Image '{image.name}' is resized by {factors} for model '{model.card.name}'.")
+        self._engine = self._open(options)
+        self._tiling = self._choose_tiling()
+
+    def notify(self, message: str) -> None:
+        """Tell the monitor, and remember it for the report."""
+        self._notices.append(message)
+        self._monitor(Notice(message))
+
+    def predict(self, frame: Readable, write: Write) -> Survey:
+        """Compute the maps of `frame` and hand them to `write`; return what the frame held.
+
+        A constant frame is not computed, and nothing is written: the caller knows what it means.
+
+        Raises
+        ------
+        ImageError
+            If no pixel of the image could be used.
+        """
+        self._report_progress(0)
+        found = survey(frame)
+        self._n_constant += found.is_constant
+        self._n_blank += found.is_blank
+        self._n_filled += found.n_filled
+        if self._n_blank == self._n_frames:
+            raise ImageError(
+                f"Image '{self._image.name}' holds no finite pixel: all are NaN or infinite. "
+                f"Check how it was computed or saved."
+            )
+        if not found.is_constant:
+            self._compute(frame, found, write)
+        self._n_done += 1
+        if found.is_constant:
+            self._report_progress(0)
+        return found
+
+    def finish(self, n_objects: int | None) -> RunReport:
+        """Tell what was found on the way, and return the report."""
+        self._tell_findings()
+        card, engine = self._model.card, self._engine
+        return RunReport(
+            model=card.name,
+            model_sha256=card.weights_sha256,
+            options=self._options.model_dump(mode="json"),
+            device=engine.device,
+            engine=engine.library,
+            precision=engine.precision,
+            tile=tuple(min(sides) for sides in zip(self._tiling.tile, self._tiling.extended, strict=True)),
+            seconds=time.monotonic() - self._started,
+            n_objects=n_objects,
+            notices=tuple(self._notices),
+            versions=_versions(engine.library),
+            scale=self._scale,
+        )
+
+    def _compute(self, frame: Readable, found: Survey, write: Write) -> None:
+        if not self._scale:
+            self._compute_tiles(normalized(frame, found, self._model.card.normalization), write)
+            return
+        everything = tuple(slice(0, size) for size in frame.shape[1:])
+        small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))
+        maps = np.empty((self._model.card.architecture.out_channels, *self._shape), np.float32)
+
+        def keep(window: Window, inner: NDArray[np.float32]) -> None:
+            maps[(slice(None), *window)] = inner
+
+        self._compute_tiles(normalized(small, survey(small), self._model.card.normalization), keep)
+        write(everything, resized(maps, frame.shape[1:]))
+
+    def _compute_tiles(self, frame: NormalizedFrame, write: Write) -> None:
+        """Compute `frame` at the present tile; begin it again where a smaller tile or more precision is needed."""
+        while True:
+            try:
+                with closing(predict_tiles(frame, self._engine, self._tiling)) as predictions:
+                    for number, (tile, maps) in enumerate(predictions, start=1):
+                        write(tile.inner, self._restored(maps, frame))
+                        self._report_progress(number)
+                return
+            except MemoryError as error:
+                self._halve(error)
+            except NotFiniteError:
+                if self._engine.precision == "float32":
+                    raise
+                self.notify(f"{self._engine.precision} overflowed; float32 is computed instead.")
+                self._engines.close()
+                self._engine = self._open(self._options.model_copy(update={"precision": "exact"}))
+
+    def _restored(self, maps: NDArray[np.float32], frame: NormalizedFrame) -> NDArray[np.float32]:
+        """Return a denoiser's maps to grey values; probabilities stay as they are."""
+        return frame.affine.invert(maps) if self._model.card.task == "denoising" else maps
+
+    def _halve(self, error: MemoryError) -> None:
+        smaller = self._tiling.halved()
+        if smaller is None:
+            raise EngineError(
+                f"{error}, at the smallest tile of {_size(self._tiling.tile)} pixels. "
+                f"Close other programs, choose another device, or use a smaller model."
+            ) from error
+        self.notify(f"{error}; the tile is halved from {_size(self._tiling.tile)} to {_size(smaller.tile)} pixels.")
+        self._engine.release()
+        self._tiling = smaller
+
+    def _open(self, options: RunOptions) -> Engine:
+        return self._engines.enter_context(borrowed_engine(self._model, options, self.notify))
+
+    def _choose_tiling(self) -> Tiling:
+        card, asked = self._model.card, self._options.tile
+        if asked is not None:
+            return Tiling.of(self._shape, asked, card.size_step, card.halo)
+        most = largest_window(card.architecture, self._engine.device)
+        return fit_tiling(self._shape, card.size_step, card.halo, most)
+
+    def _report_progress(self, n_tiles: int) -> None:
+        per_frame = len(self._tiling)
+        self._monitor(Progress(self._n_done * per_frame + n_tiles, self._n_frames * per_frame, "tiles"))
+
+    def _tell_findings(self) -> None:
+        name = self._image.name
+        if self._n_filled:
+            self.notify(f"{self._n_filled:,} pixels of image '{name}' were not finite and were taken for the mean.")
+        if self._n_constant:
+            which = "" if self._n_frames == 1 else f" in {self._n_constant} of {self._n_frames} frames"
+            self.notify(f"Image '{name}' is constant{which}: there is nothing to find.")
+
+
+@contextmanager
+def running(
+    image: Image, model: Model, options: RunOptions, *, scale: tuple[float, ...], n_frames: int, monitor: Monitor
+) -> Iterator[Run]:
+    """Make a `Run` and give its memory back when the block ends, whatever ends it.
+
+    Parameters
+    ----------
+    scale
+        Factors by which frames are resized before the network, per spatial axis; empty for none.
+    n_frames
+        How often `Run.predict` will be called.
+    """
+    with ExitStack() as engines:
+        yield Run(image, model, options, scale=scale, n_frames=n_frames, monitor=monitor, engines=engines)
+
+
+def _size(tile: tuple[int, ...]) -> str:
+    return " × ".join(str(side) for side in tile)
+
+
+def _versions(library: str) -> dict[str, str]:
+    found = {
+        "unveil": unveil.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": str(torch.__version__),
+    }
+    return found | ({"openvino": version("openvino")} if library == "openvino" else {})
