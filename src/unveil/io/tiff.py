@@ -199,14 +199,11 @@ def _intensities_of(page: tifffile.TiffPage, path: Path, *, is_imagej: bool) -> 
             f"{path} uses a colour palette, so that its numbers are no intensities. "
             f"Save it as greyscale or RGB. (As labels it can be read.)"
         )
-    if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE or page.dtype.kind not in "ub":
+    dtype = page.dtype
+    if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE or dtype is None or dtype.kind != "u":
         return _native
-    white = 2**page.bitspersample - 1
-    return (
-        np.logical_not
-        if page.dtype == bool
-        else lambda block: (white - _native(block)).astype(block.dtype.newbyteorder("="))
-    )
+    white = dtype.newbyteorder("=").type(2**page.bitspersample - 1)
+    return lambda block: white - _native(block)
 
 
 def _is_ramp(colormap: NDArray[Any] | None) -> bool:
