@@ -21,13 +21,14 @@ from unveil.data.examples import Example
 from unveil.errors import MismatchError
 from unveil.events import EpochEnd, Event, Monitor, Notice, StopEarly, warn_only
 from unveil.image import Image
+from unveil.inference.engines import choose_device
 from unveil.model.card import Epoch, ModelCard, TrainingRecord
 from unveil.model.model import Model
 from unveil.operators.receptive_field import size_step
-from unveil.training.device import training_device, training_dtype
 from unveil.training.fit import fit
 from unveil.training.initial_weights import inherit, random_network
 from unveil.training.lesson import Lesson, Targets, prepare_lesson
+from unveil.training.precision import training_dtype
 
 _MAX_HISTORY = 500
 _CHECK_EDGE_PX = 64
@@ -63,7 +64,7 @@ def train(
         If images, targets, settings and parent model do not fit each other.
     """
     lesson = prepare_lesson(images, targets, config, validation)
-    device = training_device(config.device)
+    device = torch.device(choose_device(config.device))
     autocast = training_dtype(device, config.precision)
     monitor(Notice(f"Training on {device} in {'bfloat16 and float32' if autocast else 'float32'}."))
     network = _starting_network(lesson.architecture, config.seed, start, monitor)

@@ -1,0 +1,16 @@
+"""How precisely to train on a device."""
+
+from __future__ import annotations
+
+import torch
+
+
+def training_dtype(device: torch.device, precision: str) -> torch.dtype | None:
+    """Return the dtype of the convolutions: bfloat16 where `precision` allows and the device computes it, else None."""
+    if precision == "exact":
+        return None
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    # The processor's own list: emulated bfloat16 would be slower than float32.
+    has_bfloat16 = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return torch.bfloat16 if has_bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
