@@ -1,7 +1,25 @@
+"""Small models whose weights are set by hand, so that panels give results that can be foretold.
+
+The segmentation network is the identity: a pixel is foreground where its normalized intensity exceeds one half, and
+the intensity is its distance from the border, too.
+"""
+
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import dask
+import numpy as np
 import pytest
+
+from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.config.normalization import PercentileNormalization
+from unveil.config.objects import ObjectRule
+from unveil.model.card import ModelCard
+
+STEEPNESS = 20.0
 
 
 @pytest.fixture
@@ -9,3 +27,97 @@ def dask_in_this_thread():
     """Compute without dask's pool, whose threads never end."""
     with dask.config.set(scheduler="synchronous"):
         yield
+
+
+@pytest.fixture
+def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of own models; shipped models are out of the way."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("UNVEIL_MODELS", str(folder))
+    monkeypatch.setattr("unveil.io.library.shipped_models_folder", lambda: tmp_path / "none")
+    return folder
+
+
+@pytest.fixture
+def save_segmenter(models_folder: Path) -> Callable[..., Path]:
+    """Save an identity segmenter into the library and return its path."""
+
+    def save(name: str = "blobs", *, n_dims: int = 2, in_channels: int = 1, objects: bool = True, **card: Any) -> Path:
+        import torch
+
+        from unveil.io.model_file import save_model
+        from unveil.model.model import Model
+        from unveil.networks.build import build_network
+
+        n_maps = 2 + objects
+        config = UNetConfig(
+            n_dims=n_dims, in_channels=in_channels, out_channels=n_maps, width=max(4, in_channels), poolings=0
+        )
+        network = build_network(config)
+        centre = (1,) * n_dims
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.zero_()
+            for channel in range(in_channels):
+                network.down[0][0].weight[0, channel][centre] = 1 / in_channels
+            network.down[0][2].weight[0, 0][centre] = 1
+            network.head.weight[1, 0] = STEEPNESS
+            network.head.bias[1] = -STEEPNESS / 2
+            if objects:
+                network.head.weight[2, 0] = 1
+        described = ModelCard.describe(
+            config,
+            name=name,
+            task="segmentation",
+            classes=("background", "blob"),
+            objects=ObjectRule(reach_px=8) if objects else None,
+            normalization=PercentileNormalization(low=0, high=100),
+            **card,
+        )
+        path = models_folder / f"{name}.safetensors"
+        save_model(Model.make(described, network, np.zeros((1, in_channels, *(8,) * n_dims), np.float32)), path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def save_denoiser(models_folder: Path) -> Callable[..., Path]:
+    """Save a denoiser that changes nothing into the library and return its path."""
+
+    def save(name: str = "keeper") -> Path:
+        import torch
+
+        from unveil.io.model_file import save_model
+        from unveil.model.model import Model
+        from unveil.networks.build import build_network
+
+        config = DnCNNConfig(depth=2, width=4)
+        network = build_network(config)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.zero_()
+        described = ModelCard.describe(
+            config, name=name, task="denoising", normalization=PercentileNormalization(low=0, high=100)
+        )
+        path = models_folder / f"{name}.safetensors"
+        save_model(Model.make(described, network, np.zeros((1, 1, 8, 8), np.float32)), path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def blobs() -> Callable[..., np.ndarray]:
+    """Make a dark image, float32, with bright squares: four in its last two axes, in every plane."""
+
+    def make(*shape: int) -> np.ndarray:
+        image = np.zeros(shape, np.float32)
+        for y in (4, 20):
+            for x in (4, 20):
+                image[..., y : y + 8, x : x + 8] = 0.7
+                image[..., y + 2 : y + 6, x + 2 : x + 6] = 1.0
+        return image
+
+    return make

@@ -43,6 +43,8 @@ class Job(QObject):
     ----------
     title
         What is done, for the activity dock and for napari's question when it closes: "Segmenting nuclei".
+    is_brief
+        Show no bar in the activity dock.
     """
 
     progressed = Signal(object)
@@ -55,8 +57,9 @@ class Job(QObject):
     cancelled = Signal()
     finished = Signal()
 
-    def __init__(self, work: Work, title: str, parent: QObject | None = None) -> None:
+    def __init__(self, work: Work, title: str, parent: QObject | None = None, *, is_brief: bool = False) -> None:
         super().__init__(parent)
+        self._is_brief = is_brief
         self._errand = _Errand(work, title)
         self._timer = QTimer(self)
         self._timer.setInterval(_DELIVERY_MS)
@@ -70,7 +73,8 @@ class Job(QObject):
     def start(self) -> None:
         """Start the thread and return at once."""
         worker = create_worker(self._errand, _worker_class=_Worker, _ignore_errors=True)
-        self._bar.open(self._errand.title)
+        if not self._is_brief:
+            self._bar.open(self._errand.title)
         worker.signals.finished.connect(self._finish)
         self._timer.start()
         worker.start()

@@ -1,0 +1,212 @@
+"""Any config class as a form: one row per field, its tooltip from the field's docstring.
+
+=====================================  =====================================================
+annotation                             row
+=====================================  =====================================================
+``Literal``                            choice
+``bool``                               tick
+``int``, ``float`` within bounds       spin box
+number or ``None``                     spin box whose lowest step says "automatic"
+``Literal`` or ``float``               choice with "number" as its last, and a spin box for it
+``str``                                line of text
+``tuple``                              line of text in Python's notation
+another config                         the fields of that config, in a group of their own
+=====================================  =====================================================
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+import annotated_types
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSpinBox,
+    LineEdit,
+    LiteralEvalLineEdit,
+    SpinBox,
+    Widget,
+)
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from unveil.errors import ConfigError
+
+C = TypeVar("C", bound=BaseModel)
+
+_AUTOMATIC = "automatic"
+_NUMBER = "number"
+_UNITS = {"px": "px", "um": "µm", "s": "s"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One field of the form."""
+
+    widget: Widget
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+
+
+class ConfigForm(Generic[C]):
+    """A form for `config`, or for some of its fields.
+
+    Parameters
+    ----------
+    fields
+        Names of the fields to show, in order; all if not given. The others keep their defaults.
+    """
+
+    def __init__(self, config: type[C], fields: Sequence[str] | None = None) -> None:
+        self._config = config
+        self._rows = {name: _row(name, config.model_fields[name]) for name in fields or config.model_fields}
+        self.container = Container(widgets=[row.widget for row in self._rows.values()], labels=True)
+        self.container.margins = (0, 0, 0, 0)
+
+    @property
+    def native(self) -> Any:
+        """The Qt widget."""
+        return self.container.native
+
+    def values(self) -> dict[str, Any]:
+        """Return what the form says, by field."""
+        return {name: row.read() for name, row in self._rows.items()}
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Write `values` into the form; fields that it does not show are passed over."""
+        for name, value in values.items():
+            if name in self._rows:
+                self._rows[name].write(value)
+
+    def config(self, **others: Any) -> C:
+        """Build the config from the form and from `others`, fields that it does not show.
+
+        Raises
+        ------
+        ConfigError
+            If the values contradict each other.
+        """
+        try:
+            return self._config(**{**self.values(), **others})
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, e['loc'])) or 'the settings'}: {e['msg']}" for e in error.errors()]
+            raise ConfigError(f"The settings do not fit: {'; '.join(problems)}. Change them and try again.") from error
+
+
+def _row(name: str, field: FieldInfo) -> _Row:
+    """Choose the widget for one field; its value is the field's default."""
+    basics = {"name": name, "label": _label(name), "tooltip": " ".join((field.description or "").split())}
+    row = _make(field.annotation, _bounds(field.metadata), basics)
+    row.write(field.get_default(call_default_factory=True))
+    return row
+
+
+def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: dict[str, Any]) -> _Row:
+    options = _union(annotation)
+    kinds = {option for option in options if option is not type(None)}
+    literals = [value for option in kinds if get_origin(option) is Literal for value in get_args(option)]
+    if len(kinds) == 1 and literals:
+        return _plain(ComboBox(choices=literals, **basics))
+    if literals and kinds - {Literal[tuple(literals)]} <= {int, float}:
+        return _choice_or_number(literals, basics)
+    if len(kinds) > 1:
+        return _plain(LiteralEvalLineEdit(value="None", **basics))
+    (kind,) = kinds
+    if kind is bool:
+        return _plain(CheckBox(text=basics.pop("label"), label="", **basics))
+    if kind in (int, float):
+        return _number(kind, bounds, basics, optional=type(None) in options)
+    if kind is str:
+        return _plain(LineEdit(nullable=type(None) in options, **basics))
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _group(kind, basics)
+    if get_origin(kind) is tuple:
+        return _plain(LiteralEvalLineEdit(value="()", **basics))
+    raise TypeError(f"No widget is known for field '{basics['name']}' of type {annotation}.")
+
+
+def _plain(widget: Any) -> _Row:
+    def write(value: Any) -> None:
+        widget.value = value
+
+    return _Row(widget, lambda: widget.value, write)
+
+
+def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[str, Any], *, optional: bool) -> _Row:
+    """Return a spin box; where the number is optional, one step below its minimum stands for None."""
+    low, high = bounds
+    low, high = (-1e9 if low is None else low), (1e9 if high is None else high)
+    if kind is int and not optional:
+        return _plain(SpinBox(value=int(low), min=int(low), max=int(high), step=1, **basics))
+    step = 1.0 if kind is int else 0.01 if high <= 1 else 0.1
+    lowest = low - step if optional else low
+    box: Any = FloatSpinBox(value=lowest, min=lowest, max=high, step=step, **basics)
+    if kind is int:
+        box.native.setDecimals(0)
+    if not optional:
+        return _plain(box)
+    box.native.setSpecialValueText(_AUTOMATIC)  # Qt shows it at the minimum
+
+    def write(value: float | None) -> None:
+        box.value = lowest if value is None else value
+
+    return _Row(box, lambda: None if box.value < low - step / 2 else kind(box.value), write)
+
+
+def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
+    choice: Any = ComboBox(choices=[*literals, _NUMBER], tooltip=basics["tooltip"], name="choice")
+    number: Any = FloatSpinBox(value=1.0, min=0.01, max=100.0, step=0.05, tooltip=basics["tooltip"], name="number")
+    number.enabled = False
+    choice.changed.connect(lambda value: setattr(number, "enabled", value == _NUMBER))
+    both = Container(widgets=[choice, number], layout="horizontal", labels=False, **basics)
+    both.margins = (0, 0, 0, 0)
+
+    def write(value: Any) -> None:
+        choice.value = value if value in literals else _NUMBER
+        if value not in literals:
+            number.value = value
+
+    return _Row(both, lambda: number.value if choice.value == _NUMBER else choice.value, write)
+
+
+def _group(config: type[BaseModel], basics: dict[str, Any]) -> _Row:
+    form = ConfigForm(config)
+    form.container.name, form.container.label = basics["name"], basics["label"]
+    return _Row(form.container, form.config, lambda value: form.set_values(dict(value)))
+
+
+def _union(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def _bounds(metadata: Sequence[Any]) -> tuple[float | None, float | None]:
+    """Return the smallest and the largest value that a spin box may show; open bounds leave one hundredth."""
+    low = high = None
+    for rule in metadata:
+        match rule:
+            case annotated_types.Ge():
+                low = float(rule.ge)  # type: ignore[arg-type]
+            case annotated_types.Gt():
+                low = float(rule.gt) + 0.01  # type: ignore[arg-type]
+            case annotated_types.Le():
+                high = float(rule.le)  # type: ignore[arg-type]
+            case annotated_types.Lt():
+                high = float(rule.lt) - 0.01  # type: ignore[arg-type]
+    return low, high
+
+
+def _label(name: str) -> str:
+    """Turn a field's name into words, its unit in brackets: ``patch_px`` becomes "Patch (px)"."""
+    stem, _, unit = name.rpartition("_")
+    if stem and unit in _UNITS:
+        return f"{_words(stem)} ({_UNITS[unit]})"
+    return _words(name)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()

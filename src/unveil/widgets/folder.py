@@ -1,0 +1,121 @@
+"""A whole folder, run from a panel: the files that the command line would write, with the panel's settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
+from unveil.errors import ConfigError, UnveilError
+from unveil.events import Event, Monitor, Notice, Progress
+from unveil.image import Image
+from unveil.widgets.requests import load
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRequest:
+    """One model over all images of a folder."""
+
+    images: Path
+    output: Path
+    model: Path
+    options: RunOptions
+
+
+@dataclass(slots=True)
+class FolderReport:
+    """What was written, and what could not be used."""
+
+    output: Path
+    n_images: int = 0
+    written: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> str:
+        """Say it in one line."""
+        n_done = self.n_images - len(self.problems)
+        return f"{n_done} of {self.n_images} images done; results are in {self.output}."
+
+
+def segment_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
+    """Write `<stem>_labels.tif` for each image, and `<stem>_objects.csv` where the model separates objects."""
+    from unveil.io.writing import write_labels, write_table
+    from unveil.tasks.measure import measure_objects
+    from unveil.tasks.segment import segment
+
+    assert isinstance(request.options, SegmentationOptions)
+    options, model = request.options, load(request.model)
+
+    def work(image: Image, base: str, listen: Monitor) -> list[Path]:
+        result = segment(image, model, options=options, monitor=listen)
+        paths = [request.output / f"{base}_labels.tif"]
+        write_labels(paths[0], result.labels)
+        if model.card.objects is not None:
+            paths.append(request.output / f"{base}_objects.csv")
+            write_table(paths[1], measure_objects(result.labels, image))
+        return paths
+
+    return _run(request, work, monitor)
+
+
+def denoise_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
+    """Write `<stem>_denoised.tif` for each image."""
+    from unveil.io.writing import write_image
+    from unveil.tasks.denoise import denoise
+
+    assert isinstance(request.options, DenoisingOptions)
+    options, model = request.options, load(request.model)
+
+    def work(image: Image, base: str, listen: Monitor) -> list[Path]:
+        path = request.output / f"{base}_denoised.tif"
+        write_image(path, denoise(image, model, options=options, monitor=listen).image)
+        return [path]
+
+    return _run(request, work, monitor)
+
+
+def _run(request: FolderRequest, work: Callable[[Image, str, Monitor], list[Path]], monitor: Monitor) -> FolderReport:
+    """Work through the images in natural order; one that cannot be used is reported and the others go on."""
+    from unveil.io.finding import find_images, stem
+    from unveil.io.images import read_image
+    from unveil.io.writing import check_output_folder
+
+    images = find_images([request.images])
+    _check(request, [stem(path) for path in images])
+    check_output_folder(request.output)
+    report = FolderReport(request.output, n_images=len(images))
+    for number, path in enumerate(images):
+        monitor(Progress(number, len(images), "images"))
+        listen = _about(path.name, number, len(images), monitor)
+        try:
+            report.written += work(read_image(path), stem(path), listen)
+        except UnveilError as error:
+            report.problems.append(f"{path.name}: {error}")
+    monitor(Progress(len(images), len(images), "images"))
+    return report
+
+
+def _about(name: str, number: int, n_images: int, monitor: Monitor) -> Monitor:
+    """Return a monitor for one image: its tiles count as calls, so that Cancel takes effect within one."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Notice):
+            monitor(Notice(f"{name}: {event.message}"))
+        else:
+            monitor(Progress(number, n_images, "images"))
+
+    return listen
+
+
+def _check(request: FolderRequest, stems: list[str]) -> None:
+    """Refuse before anything is written what would overwrite images or results of one another."""
+    if request.output.resolve() == request.images.resolve():
+        raise ConfigError(
+            f"The results would be written among the images in {request.images}. Choose another folder for them."
+        )
+    doubles = [name for name, count in Counter(stems).items() if count > 1]
+    if doubles:
+        raise ConfigError(f"Two images are called '{doubles[0]}' and would have the same results. Rename one of them.")

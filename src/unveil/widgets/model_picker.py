@@ -1,0 +1,163 @@
+"""Choose a model: shipped, your own, or any file; its card in a few words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QToolButton, QWidget
+
+from unveil.config.architecture import UNetConfig
+from unveil.errors import ModelFileError
+from unveil.io.library import ModelEntry
+from unveil.model.card import ModelCard, Task
+from unveil.widgets.layers import format_pixel_size
+from unveil.widgets.notify import tell_failure
+from unveil.widgets.session_models import session_models
+
+_MAX_SENTENCE = 140
+
+
+class ModelPicker(QWidget):
+    """A list of models for `task`, a button for files elsewhere, and `summary`, what the chosen model is."""
+
+    changed = Signal()
+
+    def __init__(self, task: Task, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.task = task
+        self._entries: list[ModelEntry] = []
+        self.list = QComboBox()
+        self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.list.setMinimumContentsLength(12)
+        self.list.setToolTip("Models that ship with Unveil, your own, and files opened in this session")
+        self.browse = QToolButton()
+        self.browse.setText("…")
+        self.browse.setToolTip("Open a model file (.safetensors); you can also drop one on the viewer")
+        self.summary = QLabel()
+        self.summary.setWordWrap(True)
+        self.summary.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._lay_out()
+        self.refresh()
+        self.list.currentIndexChanged.connect(self._draw)
+        self.browse.clicked.connect(self._browse)
+        session_models.opened.connect(self._take)
+
+    @property
+    def entry(self) -> ModelEntry | None:
+        """The chosen model, if it can be used."""
+        index = self.list.currentIndex()
+        entry = self._entries[index] if 0 <= index < len(self._entries) else None
+        return entry if entry is not None and entry.card is not None else None
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the chosen model."""
+        return self.entry.card if self.entry is not None else None
+
+    def choose(self, path: Path) -> None:
+        """Choose the model at `path`, if it is listed."""
+        paths = [entry.path.resolve() for entry in self._entries]
+        if path.resolve() in paths:
+            self.list.setCurrentIndex(paths.index(path.resolve()))
+
+    def refresh(self) -> None:
+        """Read the library again and keep the choice."""
+        chosen = self.entry
+        with QSignalBlocker(self.list):
+            self._entries = session_models.entries(self.task)
+            self.list.clear()
+            for row, entry in enumerate(self._entries):
+                self.list.addItem(entry.name if entry.card is not None else f"{entry.name} (cannot be used)")
+                self.list.setItemData(row, entry.problem or str(entry.path), Qt.ItemDataRole.ToolTipRole)
+                self.list.model().item(row).setEnabled(entry.card is not None)
+            if chosen is not None:
+                self.choose(chosen.path)
+        self._draw()
+
+    def close_for_good(self) -> None:
+        """Listen no more; the panel is gone."""
+        session_models.opened.disconnect(self._take, missing_ok=True)
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.list, stretch=1)
+        row.addWidget(self.browse)
+
+    def _draw(self) -> None:
+        card = self.card
+        if card is None:
+            self.summary.setText(f"No model for {self.task} is here yet: open a model file with …")
+            self.summary.setToolTip("")
+        else:
+            self.summary.setText(summarize(card))
+            self.summary.setToolTip(describe(card))
+        self.changed.emit()
+
+    def _take(self, entry: ModelEntry) -> None:
+        if entry.card is not None and entry.card.task == self.task:
+            self.refresh()
+            self.choose(entry.path)
+
+    def _browse(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
+        if path:
+            self.open(Path(path))
+
+    def open(self, path: Path) -> None:
+        """Open a model file; one that is broken, or made for another task, is refused with a notification."""
+        try:
+            entry = session_models.open(path)
+            if entry.card is not None and entry.card.task != self.task:
+                raise ModelFileError(
+                    f"Model '{entry.name}' is made for {entry.card.task}, not for {self.task}. "
+                    f"Use it in the other panel, or choose another model."
+                )
+        except ModelFileError as error:
+            tell_failure(error)
+
+
+def summarize(card: ModelCard) -> str:
+    """Return what a biologist wants to know before choosing: what for, of what scale, how good."""
+    kind = "U-Net" if isinstance(card.architecture, UNetConfig) else "DnCNN"
+    channels = "1 channel" if card.in_channels == 1 else f"{card.in_channels} channels"
+    facts = [f"{kind} {card.n_dims}D", channels]
+    if card.pixel_size_um:
+        facts.append(f"{format_pixel_size(card.pixel_size_um)}/px")
+    lines = [" · ".join(facts)]
+    if card.description or card.training_data:
+        lines.append(_first_sentence(card.description or card.training_data))
+    lines += [f"{_score(scores.values)} on {_first_sentence(scores.data)}" for scores in card.scores[:1]]
+    return "\n".join(lines)
+
+
+def describe(card: ModelCard) -> str:
+    """Return the card as a tooltip."""
+    lines = [card.name, card.description, _titled("Trained on", card.training_data), _titled("Licence", card.license)]
+    lines += [f"{_score(scores.values)} on {scores.data}" for scores in card.scores]
+    lines += [_titled("Classes", ", ".join(card.classes)), _titled("Weights", card.weights_sha256[:12])]
+    return "\n".join(line for line in lines if line)
+
+
+def _titled(title: str, text: str) -> str:
+    return f"{title}: {text}" if text else ""
+
+
+def _first_sentence(text: str) -> str:
+    sentence = text.strip().split(". ")[0].rstrip(".")
+    return sentence if len(sentence) <= _MAX_SENTENCE else sentence[: _MAX_SENTENCE - 1].rstrip() + "…"
+
+
+def _score(values: Any) -> str:
+    """Return the one or two scores that say most."""
+    found = []
+    if isinstance(values.get("iou"), int | float):
+        found.append(f"IoU {values['iou']:.2f}")
+    average_precision = values.get("ap")
+    if isinstance(average_precision, dict) and isinstance(average_precision.get("0.50"), int | float):
+        found.append(f"AP {average_precision['0.50']:.2f}")
+    if isinstance(values.get("psnr"), int | float) and isinstance(values.get("psnr_noisy"), int | float):
+        found.append(f"PSNR +{values['psnr'] - values['psnr_noisy']:.1f} dB")
+    return ", ".join(found) or "Measured"

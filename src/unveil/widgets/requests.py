@@ -1,0 +1,98 @@
+"""What a panel asks for, as values, and how it is computed in a job's thread: no Qt, no layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
+from unveil.events import Monitor
+from unveil.image import Image
+from unveil.widgets.layers import Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from unveil.model.model import Model
+    from unveil.tasks.results import Denoised, Segmentation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One run of a model on a layer, as the panel stood when the button was pressed.
+
+    Attributes
+    ----------
+    layer_id
+        The layer's `unique_id`.
+    cut
+        Axes along which only the plane shown is computed.
+    """
+
+    layer_id: Any
+    source: Source
+    cut: str
+    model: Path
+    options: RunOptions
+
+    @property
+    def key(self) -> tuple[Any, Path, str]:
+        """What makes two runs "the same": layer, model, and what of the layer."""
+        return self.layer_id, self.model, self.cut
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmented:
+    """A segmentation with its measurements, and the image they were measured on."""
+
+    segmentation: Segmentation
+    image: Image
+    table: dict[str, NDArray[Any]]
+
+
+def compute_segmentation(request: Request, monitor: Monitor) -> Segmented:
+    """Segment and measure."""
+    from unveil.tasks.segment import segment
+
+    assert isinstance(request.options, SegmentationOptions)
+    image = request.source.image(request.cut)
+    result = segment(image, load(request.model), options=request.options, monitor=monitor)
+    return _measured(result, image)
+
+
+def compute_separation(segmented: Segmented, options: SegmentationOptions) -> Segmented:
+    """Separate the objects again by other thresholds, without the network, and measure them."""
+    from unveil.tasks.segment import separate
+
+    return _measured(separate(segmented.segmentation, options), segmented.image)
+
+
+def compute_denoising(request: Request, monitor: Monitor) -> Denoised:
+    """Denoise."""
+    from unveil.tasks.denoise import denoise
+
+    assert isinstance(request.options, DenoisingOptions)
+    return denoise(request.source.image(request.cut), load(request.model), options=request.options, monitor=monitor)
+
+
+def load(path: Path) -> Model:
+    """Load a model, or return it as it was loaded before, if the file is still the same."""
+    stat = path.stat() if path.exists() else None
+    return _load(path, (stat.st_mtime_ns, stat.st_size) if stat is not None else None)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, stamp: object) -> Model:
+    from unveil.io.model_file import load_model
+
+    return load_model(path)
+
+
+def _measured(segmentation: Segmentation, image: Image) -> Segmented:
+    from unveil.tasks.measure import measure_objects
+
+    has_objects = segmentation.card.objects is not None
+    table = measure_objects(segmentation.labels, image) if has_objects else {}
+    return Segmented(segmentation, image, table)

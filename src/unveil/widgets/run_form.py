@@ -1,0 +1,129 @@
+"""What both panels ask: image, model, device, whether to rescale, and the rest behind a fold."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from unveil.config.options import Device, RunOptions
+from unveil.errors import ConfigError
+from unveil.model.card import Task
+from unveil.widgets.config_form import ConfigForm
+from unveil.widgets.layers import format_pixel_size
+from unveil.widgets.model_picker import ModelPicker
+from unveil.widgets.requests import Request
+from unveil.widgets.source_form import SourceForm
+
+_ADVANCED = ("engine", "precision", "tile", "rescale")
+_RESCALING = 1.25
+"""Pixel sizes that differ by more than this factor are worth a rescaling: the tasks' own limit for "auto"."""
+_DEVICES = {"auto": "automatic", "cpu": "processor (cpu)", "cuda": "graphics card (cuda)", "mps": "Apple GPU (mps)"}
+
+
+class RunForm(QWidget):
+    """The inputs of one run, collected into a `Request`."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, task: Task, options: type[RunOptions], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows = QFormLayout()
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.source = SourceForm(viewer, self._rows, self)
+        self.models = ModelPicker(task)
+        self.device = QComboBox()
+        for name in get_args(Device):
+            if name not in _foreign_devices():
+                self.device.addItem(_DEVICES[name], name)
+        self.device.setToolTip(RunOptions.model_fields["device"].description)
+        self.rescale = QCheckBox()
+        self.advanced = ConfigForm(options, _ADVANCED)
+        self.fold = QCollapsible("Advanced")
+        self._lay_out()
+        self.source.changed.connect(self._draw)
+        self.models.changed.connect(self._take_model)
+        self.rescale.toggled.connect(lambda on: self.advanced.set_values({"rescale": "auto" if on else "off"}))
+        self.advanced.container.changed.connect(lambda *_: self._draw())
+        self._take_model()
+
+    def problem(self) -> str | None:
+        """Return what the user must do before a run is possible, or None."""
+        problem = self.source.problem()
+        if problem is None and self.models.entry is None:
+            return "Choose a model: open a model file with … or drop one on the viewer."
+        return problem
+
+    def options(self, **others: Any) -> RunOptions:
+        """Return the options of a run, `others` being what the panel asks beside this form.
+
+        Raises
+        ------
+        ConfigError
+            If the values contradict each other.
+        """
+        return self.advanced.config(device=self.device.currentData(), channel=self.source.channel, **others)
+
+    def request(self, **others: Any) -> Request:
+        """Take down everything that a run needs.
+
+        Raises
+        ------
+        InputError
+            If something is missing, or contradicts something else.
+        """
+        layer, entry = self.source.layer, self.models.entry
+        source = self.source.source()
+        if layer is None or entry is None:
+            raise ConfigError(self.problem() or "Choose an image and a model.")
+        return Request(layer.unique_id, source, self.source.cut, entry.path, self.options(**others))
+
+    def close_for_good(self) -> None:
+        """Listen to nothing any more."""
+        self.source.close_for_good()
+        self.models.close_for_good()
+
+    def _lay_out(self) -> None:
+        self._rows.addRow("Model", self.models)
+        self._rows.addRow(self.models.summary)
+        self._rows.addRow("Device", self.device)
+        self.fold.addWidget(self.advanced.native)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._rows)
+        layout.addWidget(self.rescale)
+        layout.addWidget(self.fold)
+
+    def _take_model(self) -> None:
+        self.source.set_card(self.models.card)
+        self._draw()
+
+    def _draw(self) -> None:
+        image, card = self.source.pixel_size_um(), self.models.card
+        model = card.pixel_size_um if card is not None else {}
+        differ = [axis for axis in model if axis in image and _differ(image[axis], model[axis])]
+        self.rescale.setVisible(bool(differ))
+        if differ:
+            axes = {axis for axis in model if axis in image}
+            found, wanted = ({a: size[a] for a in axes} for size in (image, model))
+            self.rescale.setText(
+                f"Rescale: image {format_pixel_size(found)},\nmodel {format_pixel_size(wanted)} per pixel"
+            )
+            self.rescale.setToolTip(
+                "Resize the image to the scale that the model was trained on; results keep their size"
+            )
+        with QSignalBlocker(self.rescale):
+            self.rescale.setChecked(self.advanced.values()["rescale"] != "off")
+        self.changed.emit()
+
+
+def _differ(a: float, b: float) -> bool:
+    return max(a / b, b / a) > _RESCALING
+
+
+def _foreign_devices() -> set[str]:
+    """Return the devices that this operating system never has."""
+    return {"cuda"} if sys.platform == "darwin" else {"mps"}

@@ -1,0 +1,234 @@
+"""Run a request in a job and show how it goes: what the Segment and the Denoise panel have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from unveil.errors import InputError
+from unveil.events import Monitor, Progress
+from unveil.widgets.folder import FolderReport, FolderRequest
+from unveil.widgets.job import Job, Work
+from unveil.widgets.notify import tell_failure, tell_notice
+from unveil.widgets.requests import Request
+from unveil.widgets.run_bar import PanelState, RunBar
+from unveil.widgets.run_form import RunForm
+
+
+class RunPanel(QWidget):
+    """A form, a button, and at most one job.
+
+    Parameters
+    ----------
+    verb, doing
+        "Segment" on the button, "Segmenting" in the activity dock.
+    compute
+        Turns a request into an answer, in the job's thread.
+    show
+        Shows the answer to a request, in the main thread, and returns a sentence about it.
+    compute_folder
+        Runs a model over a folder, in the job's thread.
+    more_options
+        Gives options that are asked beside the form.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        form: RunForm,
+        *,
+        verb: str,
+        doing: str,
+        compute: Callable[[Request, Monitor], Any],
+        show: Callable[[Request, Any], str],
+        compute_folder: Callable[[FolderRequest, Monitor], FolderReport],
+        more_options: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        super().__init__()
+        self._viewer, self._doing = viewer, doing
+        self._compute, self._show, self._more_options = compute, show, more_options
+        self._compute_folder = compute_folder
+        self._job: Job | None = None
+        self._layer_id: Any = None
+        self._last_words = ""
+        self.form = form
+        self.bar = RunBar(verb)
+        self.folder_button = QPushButton("Run on a folder…")
+        self.folder_button.setToolTip("Run this model on every image of a folder and write the results as files")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(form)
+        layout.addWidget(self.bar)
+        form.changed.connect(self._draw)
+        self.bar.run.connect(self.start)
+        self.bar.cancel.connect(self.cancel)
+        self.folder_button.clicked.connect(self._ask_for_folder)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._draw()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job is at work."""
+        return self._job is not None
+
+    def start(self) -> None:
+        """Run the form's request; its answer becomes layers."""
+        try:
+            request = self.form.request(**self._more_options())
+        except InputError as error:
+            tell_failure(error)
+            return
+        self.start_job(
+            partial(self._compute, request),
+            f"{self._doing} {request.source.name}",
+            partial(self._show, request),
+            layer_id=request.layer_id,
+        )
+
+    def start_folder(self, images: Path, output: Path) -> None:
+        """Run the chosen model on every image of a folder; results become files."""
+        entry = self.form.models.entry
+        if entry is None:
+            return
+        try:
+            options = self.form.options(**self._more_options())
+        except InputError as error:
+            tell_failure(error)
+            return
+        request = FolderRequest(images, output, entry.path, options)
+        self.start_job(partial(self._compute_folder, request), f"{self._doing} folder {images.name}", _show_folder)
+
+    def start_job(self, work: Work, title: str, show: Callable[[Any], str], *, layer_id: Any = None) -> None:
+        """Run `work`; `show` shows its answer and returns a sentence about it.
+
+        Parameters
+        ----------
+        layer_id
+            `unique_id` of the layer without which the answer is pointless.
+        """
+        if self._job is not None:
+            return
+        job = Job(work, title, self)
+        self._job, self._layer_id, self._last_words = job, layer_id, ""
+        job.progressed.connect(partial(self._on_progress, job))
+        job.noticed.connect(tell_notice)
+        job.succeeded.connect(partial(self._on_success, job, show))
+        job.failed.connect(partial(self._on_failure, job))
+        job.cancelled.connect(partial(self._on_cancelled, job))
+        job.finished.connect(partial(self._on_finish, job))
+        job.start()
+        self._draw()
+
+    def cancel(self) -> None:
+        """End the job after the tile at work."""
+        if self._job is not None:
+            self._job.cancel()
+            self._draw()
+
+    def say(self, words: str) -> None:
+        """Show `words` under the button until the next run."""
+        self._last_words = words
+        self._draw()
+
+    def close_for_good(self) -> None:
+        """End the job and listen to nothing any more; its answer is dropped."""
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.form.close_for_good()
+
+    def _draw(self) -> None:
+        """Derive the state from what is there, and show it."""
+        problem = self.form.problem()
+        if self._job is not None:
+            state = PanelState.CANCELLING if self._job.is_cancelling else PanelState.RUNNING
+            if state is not self.bar.state:
+                self.bar.draw(state, "Starting…" if state is PanelState.RUNNING else "")
+        elif problem is not None:
+            self.bar.draw(PanelState.BLOCKED, problem)
+        else:
+            self.bar.draw(PanelState.READY, self._last_words)
+        self.form.setEnabled(self._job is None)
+        self.folder_button.setEnabled(self._job is None and self.form.models.entry is not None)
+
+    def _on_progress(self, job: Job, progress: Progress) -> None:
+        if job is self._job:
+            self._draw()
+            self.bar.show_progress(progress)
+
+    def _on_success(self, job: Job, show: Callable[[Any], str], answer: Any) -> None:
+        if job is self._job:
+            self._last_words = show(answer)
+
+    def _on_failure(self, job: Job, error: Exception) -> None:
+        if job is self._job:
+            tell_failure(error)
+
+    def _on_cancelled(self, job: Job) -> None:
+        if job is self._job:
+            self._last_words = "Cancelled."
+
+    def _on_finish(self, job: Job) -> None:
+        if job is self._job:
+            self._job = None
+            self._draw()
+        job.deleteLater()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        if self._job is not None and self._layer_id is not None and event.value.unique_id == self._layer_id:
+            self.cancel()
+
+    def _ask_for_folder(self) -> None:
+        images = QFileDialog.getExistingDirectory(self, "Folder of images")
+        output = QFileDialog.getExistingDirectory(self, "Folder for the results") if images else ""
+        if output:
+            self.start_folder(Path(images), Path(output))
+
+
+def _show_folder(report: FolderReport) -> str:
+    for problem in report.problems:
+        tell_notice(problem)
+    return report.sentence
+
+
+def put_in_scroll_area(panel: QWidget, *parts: QWidget) -> None:
+    """Stack `parts` in `panel`, so that a low window scrolls them instead of growing."""
+    content = QWidget()
+    column = QVBoxLayout(content)
+    for part in parts:
+        column.addWidget(part)
+    column.addStretch()
+    area = QScrollArea()
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setWidgetResizable(True)
+    area.setWidget(content)
+    area.setMinimumWidth(content.minimumSizeHint().width())
+    layout = QVBoxLayout(panel)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(area)
+
+
+class ClosingWatch(QObject):
+    """Call `close` once when `panel` leaves its dock, or is deleted with its window."""
+
+    def __init__(self, panel: QWidget, close: Callable[[], None]) -> None:
+        super().__init__(panel)
+        self._close: Callable[[], None] | None = close
+        self._had_parent = False
+        panel.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Notice that the dock has let the panel go."""
+        if event.type() == QEvent.Type.ParentChange:
+            has_parent = watched.parent() is not None
+            if self._had_parent and not has_parent and self._close is not None:
+                close, self._close = self._close, None
+                close()
+            self._had_parent = has_parent
+        return False

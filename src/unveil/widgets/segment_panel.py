@@ -1,0 +1,187 @@
+"""The Segment panel: one button from an image to labels, probabilities and measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from unveil.config.options import SegmentationOptions
+from unveil.errors import UnveilError
+from unveil.widgets.folder import segment_folder
+from unveil.widgets.job import Job
+from unveil.widgets.notify import tell, tell_failure
+from unveil.widgets.refine_form import RefineForm
+from unveil.widgets.requests import Request, Segmented, compute_segmentation, compute_separation
+from unveil.widgets.results import ResultLayers, segmentation_layers, update_labels
+from unveil.widgets.run_bar import format_seconds
+from unveil.widgets.run_form import RunForm
+from unveil.widgets.run_panel import ClosingWatch, RunPanel, put_in_scroll_area
+
+if TYPE_CHECKING:
+    import napari
+
+_EDITED = "You have changed these labels by hand, so the sliders leave them alone. Run again to use the sliders."
+
+
+@dataclass(slots=True)
+class _Shown:
+    """The result that the sliders, the table and the CSV button are about."""
+
+    request: Request
+    segmented: Segmented
+    layer: Labels
+
+
+class SegmentPanel(QWidget):
+    """Choose an image and a model, press Segment, adjust, measure."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._layers = ResultLayers(napari_viewer)
+        self._shown: _Shown | None = None
+        self._separation: Job | None = None
+        self._is_outdated = False
+        self.form = RunForm(napari_viewer, "segmentation", SegmentationOptions)
+        self.refine = RefineForm()
+        self.replace = QCheckBox("Replace my previous result")
+        self.replace.setToolTip("The same run again replaces its layers instead of adding new ones")
+        self.run_panel = RunPanel(
+            napari_viewer,
+            self.form,
+            verb="Segment",
+            doing="Segmenting",
+            compute=compute_segmentation,
+            show=self._show,
+            compute_folder=segment_folder,
+            more_options=lambda: self.refine.values_for(self.form.models.card),
+        )
+        self.table_button = QPushButton("Show table")
+        self.csv_button = QPushButton("Save as CSV…")
+        self.measurements = _side_by_side(self.table_button, self.csv_button)
+        put_in_scroll_area(
+            self, self.run_panel, self.replace, self.refine, self.measurements, self.run_panel.folder_button
+        )
+        self._connect()
+        self._draw()
+
+    def close_for_good(self) -> None:
+        """End all jobs and listen to nothing any more: the panel is gone."""
+        self._forget()
+        self.run_panel.close_for_good()
+        self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
+
+    def save_measurements(self, path: Path) -> None:
+        """Write the measurements of the last result as CSV."""
+        from unveil.io.writing import write_table
+
+        if self._shown is None:
+            return
+        try:
+            write_table(path, self._shown.segmented.table)
+        except UnveilError as error:
+            tell_failure(error)
+        else:
+            tell(f"Measurements of {len(self._shown.segmented.table['index'])} objects are in {path}.")
+
+    def _connect(self) -> None:
+        self.refine.changed.connect(self._separate)
+        self.table_button.clicked.connect(self._show_table)
+        self.csv_button.clicked.connect(self._ask_for_csv)
+        self._viewer.layers.events.removed.connect(self._on_layers_changed)
+        self._watch = ClosingWatch(self, self.close_for_good)
+
+    def _show(self, request: Request, segmented: Segmented) -> str:
+        """Insert the layers of a finished run; called in the main thread."""
+        layers = segmentation_layers(request, segmented)
+        labels = layers[-1]
+        assert isinstance(labels, Labels)
+        self._layers.insert(layers, request.key, replace=self.replace.isChecked())
+        labels.events.paint.connect(self._on_paint)
+        self._shown = _Shown(request, segmented, labels)
+        self.refine.set_card(segmented.segmentation.card)
+        self.refine.lock("")
+        self._draw()
+        return _about(segmented)
+
+    def _separate(self) -> None:
+        """Separate again with the sliders' values; the last position wins."""
+        shown = self._shown
+        if shown is None:
+            return
+        if self._separation is not None:
+            self._is_outdated = True
+            return
+        own = dict.fromkeys(("threshold", "separation", "min_size"))
+        options = SegmentationOptions.model_validate({**dict(shown.request.options), **own, **self.refine.values()})
+        job = Job(
+            lambda monitor: compute_separation(shown.segmented, options), "Separating objects", self, is_brief=True
+        )
+        self._separation, self._is_outdated = job, False
+        job.succeeded.connect(lambda segmented: self._update(shown, segmented))
+        job.failed.connect(tell_failure)
+        job.finished.connect(lambda: self._end_separation(job))
+        job.start()
+
+    def _update(self, shown: _Shown, segmented: Segmented) -> None:
+        if shown is self._shown and self._layers.holds(shown.layer):
+            shown.segmented = segmented
+            update_labels(shown.layer, shown.request, segmented)
+            self.run_panel.say(_about(segmented))
+
+    def _end_separation(self, job: Job) -> None:
+        job.deleteLater()
+        self._separation = None
+        if self._is_outdated:
+            self._separate()
+
+    def _on_paint(self) -> None:
+        self.refine.lock(_EDITED)
+
+    def _on_layers_changed(self) -> None:
+        if self._shown is not None and not self._layers.holds(self._shown.layer):
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the result: no sliders, no table."""
+        self._shown = None
+        if self._separation is not None:
+            self._separation.cancel()
+        self._draw()
+
+    def _draw(self) -> None:
+        """Show what belongs to a result only where there is one."""
+        self.refine.set_card(self._shown.segmented.segmentation.card if self._shown is not None else None)
+        self.measurements.setVisible(self._shown is not None and bool(self._shown.segmented.table))
+
+    def _show_table(self) -> None:
+        if self._shown is not None:
+            self._viewer.layers.selection.active = self._shown.layer
+            self._viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+
+    def _ask_for_csv(self) -> None:
+        if self._shown is not None:
+            suggestion = f"{self._shown.request.source.name}_objects.csv"
+            path, _ = QFileDialog.getSaveFileName(self, "Save measurements", suggestion, "Tables (*.csv)")
+            if path:
+                self.save_measurements(Path(path))
+
+
+def _about(segmented: Segmented) -> str:
+    """Say in one line what a run gave and what computed it."""
+    report = segmented.segmentation.report
+    found = "Done" if report.n_objects is None else f"{report.n_objects} objects"
+    return f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
+
+
+def _side_by_side(*widgets: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return row

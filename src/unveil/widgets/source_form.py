@@ -1,0 +1,205 @@
+"""Choose an image layer, what its axes mean, its channel, and one plane or all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import QObject, QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout
+
+from unveil.errors import ImageError
+from unveil.model.card import ModelCard
+from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
+
+_CHOOSE = "choose…"
+
+
+class SourceForm(QObject):
+    """The rows of a panel that say which pixels are meant, added to `form`.
+
+    Rows that leave no choice are hidden: axes in 2D, the channel of a one-channel image, planes of a single plane.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, form: QFormLayout, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._card: ModelCard | None = None
+        self.layer_list = _list("The image layer to work on")
+        self.axes_list = _list("What the dimensions of this layer mean")
+        self.channel_list = _list("The channel to work on")
+        self.planes_list = _list("All planes and time points, or the one shown now")
+        self.planes_list.addItems(["the whole stack", "this plane only"])
+        self._form = form
+        for name, row in self._rows().items():
+            self._form.addRow(name, row)
+        self._connect()
+        self._fill_layers()
+
+    def _rows(self) -> dict[str, QComboBox]:
+        return {
+            "Image": self.layer_list,
+            "Axes": self.axes_list,
+            "Channel": self.channel_list,
+            "Planes": self.planes_list,
+        }
+
+    @property
+    def layer(self) -> ImageLayer | None:
+        """The chosen layer, or None."""
+        chosen = self.layer_list.currentData()
+        return next((layer for layer in self._layers() if layer.unique_id == chosen), None)
+
+    @property
+    def axes(self) -> str:
+        """The chosen axes of the layer, in its order."""
+        return self.axes_list.currentData() or ""
+
+    @property
+    def channel(self) -> int | None:
+        """Number of the chosen channel, or None where none is needed."""
+        return self.channel_list.currentData() if self._needs_channel() else None
+
+    @property
+    def cut(self) -> str:
+        """Axes along which only the plane shown now is meant."""
+        return self._possible_cut() if self.planes_list.currentIndex() == 1 else ""
+
+    def set_card(self, card: ModelCard | None) -> None:
+        """Fit the rows to the model: how many channels and dimensions it takes."""
+        self._card = card
+        self._draw()
+
+    def source(self) -> Source:
+        """Take down the chosen layer as it is now.
+
+        Raises
+        ------
+        ImageError
+            If there is none, or it cannot be described.
+        """
+        layer = self.layer
+        if layer is None:
+            raise ImageError("There is no image layer. Open an image, then press the button again.")
+        dims = self._viewer.dims
+        return source_of(layer, self.axes, tuple(dims.point), getattr(dims, "units", None))
+
+    def problem(self) -> str | None:
+        """Return what the user must do before a run is possible, or None."""
+        layer = self.layer
+        if layer is None:
+            return "Open an image first: drop a file on the window, or File ▸ Open Sample ▸ Unveil."
+        if not self.axes:
+            return f"Layer '{layer.name}' has {layer.ndim} dimensions; images have 2 to 5. Choose another layer."
+        if self._needs_channel() and self.channel is None:
+            return "Choose the channel to work on."
+        return None
+
+    def pixel_size_um(self) -> dict[str, float]:
+        """Return the pixel size of the chosen layer, per spatial axis, where it is known."""
+        layer = self.layer
+        return source_of(layer, self.axes).space.pixel_size_um() if layer is not None and self.axes else {}
+
+    def close_for_good(self) -> None:
+        """Listen to the viewer no more."""
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.disconnect(self._fill_layers)
+        for layer in self._viewer.layers:
+            layer.events.name.disconnect(self._fill_layers)
+
+    def _connect(self) -> None:
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.connect(self._fill_layers)
+        self.layer_list.currentIndexChanged.connect(self._fill_axes)
+        self.axes_list.currentIndexChanged.connect(self._fill_channels)
+        self.channel_list.currentIndexChanged.connect(self.changed)
+        self.planes_list.currentIndexChanged.connect(self.changed)
+
+    def _layers(self) -> list[ImageLayer]:
+        """Return image layers that may be worked on, the topmost first; our own probabilities are none."""
+        return [
+            layer
+            for layer in reversed(list(self._viewer.layers))
+            if isinstance(layer, ImageLayer) and layer.metadata.get("unveil", {}).get("role") != "probability"
+        ]
+
+    def _fill_layers(self, event: Any = None) -> None:
+        """List the layers as they are now and keep the choice."""
+        chosen = self.layer_list.currentData()
+        layers = self._layers()
+        with QSignalBlocker(self.layer_list):
+            self.layer_list.clear()
+            for layer in layers:
+                layer.events.name.disconnect(self._fill_layers)
+                layer.events.name.connect(self._fill_layers)
+                self.layer_list.addItem(layer.name, layer.unique_id)
+            ids = [layer.unique_id for layer in layers]
+            active = self._viewer.layers.selection.active
+            wanted = chosen if chosen in ids else getattr(active, "unique_id", None)
+            self.layer_list.setCurrentIndex(ids.index(wanted) if wanted in ids else min(0, len(ids) - 1))
+        if self.layer_list.currentData() != chosen or chosen is None:
+            self._fill_axes()
+        else:
+            self.changed.emit()
+
+    def _fill_axes(self) -> None:
+        layer = self.layer
+        with QSignalBlocker(self.axes_list):
+            self.axes_list.clear()
+            if layer is not None:
+                known = known_axes(layer)
+                possible = possible_axes(layer.ndim, rgb=bool(layer.rgb))
+                for axes in dict.fromkeys(([known] if known else []) + possible):
+                    self.axes_list.addItem(describe_axes(axes), axes)
+        self._fill_channels()
+
+    def _fill_channels(self) -> None:
+        chosen = self.channel_list.currentData()
+        names = self._channel_names()
+        with QSignalBlocker(self.channel_list):
+            self.channel_list.clear()
+            self.channel_list.addItem(_CHOOSE, None)
+            for number, name in enumerate(names):
+                self.channel_list.addItem(name, number)
+            if chosen is not None and chosen < len(names):
+                self.channel_list.setCurrentIndex(chosen + 1)
+        self._draw()
+
+    def _channel_names(self) -> list[str]:
+        layer, axes = self.layer, self.axes
+        if layer is None or not axes:
+            return []
+        if layer.rgb:
+            return ["red", "green", "blue"]
+        shape = (layer.data[0] if layer.multiscale else layer.data).shape
+        return [f"{i}" for i in range(shape[axes.index("C")])] if "C" in axes else []
+
+    def _needs_channel(self) -> bool:
+        n_channels = self.channel_list.count() - 1
+        return n_channels > 1 and self._card is not None and self._card.in_channels == 1
+
+    def _possible_cut(self) -> str:
+        return cut_axes(self.axes, self._card.n_dims) if self._card is not None and self.axes else ""
+
+    def _draw(self) -> None:
+        self._show(self.axes_list, self.axes_list.count() > 1)
+        self._show(self.channel_list, self._needs_channel())
+        self._show(self.planes_list, bool(self._possible_cut()))
+        self.changed.emit()
+
+    def _show(self, row: QComboBox, visible: bool) -> None:
+        row.setVisible(visible)
+        self._form.labelForField(row).setVisible(visible)
+
+
+def _list(tooltip: str) -> QComboBox:
+    """Return a list that a narrow dock cannot widen and a long name does not either."""
+    box = QComboBox()
+    box.setToolTip(tooltip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(10)
+    return box
