@@ -38,6 +38,7 @@ def make_app() -> cyclopts.App:
         help_format="plaintext",
         default_parameter=cyclopts.Parameter(negative=()),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     app.command(prediction.segment, sort_key=1)
     app.command(prediction.denoise, sort_key=2)
