@@ -20,6 +20,7 @@ from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Image, frames
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.tasks.denoise import denoise
+from unveil.tasks.matching import channel_sets, check_match, choose_channels
 from unveil.tasks.segment import segment
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def evaluate(
         What the model runs on; a lazy iterable keeps one image in memory.
     references
         As many, in the same order. Segmentation: labels (objects, or the numbers of classes; for a model of two
-        classes all that is not 0 is foreground). Denoising: the clean images. Axes and sizes are those of the image;
-        channels may be left out where the model takes one.
+        classes all that is not 0 is foreground), without channels. Denoising: the clean images, with the channels of
+        the image or, where there is one or one was chosen, without. Axes and sizes are those of the image.
     monitor
         Receives ``Progress`` in images, at least once per tile, and each notice once.
 
@@ -92,9 +93,9 @@ def evaluate(
     card = model.card
     if isinstance(images, list | tuple) and isinstance(references, list | tuple):
         _raise(_count_problems(len(images), len(references)))
-        _raise([p for pair in zip(images, references, strict=True) for p in _problems(card, *pair)])
+        _raise([p for pair in zip(images, references, strict=True) for p in _problems(card, options, *pair)])
     listener = _Listener(monitor, max(length_hint(images), length_hint(references)))
-    pairs = _checked(card, images, references)
+    pairs = _checked(card, options, images, references)
     if card.task == "denoising":
         return _pool(card, DenoisingTally, pairs, partial(_score_denoising, model, options, listener), listener)
     score = partial(_score_segmentation, model, options, listener)
@@ -159,18 +160,19 @@ def _score_denoising(
     clean: Image,
 ) -> None:
     result = denoise(noisy, model, options=_only(DenoisingOptions, options), monitor=listener).image
-    arrays = [_beside(result, image, options.channel) for image in (noisy, result, clean)]
+    channel = noisy.channel_index(options.channel) or 0
+    arrays = [_beside(result, image, channel) for image in (noisy, result, clean)]
     try:
         tally.add(*arrays, fit_gain_first=options.fit_gain)
     except ImageError as error:
         raise ImageError(f"'{noisy.name}' against '{clean.name}': {error}") from error
 
 
-def _beside(result: Image, image: Image, channel: int | str | None) -> NDArray[Any]:
+def _beside(result: Image, image: Image, channel: int) -> NDArray[Any]:
     """Return the pixels of `image` that `result` shows, in its shape."""
     pixels = np.asarray(image.data)
     if image.size("C") > result.size("C"):
-        pixels = pixels.take(image.channel_index(channel) or 0, axis=image.axes.index("C"))
+        pixels = pixels.take(channel, axis=image.axes.index("C"))
     return pixels.reshape(result.shape)
 
 
@@ -205,22 +207,30 @@ class _Listener:
         self.monitor(Progress(self.n_done, max(self.n_images, self.n_done), "images"))
 
 
-def _checked(card: ModelCard, images: Iterable[Image], references: Iterable[Image]) -> Iterator[tuple[Image, Image]]:
+def _checked(
+    card: ModelCard, options: EvaluationOptions, images: Iterable[Image], references: Iterable[Image]
+) -> Iterator[tuple[Image, Image]]:
     """Yield the pairs, each looked at before it is computed."""
     for number, (image, reference) in enumerate(zip_longest(images, references)):
         if image is None or reference is None:
             more, fewer = ("images", "references") if reference is None else ("references", "images")
             raise ImageError(f"There are more {more} than {fewer}, of which there are {number}. Give one for each.")
-        _raise(_problems(card, image, reference) or _pixel_problems(card, image, reference))
+        _raise(_problems(card, options, image, reference) or _pixel_problems(card, image, reference))
         yield image, reference
 
 
-def _problems(card: ModelCard, image: Image, reference: Image) -> list[str]:
-    """Say why the two cannot be compared, as far as shape and dtype tell."""
+def _problems(card: ModelCard, options: EvaluationOptions, image: Image, reference: Image) -> list[str]:
+    """Say why the two cannot be compared, as far as shape and dtype tell; refuse what the model does not take."""
+    check_match(image, card, card.task)
+    if not isinstance(reference, Image):
+        return [f"the reference of '{image.name}' is no unveil.Image but {type(reference).__name__}"]
+    choose = choose_channels if card.task == "segmentation" else channel_sets
+    choose(image, card, options.channel)
     between, problems = f"'{image.name}' and its reference '{reference.name}'", []
-    outer = without(image.axes, "C")
-    needs_channels = card.task == "denoising" and (card.in_channels > 1 or "C" in reference.axes)
-    axes = image.axes if needs_channels else outer
+    keeps_channels = options.channel is None and image.size("C") > 1
+    axes = without(image.axes, "C")
+    if card.task == "denoising" and (keeps_channels or "C" in reference.axes):
+        axes = image.axes
     if reference.axes != axes:
         problems.append(f"{between} have axes {image.axes} and {reference.axes}; the reference needs {axes}")
     elif any(image.size(axis) != reference.size(axis) for axis in axes):
