@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
 from unveil.model.model import Model
 from unveil.operators.metrics import DenoisingTally
+from unveil.tasks.evaluate import Scores
 
 GOALS = {"iou": 0.90, "ap50": 0.84, "ap90": 0.35, "gain_db": 6.3}
 GAUSSIAN_SIGMA_PX = 1.0
@@ -57,7 +59,7 @@ def segmentation_report(model: Model, folder: Path) -> dict[str, Any]:
     pairs = pair_files(folder / "images", folder / "masks")
     images, references = (read_image(image) for image, _ in pairs), (read_labels(mask) for _, mask in pairs)
     scores = evaluate(model, images, references, monitor=_Bar(f"{model.card.name} on {folder}", len(pairs)))
-    return {"model_sha256": model.card.weights_sha256, "notices": list(scores.notices), **scores.as_dict()}
+    return {**_identity(model, scores), **scores.as_dict()}
 
 
 def denoising_report(model: Model, folders: Iterable[Path], *, fit_gain: bool) -> dict[str, Any]:
@@ -76,14 +78,17 @@ def denoising_report(model: Model, folders: Iterable[Path], *, fit_gain: bool) -
         for (noisy, clean), one in zip(pairs, scores.per_image, strict=True)
     ]
     return {
-        "model_sha256": model.card.weights_sha256,
+        **_identity(model, scores),
         "fit_gain": fit_gain,
-        "notices": list(scores.notices),
         **scores.as_dict(),
         "gain_db": _mean(line["psnr"] - line["psnr_noisy"] for line in lines),
         "gain_db_gaussian": _mean(line["psnr_gaussian"] - line["psnr_noisy"] for line in lines),
         "specimens": _by_specimen(lines),
     }
+
+
+def _identity(model: Model, scores: Scores) -> dict[str, Any]:
+    return {"model": model.card.name, "model_sha256": model.card.weights_sha256, "notices": list(scores.notices)}
 
 
 def _gaussian(noisy: Path, clean: Path, *, fit_gain: bool) -> dict[str, float]:
@@ -129,9 +134,7 @@ def _nuclei_page(scores: dict[str, Any]) -> str:
         ("AP@0.90", ap["0.90"], GOALS["ap90"]),
     ]
     lines = [f"| {name} | {value:.3f} | {'' if goal is None else f'≥ {goal:.2f}'} |" for name, value, goal in rows]
-    head = (
-        f"## nuclei on dsb2018_fluo/test ({scores['n_images']} images)\n\n| score | measured | goal |\n|---|---|---|\n"
-    )
+    head = f"## {scores['model']} on dsb2018_fluo/test ({scores['n_images']} images)\n\n| score | measured | goal |\n|---|---|---|\n"
     return head + "\n".join(lines)
 
 
@@ -139,7 +142,7 @@ def _denoising_page(name: str, scores: dict[str, Any]) -> str:
     fitted = ", gain and offset of every result fitted to its clean image" if scores["fit_gain"] else ""
     goal = "" if scores["fit_gain"] else f" (goal ≥ {GOALS['gain_db']} dB, and nowhere less than the Gaussian filter)"
     lines = [
-        f"## fluorescence-denoiser on {name} ({scores['n_images']} images{fitted})",
+        f"## {scores['model']} on {name} ({scores['n_images']} images{fitted})",
         "",
         f"Mean gain over the noisy images: {scores['gain_db']:.2f} dB{goal}; "
         f"Gaussian filter of σ = {GAUSSIAN_SIGMA_PX:g} px: {scores['gain_db_gaussian']:.2f} dB.",
@@ -156,18 +159,15 @@ def _denoising_page(name: str, scores: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _Bar:
-    """Prints how many images are done."""
+    """Says on a terminal how many images are done."""
 
     title: str
     n_images: int
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Progress):
-            print(
-                f"\r{self.title}: {event.done}/{self.n_images}",
-                end="\n" if event.done == self.n_images else "",
-                flush=True,
-            )
+        if isinstance(event, Progress) and sys.stderr.isatty():
+            end = "\n" if event.done == self.n_images else ""
+            print(f"\r{self.title}: {event.done}/{self.n_images}", end=end, file=sys.stderr, flush=True)
 
 
 def _mean(values: Iterable[float]) -> float:
