@@ -32,6 +32,7 @@ def test_layers_and_forbidden_imports_hold() -> None:
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 kept, 0 broken" in result.stdout
 
 
 def test_every_file_has_a_subject() -> None:
