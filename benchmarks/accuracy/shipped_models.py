@@ -59,7 +59,7 @@ def segmentation_report(model: Model, folder: Path) -> dict[str, Any]:
     pairs = pair_files(folder / "images", folder / "masks")
     images, references = (read_image(image) for image, _ in pairs), (read_labels(mask) for _, mask in pairs)
     scores = evaluate(model, images, references, monitor=_Bar(f"{model.card.name} on {folder}", len(pairs)))
-    return {**_identity(model, scores), **scores.as_dict()}
+    return {**_run(scores), **scores.as_dict()}
 
 
 def denoising_report(model: Model, folders: Iterable[Path], *, fit_gain: bool) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def denoising_report(model: Model, folders: Iterable[Path], *, fit_gain: bool) -
         for (noisy, clean), one in zip(pairs, scores.per_image, strict=True)
     ]
     return {
-        **_identity(model, scores),
+        **_run(scores),
         "fit_gain": fit_gain,
         **scores.as_dict(),
         "gain_db": _mean(line["psnr"] - line["psnr_noisy"] for line in lines),
@@ -87,8 +87,16 @@ def denoising_report(model: Model, folders: Iterable[Path], *, fit_gain: bool) -
     }
 
 
-def _identity(model: Model, scores: Scores) -> dict[str, Any]:
-    return {"model": model.card.name, "model_sha256": model.card.weights_sha256, "notices": list(scores.notices)}
+def _run(scores: Scores) -> dict[str, Any]:
+    report = scores.per_image[0].report
+    return {
+        "model": report.model,
+        "model_sha256": report.model_sha256,
+        "device": report.device,
+        "engine": report.engine,
+        "precision": report.precision,
+        "notices": list(scores.notices),
+    }
 
 
 def _gaussian(noisy: Path, clean: Path, *, fit_gain: bool) -> dict[str, float]:
@@ -134,8 +142,8 @@ def _nuclei_page(scores: dict[str, Any]) -> str:
         ("AP@0.90", ap["0.90"], GOALS["ap90"]),
     ]
     lines = [f"| {name} | {value:.3f} | {'' if goal is None else f'≥ {goal:.2f}'} |" for name, value, goal in rows]
-    head = f"## {scores['model']} on dsb2018_fluo/test ({scores['n_images']} images)\n\n| score | measured | goal |\n|---|---|---|\n"
-    return head + "\n".join(lines)
+    head = f"## {scores['model']} on dsb2018_fluo/test ({scores['n_images']} images)"
+    return "\n".join([head, "", "| score | measured | goal |", "|---|---|---|", *lines])
 
 
 def _denoising_page(name: str, scores: dict[str, Any]) -> str:

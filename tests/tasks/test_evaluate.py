@@ -93,6 +93,7 @@ def test_a_perfect_model_scores_one():
         "ap_mean": 1.0,
     }
     assert scores.model == "reader"
+    assert [one.report.n_objects for one in scores.per_image] == [6, 6, 6]
     assert [one.name for one in scores.per_image] == ["scene 0", "scene 1", "scene 2"]
     json.dumps(scores.as_dict(), allow_nan=False)
 

@@ -21,6 +21,7 @@ from unveil.image import Image, frames
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.tasks.denoise import denoise
 from unveil.tasks.matching import channel_sets, check_match, choose_channels
+from unveil.tasks.results import RunReport
 from unveil.tasks.segment import segment
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageScores:
-    """The scores of one image, as `Scores.values` of this image alone."""
+    """The scores of one image, as `Scores.values` of this image alone, and how it was computed."""
 
     name: str
     values: dict[str, JsonValue]
+    report: RunReport
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,16 +118,16 @@ def _pool(
     card: ModelCard,
     new_tally: Callable[[], _Tally],
     pairs: Iterator[tuple[Image, Image]],
-    score: Callable[[_Tally, Image, Image], None],
+    score: Callable[[_Tally, Image, Image], RunReport],
     listener: _Listener,
 ) -> Scores:
     """Score every pair by itself and all of them together."""
     pooled, per_image = new_tally(), []
     for image, reference in pairs:
         tally = new_tally()
-        score(tally, image, reference)
+        report = score(tally, image, reference)
         pooled.merge(tally)
-        per_image.append(ImageScores(image.name, tally.as_dict()))
+        per_image.append(ImageScores(image.name, tally.as_dict(), report))
         listener.finish_image()
     if not per_image:
         raise ImageError("There are no images to judge the model by. Give at least one image with its reference.")
@@ -139,8 +141,9 @@ def _score_segmentation(
     tally: ObjectTally | ClassTally,
     image: Image,
     reference: Image,
-) -> None:
-    labels = segment(image, model, options=_only(SegmentationOptions, options), monitor=listener).labels
+) -> RunReport:
+    segmentation = segment(image, model, options=_only(SegmentationOptions, options), monitor=listener)
+    labels = segmentation.labels
     n_dims = model.card.n_dims
     both = zip(frames(labels, n_dims, (0,)), frames(reference, n_dims, (0,)), strict=True)
     for number, (found, true) in enumerate(both):
@@ -149,6 +152,7 @@ def _score_segmentation(
         if isinstance(tally, ClassTally) and len(tally.classes) == 2:
             expected = expected > 0
         tally.add(found.read(window)[0], expected, is_new_image=number == 0)
+    return segmentation.report
 
 
 def _score_denoising(
@@ -158,14 +162,15 @@ def _score_denoising(
     tally: DenoisingTally,
     noisy: Image,
     clean: Image,
-) -> None:
-    result = denoise(noisy, model, options=_only(DenoisingOptions, options), monitor=listener).image
+) -> RunReport:
+    denoised = denoise(noisy, model, options=_only(DenoisingOptions, options), monitor=listener)
     channel = noisy.channel_index(options.channel) or 0
-    arrays = [_beside(result, image, channel) for image in (noisy, result, clean)]
+    arrays = [_beside(denoised.image, image, channel) for image in (noisy, denoised.image, clean)]
     try:
         tally.add(*arrays, fit_gain_first=options.fit_gain)
     except ImageError as error:
         raise ImageError(f"'{noisy.name}' against '{clean.name}': {error}") from error
+    return denoised.report
 
 
 def _beside(result: Image, image: Image, channel: int) -> NDArray[Any]:
