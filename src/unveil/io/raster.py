@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from unveil.axes import ORDER, check_axes, in_order
 from unveil.errors import ImageError, UnveilWarning
 from unveil.image import ArrayLike, Image
-from unveil.io.reordered import Reordered
+from unveil.io.reordered import Reordered, native
 
 _UNNAMED = "IQ"
 _FEW_PAGES = 4
@@ -47,7 +47,7 @@ class Raster:
     pixel_size_um: Mapping[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     n_colours: int | None = None
-    convert: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
+    convert: Callable[[NDArray[Any]], NDArray[Any]] = native
 
 
 def to_image(raster: Raster, path: Path, *, axes: str | None, name: str, as_labels: bool) -> Image:

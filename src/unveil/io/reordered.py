@@ -13,6 +13,11 @@ from unveil.errors import FileError
 from unveil.image import ArrayLike
 
 
+def native(block: NDArray[Any]) -> NDArray[Any]:
+    """Return `block` in the byte order of this machine, which torch wants."""
+    return block.astype(block.dtype.newbyteorder("="), copy=False)
+
+
 class Reordered:
     """View of `source` with some axes fixed and the others moved, converted when read.
 
@@ -36,7 +41,7 @@ class Reordered:
         order: Sequence[int],
         path: Path,
         *,
-        convert: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+        convert: Callable[[NDArray[Any]], NDArray[Any]] = native,
         first: tuple[int, int] | None = None,
     ) -> None:
         self._source, self._order, self._path, self._convert = source, tuple(order), path, convert

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from unveil.errors import FileError, UnveilError, UnveilWarning
 from unveil.io.raster import Raster
+from unveil.io.reordered import native
 from unveil.io.tiff_metadata import channel_names, pixel_size_um
 
 AT_ONCE_BYTES = 2**29
@@ -190,7 +191,7 @@ def _colours(page: tifffile.TiffPage) -> tuple[tuple[str, ...], int | None]:
 
 def _labels_of(page: tifffile.TiffPage) -> Callable[[NDArray[Any]], NDArray[Any]]:
     is_mask = page.dtype is not None and page.dtype.kind == "b"
-    return np.logical_not if is_mask and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE else _native
+    return np.logical_not if is_mask and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE else native
 
 
 def _intensities_of(page: tifffile.TiffPage, path: Path, *, is_imagej: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -201,9 +202,9 @@ def _intensities_of(page: tifffile.TiffPage, path: Path, *, is_imagej: bool) -> 
         )
     dtype = page.dtype
     if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE or dtype is None or dtype.kind != "u":
-        return _native
+        return native
     white = dtype.newbyteorder("=").type(2**page.bitspersample - 1)
-    return lambda block: white - _native(block)
+    return lambda block: white - native(block)
 
 
 def _is_ramp(colormap: NDArray[Any] | None) -> bool:
@@ -211,10 +212,6 @@ def _is_ramp(colormap: NDArray[Any] | None) -> bool:
     if colormap is None:
         return False
     return bool(np.all(np.diff(colormap.astype(float).sum(axis=0)) >= 0))
-
-
-def _native(block: NDArray[Any]) -> NDArray[Any]:
-    return block.astype(block.dtype.newbyteorder("="), copy=False)
 
 
 @contextmanager
