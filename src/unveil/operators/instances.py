@@ -81,7 +81,7 @@ def _grow(
     """Grow `seeds` through the foreground; only fronts are visited, so the work follows the foreground's size alone."""
     state = _Front.start(seeds, is_foreground, distance)
     faces, all_directions = _directions(state.shape)
-    front = np.flatnonzero(state.labels)
+    front = state.seed_border()
     for step in range(n_steps):
         over_faces = step % 2 == 0
         reached = state.advance(front, faces if over_faces else all_directions)
@@ -108,6 +108,13 @@ class _Front:
         is_open = np.pad(is_foreground & (seeds == 0), 1)
         height = np.pad(np.nan_to_num(distance), 1)
         return cls(labels.shape, labels.ravel(), height.ravel(), is_open.ravel(), np.full(labels.size, -1, np.float32))
+
+    def seed_border(self) -> NDArray[np.intp]:
+        """Return where the labelled pixels with an open neighbour are."""
+        near = self.is_open.reshape(self.shape)
+        for axis in range(near.ndim):
+            near = near | np.roll(near, 1, axis) | np.roll(near, -1, axis)
+        return np.flatnonzero(near.ravel() & (self.labels > 0))
 
     def advance(self, front: NDArray[np.intp], directions: list[int]) -> NDArray[np.intp]:
         """Label the open neighbours of `front`, each from its highest neighbour, the earlier direction at a draw."""
