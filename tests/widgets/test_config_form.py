@@ -40,9 +40,9 @@ def test_what_is_written_is_read(qtbot):
 def test_tooltips_are_the_field_docs(qtbot):
     form = ConfigForm(SegmentationOptions, FIELDS)
     qtbot.addWidget(form.native)
-    assert form.container["tile"].tooltip.startswith("Inner size of a tile in pixels")
-    assert form.container["tile"].native.text() == "automatic"
-    assert form.container["min_size"].label == "Min size"
+    assert form.widgets["tile"].tooltip.startswith("Inner size of a tile in pixels")
+    assert form.widgets["tile"].native.text() == "automatic"
+    assert form.widgets["min_size"].label == "Min size"
 
 
 def test_contradictions_are_named(qtbot):

@@ -25,10 +25,10 @@ def open_panel(viewer):
 
 def run(qtbot, panel):
     """Press the button and wait for the end."""
-    assert panel.run_panel.bar.state is PanelState.READY, panel.run_panel.bar.line.text()
-    qtbot.mouseClick(panel.run_panel.bar.button, Qt.MouseButton.LeftButton)
-    assert panel.run_panel.is_running
-    qtbot.waitUntil(lambda: not panel.run_panel.is_running, timeout=WAIT_MS)
+    assert panel.runner.bar.state is PanelState.READY, panel.runner.bar.line.text()
+    qtbot.mouseClick(panel.runner.bar.button, Qt.MouseButton.LeftButton)
+    assert panel.runner.is_running
+    qtbot.waitUntil(lambda: not panel.runner.is_running, timeout=WAIT_MS)
 
 
 def test_one_click_gives_labels_probabilities_and_measurements(qtbot, viewer, save_segmenter, blobs):
@@ -50,4 +50,4 @@ def test_one_click_gives_labels_probabilities_and_measurements(qtbot, viewer, sa
     assert len(record["model_sha256"]) == 64
     assert list(labels.features["index"]) == [0, 1, 2, 3, 4]
     assert labels.features["area_um2"][1] == pytest.approx(64 * 0.25)
-    assert "4 objects" in panel.run_panel.bar.line.text()
+    assert "4 objects" in panel.runner.bar.line.text()

@@ -34,6 +34,7 @@ from magicgui.widgets import (
 )
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from unveil.errors import ConfigError
 
@@ -65,13 +66,17 @@ class ConfigForm(Generic[C]):
     def __init__(self, config: type[C], fields: Sequence[str] | None = None) -> None:
         self._config = config
         self._rows = {name: _row(name, config.model_fields[name]) for name in fields or config.model_fields}
-        self.container = Container(widgets=[row.widget for row in self._rows.values()], labels=True)
-        self.container.margins = (0, 0, 0, 0)
+        self.native = QWidget()
+        layout = QFormLayout(self.native)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for row in self._rows.values():
+            layout.addRow(row.widget.label, row.widget.native)
 
     @property
-    def native(self) -> Any:
-        """The Qt widget."""
-        return self.container.native
+    def widgets(self) -> dict[str, Any]:
+        """The magicgui widgets by field; connect to their `changed`."""
+        return {name: row.widget for name, row in self._rows.items()}
 
     def values(self) -> dict[str, Any]:
         """Return what the form says, by field."""
@@ -118,7 +123,7 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
         return _plain(LiteralEvalLineEdit(value="None", **basics))
     (kind,) = kinds
     if kind is bool:
-        return _plain(CheckBox(text=basics.pop("label"), label="", **basics))
+        return _plain(CheckBox(text="", **basics))
     if kind in (int, float):
         return _number(kind, bounds, basics, optional=type(None) in options)
     if kind is str:
@@ -161,10 +166,10 @@ def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[
 def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
     choice: Any = ComboBox(choices=[*literals, _NUMBER], tooltip=basics["tooltip"], name="choice")
     number: Any = FloatSpinBox(value=1.0, min=0.01, max=100.0, step=0.05, tooltip=basics["tooltip"], name="number")
-    number.enabled = False
-    choice.changed.connect(lambda value: setattr(number, "enabled", value == _NUMBER))
+    choice.changed.connect(lambda value: number.native.setVisible(value == _NUMBER))
     both = Container(widgets=[choice, number], layout="horizontal", labels=False, **basics)
     both.margins = (0, 0, 0, 0)
+    number.native.setVisible(False)
 
     def write(value: Any) -> None:
         choice.value = value if value in literals else _NUMBER
@@ -176,8 +181,12 @@ def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
 
 def _group(config: type[BaseModel], basics: dict[str, Any]) -> _Row:
     form = ConfigForm(config)
-    form.container.name, form.container.label = basics["name"], basics["label"]
-    return _Row(form.container, form.config, lambda value: form.set_values(dict(value)))
+    group = Container(layout="vertical", **basics)
+    group.margins = (0, 0, 0, 0)
+    group.native.layout().addWidget(form.native)
+    for widget in form.widgets.values():
+        widget.changed.connect(lambda *_: group.changed.emit(group))
+    return _Row(group, form.config, lambda value: form.set_values(dict(value)))
 
 
 def _union(annotation: Any) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from unveil.config.architecture import UNetConfig
 from unveil.errors import ModelFileError
@@ -32,8 +32,7 @@ class ModelPicker(QWidget):
         self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.list.setMinimumContentsLength(12)
         self.list.setToolTip("Models that ship with Unveil, your own, and files opened in this session")
-        self.browse = QToolButton()
-        self.browse.setText("…")
+        self.browse = QPushButton("Open…")
         self.browse.setToolTip("Open a model file (.safetensors); you can also drop one on the viewer")
         self.summary = QLabel()
         self.summary.setWordWrap(True)
@@ -89,7 +88,7 @@ class ModelPicker(QWidget):
     def _draw(self) -> None:
         card = self.card
         if card is None:
-            self.summary.setText(f"No model for {self.task} is here yet: open a model file with …")
+            self.summary.setText(f"No model for {self.task} is here yet: press Open…, or drop a file on the window.")
             self.summary.setToolTip("")
         else:
             self.summary.setText(summarize(card))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari.utils.notifications import notification_manager, show_error, show_info, show_warning
+from napari.utils.notifications import notification_manager, show_error, show_info
 
 from unveil.errors import UnveilError
 
@@ -10,11 +10,6 @@ from unveil.errors import UnveilError
 def tell(message: str) -> None:
     """Show one sentence for which nothing needs to be done."""
     show_info(message)
-
-
-def tell_notice(message: str) -> None:
-    """Show one sentence about work that went differently from what may be expected."""
-    show_warning(message)
 
 
 def tell_failure(error: Exception) -> None:

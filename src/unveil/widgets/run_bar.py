@@ -40,6 +40,10 @@ class RunBar(QWidget):
         self._state = PanelState.BLOCKED
         self._started = 0.0
         self.button = QPushButton(verb)
+        font = self.button.font()
+        font.setBold(True)
+        self.button.setFont(font)
+        self.button.setMinimumHeight(32)
         self.bar = QProgressBar()
         self.line = QLabel()
         self.line.setWordWrap(True)

@@ -47,14 +47,14 @@ class RunForm(QWidget):
         self.source.changed.connect(self._draw)
         self.models.changed.connect(self._take_model)
         self.rescale.toggled.connect(lambda on: self.advanced.set_values({"rescale": "auto" if on else "off"}))
-        self.advanced.container.changed.connect(lambda *_: self._draw())
+        self.advanced.widgets["rescale"].changed.connect(lambda *_: self._draw())
         self._take_model()
 
     def problem(self) -> str | None:
         """Return what the user must do before a run is possible, or None."""
         problem = self.source.problem()
         if problem is None and self.models.entry is None:
-            return "Choose a model: open a model file with … or drop one on the viewer."
+            return "Choose a model: press Open… or drop a model file on the window."
         return problem
 
     def options(self, **others: Any) -> RunOptions:

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Labels
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMainWindow, QPushButton, QWidget
 
 from unveil.config.options import SegmentationOptions
 from unveil.errors import UnveilError
 from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
 from unveil.widgets.notify import tell, tell_failure
+from unveil.widgets.panel_runner import ClosingWatch, PanelRunner, put_in_scroll_area
 from unveil.widgets.refine_form import RefineForm
 from unveil.widgets.requests import Request, Segmented, compute_segmentation, compute_separation
 from unveil.widgets.results import ResultLayers, segmentation_layers, update_labels
 from unveil.widgets.run_bar import format_seconds
 from unveil.widgets.run_form import RunForm
-from unveil.widgets.run_panel import ClosingWatch, RunPanel, put_in_scroll_area
 
 if TYPE_CHECKING:
     import napari
@@ -50,7 +51,7 @@ class SegmentPanel(QWidget):
         self.refine = RefineForm()
         self.replace = QCheckBox("Replace my previous result")
         self.replace.setToolTip("The same run again replaces its layers instead of adding new ones")
-        self.run_panel = RunPanel(
+        self.runner = PanelRunner(
             napari_viewer,
             self.form,
             verb="Segment",
@@ -64,15 +65,26 @@ class SegmentPanel(QWidget):
         self.csv_button = QPushButton("Save as CSV…")
         self.measurements = _side_by_side(self.table_button, self.csv_button)
         put_in_scroll_area(
-            self, self.run_panel, self.replace, self.refine, self.measurements, self.run_panel.folder_button
+            self,
+            self.form,
+            self.replace,
+            self.runner.bar,
+            self.refine,
+            self.measurements,
+            self.runner.folder_button,
         )
         self._connect()
         self._draw()
 
+    @property
+    def result(self) -> Segmented | None:
+        """The result whose layers are in the viewer, as the sliders stand."""
+        return self._shown.segmented if self._shown is not None else None
+
     def close_for_good(self) -> None:
         """End all jobs and listen to nothing any more: the panel is gone."""
         self._forget()
-        self.run_panel.close_for_good()
+        self.runner.close_for_good()
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
 
     def save_measurements(self, path: Path) -> None:
@@ -90,7 +102,7 @@ class SegmentPanel(QWidget):
 
     def _connect(self) -> None:
         self.refine.changed.connect(self._separate)
-        self.table_button.clicked.connect(self._show_table)
+        self.table_button.clicked.connect(self.show_table)
         self.csv_button.clicked.connect(self._ask_for_csv)
         self._viewer.layers.events.removed.connect(self._on_layers_changed)
         self._watch = ClosingWatch(self, self.close_for_good)
@@ -131,7 +143,7 @@ class SegmentPanel(QWidget):
         if shown is self._shown and self._layers.holds(shown.layer):
             shown.segmented = segmented
             update_labels(shown.layer, shown.request, segmented)
-            self.run_panel.say(_about(segmented))
+            self.runner.say(_about(segmented))
 
     def _end_separation(self, job: Job) -> None:
         job.deleteLater()
@@ -158,10 +170,15 @@ class SegmentPanel(QWidget):
         self.refine.set_card(self._shown.segmented.segmentation.card if self._shown is not None else None)
         self.measurements.setVisible(self._shown is not None and bool(self._shown.segmented.table))
 
-    def _show_table(self) -> None:
-        if self._shown is not None:
-            self._viewer.layers.selection.active = self._shown.layer
-            self._viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+    def show_table(self) -> None:
+        if self._shown is None:
+            return
+        self._viewer.layers.selection.active = self._shown.layer
+        dock, _ = self._viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+        window = dock.parentWidget()
+        if isinstance(window, QMainWindow):  # a table is wide: below the canvas there is room for it
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+            dock.show()
 
     def _ask_for_csv(self) -> None:
         if self._shown is not None:

@@ -67,6 +67,10 @@ class SourceForm(QObject):
         """Axes along which only the plane shown now is meant."""
         return self._possible_cut() if self.planes_list.currentIndex() == 1 else ""
 
+    def choose(self, name: str) -> None:
+        """Choose the layer called `name`, if there is one."""
+        self.layer_list.setCurrentIndex(max(self.layer_list.findText(name), 0))
+
     def set_card(self, card: ModelCard | None) -> None:
         """Fit the rows to the model: how many channels and dimensions it takes."""
         self._card = card

@@ -7,20 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from unveil.errors import InputError
 from unveil.events import Monitor, Progress
 from unveil.widgets.folder import FolderReport, FolderRequest
 from unveil.widgets.job import Job, Work
-from unveil.widgets.notify import tell_failure, tell_notice
+from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.requests import Request
 from unveil.widgets.run_bar import PanelState, RunBar
 from unveil.widgets.run_form import RunForm
 
+_WIDTH = 300
+"""Width of a panel in a fresh dock, in pixels."""
 
-class RunPanel(QWidget):
+
+class PanelRunner(QObject):
     """A form, a button, and at most one job.
 
     Parameters
@@ -37,6 +40,9 @@ class RunPanel(QWidget):
         Gives options that are asked beside the form.
     """
 
+    ended = Signal()
+    """A job has ended, one way or another, and its answer is shown."""
+
     def __init__(
         self,
         viewer: Any,
@@ -49,7 +55,7 @@ class RunPanel(QWidget):
         compute_folder: Callable[[FolderRequest, Monitor], FolderReport],
         more_options: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        super().__init__()
+        super().__init__(form)
         self._viewer, self._doing = viewer, doing
         self._compute, self._show, self._more_options = compute, show, more_options
         self._compute_folder = compute_folder
@@ -60,10 +66,6 @@ class RunPanel(QWidget):
         self.bar = RunBar(verb)
         self.folder_button = QPushButton("Run on a folder…")
         self.folder_button.setToolTip("Run this model on every image of a folder and write the results as files")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(form)
-        layout.addWidget(self.bar)
         form.changed.connect(self._draw)
         self.bar.run.connect(self.start)
         self.bar.cancel.connect(self.cancel)
@@ -116,7 +118,7 @@ class RunPanel(QWidget):
         job = Job(work, title, self)
         self._job, self._layer_id, self._last_words = job, layer_id, ""
         job.progressed.connect(partial(self._on_progress, job))
-        job.noticed.connect(tell_notice)
+        job.noticed.connect(tell)
         job.succeeded.connect(partial(self._on_success, job, show))
         job.failed.connect(partial(self._on_failure, job))
         job.cancelled.connect(partial(self._on_cancelled, job))
@@ -178,6 +180,7 @@ class RunPanel(QWidget):
         if job is self._job:
             self._job = None
             self._draw()
+            self.ended.emit()
         job.deleteLater()
 
     def _on_layer_removed(self, event: Any) -> None:
@@ -185,15 +188,15 @@ class RunPanel(QWidget):
             self.cancel()
 
     def _ask_for_folder(self) -> None:
-        images = QFileDialog.getExistingDirectory(self, "Folder of images")
-        output = QFileDialog.getExistingDirectory(self, "Folder for the results") if images else ""
+        images = QFileDialog.getExistingDirectory(self.form, "Folder of images")
+        output = QFileDialog.getExistingDirectory(self.form, "Folder for the results") if images else ""
         if output:
             self.start_folder(Path(images), Path(output))
 
 
 def _show_folder(report: FolderReport) -> str:
     for problem in report.problems:
-        tell_notice(problem)
+        tell(problem)
     return report.sentence
 
 
@@ -204,14 +207,39 @@ def put_in_scroll_area(panel: QWidget, *parts: QWidget) -> None:
     for part in parts:
         column.addWidget(part)
     column.addStretch()
-    area = QScrollArea()
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setWidgetResizable(True)
+    area = _Scrolled()
     area.setWidget(content)
-    area.setMinimumWidth(content.minimumSizeHint().width())
     layout = QVBoxLayout(panel)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.addWidget(area)
+
+
+class _Scrolled(QScrollArea):
+    """Scrolls up and down only: it is never narrower than its content needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Follow the content when a row appears or the font changes."""
+        if watched is self.widget() and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Polish):
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the width that the content and the scroll bar need."""
+        return QSize(self._width(self.widget().minimumSizeHint().width()), 100)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the size that the content would like."""
+        hint = self.widget().sizeHint()
+        return QSize(max(self.minimumSizeHint().width(), _WIDTH), hint.height())
+
+    def _width(self, content: int) -> int:
+        return content + int(self.verticalScrollBar().sizeHint().width())
 
 
 class ClosingWatch(QObject):
