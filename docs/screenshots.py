@@ -1,0 +1,140 @@
+"""Take the documentation's screenshots from the real panels, with the shipped models: ``make screenshots``.
+
+Without a display the same is done on a virtual screen.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unveil.cli.display import has_display, virtual_display
+
+if TYPE_CHECKING:
+    import napari
+
+IMAGES = Path(__file__).parent / "images"
+WINDOW_PX = (1360, 860)
+LONGEST_WAIT_S = 300
+
+
+def main() -> None:
+    """Take all screenshots, in this process where there is a display."""
+    if has_display():
+        IMAGES.mkdir(exist_ok=True)
+        for take in (segment, denoise, volume, table):
+            print(IMAGES / take(), flush=True)
+        return
+    with virtual_display() as name:
+        environment = {**os.environ, "DISPLAY": name, "QT_QPA_PLATFORM": "xcb"}
+        sys.exit(subprocess.run([sys.executable, __file__], env=environment, check=False).returncode)
+
+
+def segment() -> str:
+    """Show the Segment panel after a run on the nuclei."""
+    with viewer("nuclei") as window:
+        hide(window, "true labels")
+        run(window, "Segment")
+        return save(window, "segment.png")
+
+
+def denoise() -> str:
+    """Show the denoised image beside the noisy one, the Denoise panel at the right."""
+    with viewer("noise_pair") as window:
+        hide(window, "clean")
+        run(window, "Denoise")
+        window.canvas.grid.enabled = True
+        window.canvas.grid.shape = (1, 2)
+        window.canvas.grid.stride = -1
+        window.layers.remove("clean")
+        window.reset_view()
+        window.scene.camera.zoom *= 2.2
+        return save(window, "denoise.png")
+
+
+def volume() -> str:
+    """Show the stack, segmented plane by plane."""
+    with viewer("volume") as window:
+        hide(window, "true labels")
+        run(window, "Segment")
+        window.dims.set_current_step(0, 12)
+        return save(window, "volume.png")
+
+
+def table() -> str:
+    """Show the table of measurements with one object chosen."""
+    with viewer("nuclei") as window:
+        hide(window, "true labels")
+        panel = run(window, "Segment")
+        panel.table_button.click()
+        return save(window, "table.png")
+
+
+@contextmanager
+def viewer(sample: str) -> Iterator[napari.Viewer]:
+    """Open napari with a sample, as File → Open Sample does."""
+    import napari
+
+    window = napari.Viewer()
+    try:
+        window.open_sample("napari-unveil", sample)
+        window.window.resize(*WINDOW_PX)
+        window.canvas.overlays.scale_bar.visible = True
+        yield window
+    finally:
+        window.close()
+
+
+def run(window: napari.Viewer, name: str) -> Any:
+    """Open a panel, press its button, wait for the result, and return the panel."""
+    _, panel = window.window.add_plugin_dock_widget("napari-unveil", name)
+    layer = next(layer for layer in window.layers if type(layer).__name__ == "Image" and layer.visible)
+    window.layers.selection.active = layer
+    wait_until(lambda: panel.form.problem() is None)
+    n_layers = len(window.layers)
+    panel.runner.start()
+    wait_until(lambda: not panel.runner.is_running)
+    if len(window.layers) == n_layers:
+        sys.exit(f"The {name} panel gave no result; no screenshot was taken.")
+    return panel
+
+
+def hide(window: napari.Viewer, words: str) -> None:
+    """Hide the layers whose name holds `words`."""
+    for layer in window.layers:
+        layer.visible = layer.visible and words not in layer.name
+
+
+def save(window: napari.Viewer, name: str) -> str:
+    """Wait until everything is drawn, and save the whole window."""
+    from napari.utils.notifications import notification_manager
+
+    notification_manager.records.clear()
+    wait_until(lambda: False, seconds=2)
+    window.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
+    return name
+
+
+def wait_until(is_done: Callable[[], bool], *, seconds: float | None = None) -> None:
+    """Let Qt work until `is_done`, or for so many seconds."""
+    import time
+
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + (seconds or LONGEST_WAIT_S)
+    while not is_done():
+        QApplication.processEvents()
+        time.sleep(0.01)
+        if time.monotonic() > end:
+            if seconds is None:
+                sys.exit(f"Nothing happened for {LONGEST_WAIT_S} s.")
+            return
+
+
+if __name__ == "__main__":
+    main()
