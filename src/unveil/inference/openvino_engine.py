@@ -70,8 +70,8 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # pinned threads of two programs would fight for the same cores
         }
-        graph = build_graph(self._openvino, self._module, shape)
         try:
+            graph = build_graph(self._openvino, self._module, shape)
             self._compiled[shape] = self._core.compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             raise _named(error) from error

@@ -1,0 +1,61 @@
+"""The DnCNN, layer by layer as the lecture's table has it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unveil.config.architecture import DnCNNConfig
+from unveil.networks.build import build_network, count_parameters
+
+LECTURE = [320, 9_248, 9_248, 9_248, 9_248, 289]
+
+
+def convolutions(network: nn.Module) -> list[nn.Conv2d | nn.Conv3d]:
+    return [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
+
+
+def test_layers_are_those_of_the_lecture() -> None:
+    layers = convolutions(build_network(DnCNNConfig()))
+    assert [count_parameters(layer) for layer in layers] == LECTURE
+    assert [layer.out_channels for layer in layers] == [32, 32, 32, 32, 32, 1]
+
+
+def test_total_is_that_of_the_lecture() -> None:
+    assert sum(LECTURE) == count_parameters(build_network(DnCNNConfig())) == 37_601
+
+
+def test_relu_follows_each_convolution_but_the_last() -> None:
+    network = build_network(DnCNNConfig())
+    kinds = [type(m) for m in network.modules() if not list(m.children())]
+    assert kinds == [nn.Conv2d, nn.ReLU] * 5 + [nn.Conv2d]
+
+
+def test_output_is_the_input_less_the_network() -> None:
+    network = build_network(DnCNNConfig(depth=3, width=4))
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    nn.init.constant_(convolutions(network)[-1].bias, 0.25)  # type: ignore[arg-type]
+    image = torch.rand(1, 1, 7, 9)
+    torch.testing.assert_close(network(image), image - 0.25)
+
+
+@pytest.mark.parametrize(("depth", "width", "expected"), [(3, 16, 160 + 2_320 + 145), (5, 32, 320 + 3 * 9_248 + 289)])
+def test_small_residual_networks_of_the_lecture(depth: int, width: int, expected: int) -> None:
+    network = build_network(DnCNNConfig(depth=depth, width=width))
+    assert len(convolutions(network)) == depth
+    assert count_parameters(network) == expected
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_any_size_and_channels_keep_their_shape(n_dims: int, in_channels: int) -> None:
+    network = build_network(DnCNNConfig(n_dims=n_dims, in_channels=in_channels, depth=3, width=4))  # type: ignore[arg-type]
+    image = torch.rand(2, in_channels, *(5, 7, 3)[:n_dims])
+    assert network(image).shape == image.shape
+
+
+def test_parameters_in_three_dimensions() -> None:
+    network = build_network(DnCNNConfig(n_dims=3))
+    assert count_parameters(network) == (27 * 32 + 32) + 4 * (27 * 32 * 32 + 32) + (27 * 32 + 1)
