@@ -28,7 +28,7 @@ def pair_files(images: Path, references: Path) -> list[tuple[Path, Path]]:
     if Path(images).resolve() == Path(references).resolve() and len(image_files) > 1:
         reference_files = [path for path in reference_files if _REFERENCE_SUFFIX.search(stem(path))]
         image_files = [path for path in image_files if path not in reference_files]
-    if len(image_files) == len(reference_files) == 1 and Path(images) in image_files and Path(references).is_file():
+    if image_files == [Path(images)] and reference_files == [Path(references)]:  # two images, no folders
         return [(image_files[0], reference_files[0])]
     by_name = _index(reference_files, strip_suffix=False)
     by_stripped = _index(reference_files, strip_suffix=True)
