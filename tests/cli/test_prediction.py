@@ -111,6 +111,15 @@ def test_the_table_has_a_row_for_each_object(
     assert float(rows[0]["area_um2"]) == pytest.approx(float(rows[0]["area_px"]) / 4)
 
 
+def test_a_table_of_classes_is_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif")
+    model = _three_classes(tmp_path / "classes.safetensors")
+
+    assert "--table" in refused("segment", image, "--output", tmp_path / "out", "--model", model, "--table")
+
+
 def test_a_rerun_replaces_its_results(
     unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
 ) -> None:
@@ -377,3 +386,30 @@ def _three_classes(path: Path) -> Path:
     check_input = np.random.default_rng(0).random((1, 1, 16, 16), np.float32)
     save_model(Model.make(card, build_network(architecture), check_input), path)
     return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_full_disk_is_named_and_leaves_no_broken_file(
+    write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "a.tif", (512, 512))
+    script = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+from unveil.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+    arguments = ["segment", image, "--output", tmp_path / "out", "--model", segmenter, "--probabilities"]
+
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments), "--engine", "torch"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert finished.returncode == 2, finished.stderr
+    assert "a_probability.tif cannot be written" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_labels.tif"]

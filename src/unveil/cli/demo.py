@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, assert_never
 
 from cyclopts import Parameter
 
@@ -42,18 +42,22 @@ def demo(*, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int
             has_display=display.has_display(),
             has_virtual_display=display.has_virtual_display(),
         )
-        if stage == "window":
-            return _in_napari(output, os.environ)
         folder = output or Path("demo_output")
-        if stage == "virtual":
-            terminal.say("There is no display: napari runs on a virtual screen, and its screenshot is saved.")
-            with display.virtual_display() as name:
-                code = _in_napari(folder, {**os.environ, "DISPLAY": name, "QT_QPA_PLATFORM": "xcb"})
-            if code in (failures.DONE, failures.INTERRUPTED):
-                return code
-            terminal.say("napari did not run (see above): the samples are computed without it.")
-        else:
-            terminal.say("napari or a screen for it is missing: the samples are computed without it.")
+        match stage:
+            case "window":
+                code = _in_napari(output, os.environ)
+            case "virtual":
+                terminal.say("There is no display: napari runs on a virtual screen, and its screenshot is saved.")
+                with display.virtual_display() as name:
+                    code = _in_napari(folder, {**os.environ, "DISPLAY": name, "QT_QPA_PLATFORM": "xcb"})
+            case "files":
+                terminal.say("napari or a screen for it is missing: the samples are computed without it.")
+                return _as_files(folder)
+            case _:
+                assert_never(stage)
+        if code in (failures.DONE, failures.INTERRUPTED):
+            return code
+        terminal.say("napari did not run (see above): the samples are computed without it.")
         return _as_files(folder)
 
 

@@ -13,7 +13,7 @@ from unveil.cli import failures
 from unveil.cli.plan import Job, check_images, plan
 from unveil.cli.terminal import Terminal
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
-from unveil.errors import MismatchError
+from unveil.errors import ConfigError, MismatchError
 
 if TYPE_CHECKING:
     from unveil.events import Monitor
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from unveil.model.card import ModelCard, Task
     from unveil.model.model import Model
     from unveil.tasks.results import RunReport
+
+_TABLE = "_objects.csv"
 
 COMPUTING = Group("How to compute", sort_key=2)
 
@@ -61,7 +63,7 @@ def segment(
     """
     terminal = Terminal(as_json=as_json)
     with terminal.session():
-        endings = ["_labels.tif"] + ["_probability.tif"] * probabilities + ["_objects.csv"] * table
+        endings = ["_labels.tif"] + ["_probability.tif"] * probabilities + [_TABLE] * table
         jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options)
         work = partial(_segment_one, model=loaded, axes=axes, options=options, probabilities=probabilities, table=table)
         return _run(jobs, work, terminal)
@@ -114,6 +116,10 @@ def _prepare(
 
     jobs = plan(find_images(images), output, endings)
     path, card = check_task(model, task)
+    if _TABLE in endings and card.objects is None:
+        raise ConfigError(
+            f"Model '{card.name}' gives classes, not objects, so that there is nothing to list. Leave --table out."
+        )
     loaded = load_model(path)
     check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options))
     check_output_folder(output)
@@ -177,7 +183,7 @@ def _segment_one(
     if probabilities:
         write_image(next(files), _without_single_channel(result.probabilities))
     if table:
-        write_table(next(files), measure_objects(result.labels, image))
+        write_table(next(files), measure_objects(result.labels, image, n_dims=model.card.architecture.n_dims))
     return result.report
 
 

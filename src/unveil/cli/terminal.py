@@ -71,8 +71,11 @@ class Terminal:
             self.say(f"Note: {text}")
 
     def result(self, text: str) -> None:
-        """Print a line of the result, for people: on standard output unless it is kept for JSON."""
-        if self.as_json:
+        """Print a line of the result, for people: on standard output unless it is kept for JSON.
+
+        Where both are the same screen, the line goes through the console that draws the progress bar, above it.
+        """
+        if self.as_json or (self._stdout.isatty() and self._errors.is_terminal):
             self.say(text)
         else:
             print(text, file=self._stdout, flush=True)
