@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 BIN = $(firstword $(wildcard .venv/Scripts) .venv/bin)
 PYTHON_IN = $(BIN)/python
 PYTEST = $(PYTHON_IN) -m pytest -n 2 --dist worksteal
-BLIND = PYTHONPATH=tests/without_qt
+BLIND = PYTHONPATH="$(CURDIR)/tests/without_qt"
 NO_WINDOWS = --no-xvfb -p no:pytest-qt -p no:napari -p no:npe2 -p no:napari-plugin-engine --ignore tests/widgets
 
 help:
