@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -164,6 +164,7 @@ def test_probabilities_may_deviate_a_little() -> None:
     assert not is_negligible(exact + np.float32(2.1e-3), exact, None)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.floats(1.01, 4.0), st.floats(0.001, 0.0169))
 def test_negligible_deviation_costs_less_than_the_promised_psnr(seed: int, ratio: float, deviation: float) -> None:
     """The formula against what it stands for: PSNR with and without the deviation, for gains up to 12 dB."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,12 +21,14 @@ def whole(shape: tuple[int, ...]) -> Window:
     return tuple(slice(0, size) for size in shape)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(0, 30))
 def test_reflection_is_that_of_numpy(size: int, beyond: int) -> None:
     expected = np.pad(np.arange(size), (0, beyond), mode="reflect")
     np.testing.assert_array_equal(reflected(slice(0, size + beyond), size), expected)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 9), st.integers(2, 9), st.data())
 def test_window_beyond_the_frame_is_cut_from_the_extended_frame(height: int, width: int, data: st.DataObject) -> None:
     grey = np.arange(height * width, dtype=np.float32).reshape(1, height, width)

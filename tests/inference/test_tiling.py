@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.inference.tiling import Tiling, fit_tiling, round_up
@@ -23,6 +23,7 @@ def tilings(draw: st.DrawFn) -> Tiling:
     return Tiling.of(frame, draw(st.integers(1, 50)), step, halo)
 
 
+@settings(deadline=None)
 @given(tilings())
 def test_inner_regions_cover_each_pixel_once(tiling: Tiling) -> None:
     covered = np.zeros(tiling.frame, int)
@@ -31,6 +32,7 @@ def test_inner_regions_cover_each_pixel_once(tiling: Tiling) -> None:
     assert (covered == 1).all()
 
 
+@settings(deadline=None)
 @given(tilings())
 def test_windows_have_one_shape_and_lie_in_the_extended_frame(tiling: Tiling) -> None:
     for tile in tiling:
@@ -40,6 +42,7 @@ def test_windows_have_one_shape_and_lie_in_the_extended_frame(tiling: Tiling) ->
             assert w.stop - w.start == length
 
 
+@settings(deadline=None)
 @given(tilings())
 def test_borders_lie_on_the_step(tiling: Tiling) -> None:
     for tile in tiling:
@@ -47,6 +50,7 @@ def test_borders_lie_on_the_step(tiling: Tiling) -> None:
             assert w.start % step == w.stop % step == 0
 
 
+@settings(deadline=None)
 @given(tilings())
 def test_inner_regions_see_their_halo_or_the_edge(tiling: Tiling) -> None:
     for tile in tiling:
@@ -55,6 +59,7 @@ def test_inner_regions_see_their_halo_or_the_edge(tiling: Tiling) -> None:
             assert w.stop == extended or w.stop - inner.stop >= halo
 
 
+@settings(deadline=None)
 @given(tilings())
 def test_crop_is_the_inner_region_seen_from_the_window(tiling: Tiling) -> None:
     pixels = np.arange(prod(tiling.extended)).reshape(tiling.extended)
@@ -62,11 +67,13 @@ def test_crop_is_the_inner_region_seen_from_the_window(tiling: Tiling) -> None:
         np.testing.assert_array_equal(pixels[tile.window][tile.crop], pixels[tile.inner])
 
 
+@settings(deadline=None)
 @given(tilings())
 def test_length_is_the_number_of_tiles(tiling: Tiling) -> None:
     assert len(tiling) == len(list(tiling)) == prod(tiling.grid)
 
 
+@settings(deadline=None)
 @given(tilings())
 def test_halving_shrinks_the_window_until_it_cannot(tiling: Tiling) -> None:
     smallest = tuple(min(s + 2 * h, e) for s, h, e in zip(tiling.step, tiling.halo, tiling.extended, strict=True))
@@ -77,6 +84,7 @@ def test_halving_shrinks_the_window_until_it_cannot(tiling: Tiling) -> None:
     assert tiling.window == smallest
 
 
+@settings(deadline=None)
 @given(tilings(), st.integers(1, 40_000))
 def test_fitted_windows_are_small_enough_or_the_smallest(tiling: Tiling, max_pixels: int) -> None:
     fitted = fit_tiling(tiling.frame, tiling.step, tiling.halo, max_pixels)
@@ -110,6 +118,7 @@ def test_number_beyond_the_last_tile_is_an_index_error() -> None:
         tiling[4]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 10**4))
 def test_round_up_gives_the_next_multiple(pixels: int, step: int) -> None:
     rounded = round_up(pixels, step)
