@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ def test_help_is_plain_text_on_standard_output(unveil: Callable[..., Any], comma
     assert outcome.err == ""
     assert "Usage: unveil" in outcome.out
     assert "\x1b" not in outcome.out
+
+
+@pytest.mark.parametrize(("function", "summary"), entry.COMMANDS.values(), ids=entry.COMMANDS)
+def test_each_command_is_summed_up_in_its_own_words(function: str, summary: str) -> None:
+    module, name = function.split(":")
+
+    assert (getattr(import_module(f"unveil.cli.{module}"), name).__doc__ or "").startswith(f"{summary}\n")
 
 
 def test_help_shows_the_description_of_each_setting(unveil: Callable[..., Any]) -> None:

@@ -10,9 +10,27 @@ from contextlib import contextmanager
 import cyclopts
 
 from unveil import __version__
-from unveil.cli import demo, evaluation, failures, models, prediction, training
+from unveil.cli import failures
 
 _TRACEBACK_OPTION = "--traceback"
+
+
+COMMANDS = {
+    "segment": ("prediction:segment", "Segment images into labels, written as <stem>_labels.tif."),
+    "denoise": ("prediction:denoise", "Denoise images, written as <stem>_denoised.tif."),
+    "train segmentation": ("training:segmentation", "Train a model that segments, from images and labels."),
+    "train denoising": (
+        "training:denoising",
+        "Train a model that denoises, from noisy and clean images, or from one kind to which noise is added.",
+    ),
+    "evaluate segmentation": ("evaluation:segmentation", "Judge a segmentation model against labels."),
+    "evaluate denoising": ("evaluation:denoising", "Judge a denoising model against clean images."),
+    "models list": ("models:list_", "List the models that ship with Unveil and your own."),
+    "models show": ("models:show", "Show the card of a model: what it does, where it comes from, how well it did."),
+    "demo": ("demo:demo", "Show the main job: napari with a sample image and the Segment panel."),
+}
+"""Each command, the function that runs it, and the first line of that function's docstring: repeated here so that
+listing the commands does not import them all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_app() -> cyclopts.App:
-    """Assemble the commands; nothing heavy is imported before one of them runs."""
+    """Assemble the commands; the module of one is imported when it runs or explains itself."""
     app = cyclopts.App(
         name="unveil",
         version=__version__,
@@ -40,20 +58,17 @@ def make_app() -> cyclopts.App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    app.command(prediction.segment, sort_key=1)
-    app.command(prediction.denoise, sort_key=2)
-    train = cyclopts.App(name="train", help="Train a model on your own images.", sort_key=3)
-    train.command(training.segmentation)
-    train.command(training.denoising)
-    evaluate = cyclopts.App(name="evaluate", help="Judge a model against references.", sort_key=4)
-    evaluate.command(evaluation.segmentation)
-    evaluate.command(evaluation.denoising)
-    shelf = cyclopts.App(name="models", help="List the models there are, or show the card of one.", sort_key=5)
-    shelf.command(models.list_, name="list")
-    shelf.command(models.show)
-    for group in (train, evaluate, shelf):
+    groups = {
+        "train": cyclopts.App(name="train", help="Train a model on your own images.", sort_key=3),
+        "evaluate": cyclopts.App(name="evaluate", help="Judge a model against references.", sort_key=4),
+        "models": cyclopts.App(name="models", help="List the models there are, or show the card of one.", sort_key=5),
+    }
+    for group in groups.values():
         app.command(group)
-    app.command(demo.demo, sort_key=6)
+    for place, (words, (function, summary)) in enumerate(COMMANDS.items()):
+        *group_name, name = words.split()
+        parent = groups[group_name[0]] if group_name else app
+        parent.command(f"unveil.cli.{function}", name=name, help=summary, sort_key=place)
     return app
 
 
