@@ -6,7 +6,7 @@ the intensity is its distance from the border, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from unveil.config.objects import ObjectRule
 from unveil.model.card import ModelCard
 
 STEEPNESS = 20.0
+WAIT_MS = 20_000
 
 
 @pytest.fixture
@@ -27,6 +28,44 @@ def dask_in_this_thread():
     """Compute without dask's pool, whose threads never end."""
     with dask.config.set(scheduler="synchronous"):
         yield
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
+    """A real viewer behind the proxy that napari hands to plugins."""
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def notifications() -> Iterator[list[tuple[str, str]]]:
+    """Severity and text of what napari shows while the test runs."""
+    from napari.utils.notifications import notification_manager
+
+    shown: list[tuple[str, str]] = []
+
+    def take(notification: Any) -> None:
+        shown.append((str(notification.severity), notification.message))
+
+    notification_manager.notification_ready.connect(take)
+    yield shown
+    notification_manager.notification_ready.disconnect(take)
+
+
+@pytest.fixture
+def run(qtbot: Any) -> Callable[[Any], None]:
+    """Press a panel's button and wait for the end of its job."""
+    from qtpy.QtCore import Qt
+
+    from unveil.widgets.run_bar import PanelState
+
+    def press_and_wait(panel: Any) -> None:
+        bar = panel.runner.bar
+        assert bar.state is PanelState.READY, bar.line.text()
+        with qtbot.waitSignal(panel.runner.ended, timeout=WAIT_MS):
+            qtbot.mouseClick(bar.button, Qt.MouseButton.LeftButton)
+            assert bar.state is PanelState.RUNNING
+
+    return press_and_wait
 
 
 @pytest.fixture

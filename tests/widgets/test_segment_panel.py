@@ -1,42 +1,38 @@
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
-from qtpy.QtCore import Qt
 
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.segment_panel import SegmentPanel
 
-WAIT_MS = 20_000
-
 
 @pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy()
+def open_panel(viewer, save_segmenter):
+    """Open the panel with one model that finds bright squares."""
+
+    def make(**model):
+        save_segmenter(**model)
+        panel = SegmentPanel(viewer)
+        viewer.window.add_dock_widget(panel, name="Segment")
+        return panel
+
+    return make
 
 
-def open_panel(viewer):
-    panel = SegmentPanel(viewer)
-    viewer.window.add_dock_widget(panel, name="Segment")
-    return panel
+def _names(viewer):
+    return [layer.name for layer in viewer.layers]
 
 
-def run(qtbot, panel):
-    """Press the button and wait for the end."""
-    assert panel.runner.bar.state is PanelState.READY, panel.runner.bar.line.text()
-    qtbot.mouseClick(panel.runner.bar.button, Qt.MouseButton.LeftButton)
-    assert panel.runner.is_running
-    qtbot.waitUntil(lambda: not panel.runner.is_running, timeout=WAIT_MS)
-
-
-def test_one_click_gives_labels_probabilities_and_measurements(qtbot, viewer, save_segmenter, blobs):
-    save_segmenter()
+def test_one_click_gives_labels_probabilities_and_measurements(viewer, open_panel, run, blobs):
     viewer.add_image(blobs(32, 40), name="cells", scale=(0.5, 0.5), units="um", translate=(3, 4))
-    panel = open_panel(viewer)
-    run(qtbot, panel)
-    assert [layer.name for layer in viewer.layers] == ["cells", "cells · blobs probability", "cells · blobs labels"]
+    panel = open_panel()
+    run(panel)
+    assert _names(viewer) == ["cells", "cells · blobs probability", "cells · blobs labels"]
     _, probability, labels = viewer.layers
     assert isinstance(labels, Labels)
     assert isinstance(probability, ImageLayer)
@@ -51,3 +47,231 @@ def test_one_click_gives_labels_probabilities_and_measurements(qtbot, viewer, sa
     assert list(labels.features["index"]) == [0, 1, 2, 3, 4]
     assert labels.features["area_um2"][1] == pytest.approx(64 * 0.25)
     assert "4 objects" in panel.runner.bar.line.text()
+
+
+def test_everything_about_space_is_carried(viewer, open_panel, run, blobs):
+    affine = np.array([[1, 0.1, 5], [0, 1.2, 6], [0, 0, 1]])
+    source = viewer.add_image(
+        blobs(32, 32), scale=(0.5, 0.25), rotate=30, shear=[0.2], affine=affine, axis_labels=("y", "x"), units="um"
+    )
+    run(open_panel())
+    for result in list(viewer.layers)[1:]:
+        for corner in ((0, 0), (10, 3), (31, 31)):
+            np.testing.assert_allclose(result.data_to_world(corner), source.data_to_world(corner))
+        assert result.axis_labels == ("y", "x")
+
+
+def test_a_second_run_adds_or_replaces(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32), name="cells")
+    panel = open_panel()
+    run(panel)
+    run(panel)
+    assert len(viewer.layers) == 5
+    panel.replace.setChecked(True)
+    kept = viewer.layers[2]
+    run(panel)
+    assert len(viewer.layers) == 5
+    assert viewer.layers[2] == kept
+    viewer.layers[3].name = "renamed by the user"
+    run(panel)
+    assert len(viewer.layers) == 5
+
+
+KINDS = {
+    "uint8": (lambda a: (a * 255).astype(np.uint8), (32, 32), {}, (32, 32), 4),
+    "int32": (lambda a: (a * 9999).astype(np.int32), (32, 32), {}, (32, 32), 4),
+    "float64": (lambda a: a.astype(np.float64), (32, 32), {}, (32, 32), 4),
+    "stack": (lambda a: a, (3, 32, 32), {}, (3, 32, 32), 12),
+    "time": (lambda a: a, (3, 32, 32), {"axis_labels": ("t", "y", "x")}, (3, 32, 32), 12),
+    "time and depth": (lambda a: a, (2, 3, 32, 32), {}, (2, 3, 32, 32), 24),
+    "rgb": (lambda a: np.stack([(a * 255).astype(np.uint8)] * 3, -1), (32, 32), {"rgb": True}, (32, 32), 4),
+    "channels": (lambda a: a, (2, 32, 32), {"axis_labels": ("c", "y", "x")}, (32, 32), 4),
+    "channels in depth": (lambda a: a, (3, 2, 32, 32), {"axis_labels": ("z", "c", "y", "x")}, (3, 32, 32), 12),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_kinds_of_layers(viewer, open_panel, run, blobs, kind):
+    convert, shape, arguments, expected_shape, n_objects = KINDS[kind]
+    viewer.add_image(convert(blobs(*shape)), **arguments)
+    panel = open_panel()
+    form = panel.form.source
+    if kind in ("rgb", "channels", "channels in depth"):
+        assert panel.runner.bar.state is PanelState.BLOCKED
+        assert "channel" in panel.runner.bar.line.text()
+        form.channel_list.setCurrentIndex(2)
+    else:
+        assert not form.channel_list.isVisibleTo(panel)
+    run(panel)
+    labels = viewer.layers[-1]
+    assert labels.data.shape == expected_shape
+    assert labels.data.max() == n_objects
+
+
+@pytest.mark.parametrize("kind", ["dask", "zarr", "multiscale"])
+def test_lazy_layers(viewer, open_panel, run, blobs, dask_in_this_thread, kind):
+    import dask.array
+    import zarr
+
+    stack = blobs(3, 32, 32)
+    data = {
+        "dask": lambda: dask.array.from_array(stack),
+        "zarr": lambda: zarr.array(stack),
+        "multiscale": lambda: [stack, stack[:, ::2, ::2]],
+    }[kind]()
+    viewer.add_image(data)
+    run(open_panel())
+    assert viewer.layers[-1].data.shape == (3, 32, 32)
+    assert viewer.layers[-1].data.max() == 12
+
+
+def test_this_plane_only_lies_at_its_plane(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(5, 32, 32), scale=(2, 1, 1))
+    panel = open_panel()
+    viewer.dims.set_current_step(0, 3)
+    panel.form.source.planes_list.setCurrentIndex(1)
+    run(panel)
+    labels = viewer.layers[-1]
+    assert labels.data.shape == (1, 32, 32)
+    np.testing.assert_allclose(labels.translate, (6, 0, 0))
+    assert labels.data.max() == 4
+
+
+def test_a_volume_model_takes_the_stack_at_once(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(8, 32, 32), scale=(1, 0.5, 0.5), units="um")
+    panel = open_panel(n_dims=3)
+    assert not panel.form.source.planes_list.isVisibleTo(panel)
+    run(panel)
+    labels = viewer.layers[-1]
+    assert labels.data.max() == 4
+    assert labels.features["volume_um3"][1] == pytest.approx(8 * 64 * 0.25)
+
+
+def test_a_model_of_classes_has_no_objects(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32), name="cells")
+    panel = open_panel(objects=False)
+    run(panel)
+    assert set(np.unique(viewer.layers[-1].data)) == {0, 1}
+    assert panel.refine.sliders["threshold"].isVisibleTo(panel)
+    assert not panel.refine.sliders["separation"].isVisibleTo(panel)
+    assert not panel.measurements.isVisibleTo(panel)
+
+
+def test_sliders_separate_again_without_the_network(qtbot, viewer, open_panel, run, blobs, monkeypatch):
+    image = blobs(32, 32)
+    image[4:12, 4:12] = 0.6  # found at a threshold of one half, lost at 0.95
+    viewer.add_image(image)
+    panel = open_panel()
+    run(panel)
+    labels = viewer.layers[-1]
+    assert labels.data.max() == 4
+    monkeypatch.setattr("unveil.widgets.requests.load", lambda path: pytest.fail("the network was asked"))
+    panel.refine.sliders["threshold"].setValue(0.95)
+    qtbot.waitUntil(lambda: labels.data.max() == 3, timeout=10_000)
+    assert len(labels.features) == 4
+    assert "3 objects" in panel.runner.bar.line.text()
+    assert labels.metadata["unveil"]["options"]["threshold"] == 0.95
+    panel.refine.sliders["min_size"].setValue(1000)
+    qtbot.waitUntil(lambda: labels.data.max() == 0, timeout=10_000)
+    assert len(viewer.layers) == 3
+    panel.refine.reset.click()
+    qtbot.waitUntil(lambda: labels.data.max() == 4, timeout=10_000)
+
+
+def test_slider_values_serve_the_next_run(qtbot, viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    first = viewer.layers[-1]
+    panel.refine.sliders["min_size"].setValue(1000)
+    qtbot.waitUntil(lambda: first.data.max() == 0, timeout=10_000)
+    run(panel)
+    assert viewer.layers[-1].data.max() == 0
+    assert viewer.layers[-1].metadata["unveil"]["options"]["min_size"] == 1000
+
+
+def test_labels_changed_by_hand_are_left_alone(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    labels = viewer.layers[-1]
+    labels.paint((0, 0), 9)
+    assert not panel.refine.sliders["threshold"].isEnabled()
+    assert "by hand" in panel.refine.line.text()
+    run(panel)
+    assert panel.refine.sliders["threshold"].isEnabled()
+
+
+def test_rows_of_the_table_select_labels(qtbot, viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    panel.table_button.click()
+    (table,) = [dock for dock in viewer.window.dock_widgets.values() if hasattr(dock, "table")]
+    model = table.table.model()
+    assert model.rowCount() == 5
+    table.table.selectRow(3)
+    assert viewer.layers[-1].selected_label == 3
+
+
+def test_measurements_are_saved(viewer, open_panel, run, blobs, tmp_path, notifications):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    panel.save_measurements(tmp_path / "objects.csv")
+    with (tmp_path / "objects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["index"] for row in rows] == ["1", "2", "3", "4"]
+    assert {row["area_px"] for row in rows} == {"64"}
+    assert "4 objects" in notifications[-1][1]
+    panel.save_measurements(tmp_path / "objects.csv" / "under a file.csv")
+    assert notifications[-1][0] == "error"
+
+
+def test_rescaling_is_offered_where_it_matters(viewer, open_panel, blobs):
+    layer = viewer.add_image(blobs(32, 32), scale=(0.5, 0.5), units="um")
+    panel = open_panel(pixel_size_um={"Y": 0.6, "X": 0.6})
+    assert not panel.form.rescale.isVisibleTo(panel)
+    layer.scale = (0.2, 0.2)
+    viewer.add_image(blobs(32, 32), scale=(0.2, 0.2), units="um", name="fine")
+    panel.form.source.choose("fine")
+    assert panel.form.rescale.isVisibleTo(panel)
+    assert panel.form.rescale.isChecked()
+    assert "0.2 µm" in panel.form.rescale.text()
+    assert panel.form.options().rescale == "auto"
+    panel.form.rescale.setChecked(False)
+    assert panel.form.options().rescale == "off"
+
+
+def test_a_folder_becomes_files(qtbot, viewer, open_panel, blobs, tmp_path, notifications):
+    import tifffile
+
+    images, output = tmp_path / "images", tmp_path / "results"
+    images.mkdir()
+    for name in ("a2", "a10"):
+        tifffile.imwrite(images / f"{name}.tif", blobs(32, 32))
+    (images / "broken.tif").write_bytes(b"II*\0 nothing")
+    panel = open_panel()
+    with qtbot.waitSignal(panel.runner.ended, timeout=20_000):
+        panel.runner.start_folder(images, output)
+    assert sorted(path.name for path in output.iterdir()) == [
+        "a10_labels.tif",
+        "a10_objects.csv",
+        "a2_labels.tif",
+        "a2_objects.csv",
+    ]
+    assert tifffile.imread(output / "a2_labels.tif").max() == 4
+    assert "2 of 3 images" in panel.runner.bar.line.text()
+    assert any("broken.tif" in message for _, message in notifications)
+    with qtbot.waitSignal(panel.runner.ended, timeout=20_000):
+        panel.runner.start_folder(images, images)
+    assert "Choose another folder" in notifications[-1][1]
+
+
+def test_the_table_of_no_objects_is_empty(viewer, open_panel, run):
+    viewer.add_image(np.full((32, 32), 7.0, np.float32))
+    panel = open_panel()
+    run(panel)
+    assert viewer.layers[-1].data.max() == 0
+    assert list(viewer.layers[-1].features["index"]) == [0]
+    assert "0 objects" in panel.runner.bar.line.text()

@@ -44,12 +44,13 @@ def _segment(viewer: Any, panel: SegmentPanel, output: Path) -> list[Path]:
 
     _press_button(panel)
     assert panel.result is not None
-    panel.show_table()
     files = [output / name for name in ("nuclei_labels.tif", "nuclei_probability.tif", "nuclei_objects.csv")]
     write_labels(files[0], panel.result.segmentation.labels)
     write_image(files[1], panel.result.segmentation.probabilities)
     write_table(files[2], panel.result.table)
-    return [_screenshot(viewer, output / "segment.png"), *files]
+    segmented = _screenshot(viewer, output / "segment.png")
+    panel.show_table()
+    return [segmented, _screenshot(viewer, output / "measurements.png"), *files]
 
 
 def _denoise(viewer: Any, output: Path) -> list[Path]:

@@ -153,7 +153,7 @@ class PanelRunner(QObject):
             if state is not self.bar.state:
                 self.bar.draw(state, "Starting…" if state is PanelState.RUNNING else "")
         elif problem is not None:
-            self.bar.draw(PanelState.BLOCKED, problem)
+            self.bar.draw(PanelState.BLOCKED, "\n".join(words for words in (self._last_words, problem) if words))
         else:
             self.bar.draw(PanelState.READY, self._last_words)
         self.form.setEnabled(self._job is None)

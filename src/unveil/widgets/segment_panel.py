@@ -171,6 +171,7 @@ class SegmentPanel(QWidget):
         self.measurements.setVisible(self._shown is not None and bool(self._shown.segmented.table))
 
     def show_table(self) -> None:
+        """Open napari's table of the measurements below the canvas; its rows select labels."""
         if self._shown is None:
             return
         self._viewer.layers.selection.active = self._shown.layer

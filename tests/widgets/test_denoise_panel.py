@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from unveil.widgets.denoise_panel import DenoisePanel
+
+
+@pytest.fixture
+def panel(viewer, save_denoiser):
+    save_denoiser()
+    panel = DenoisePanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Denoise")
+    return panel
+
+
+def test_one_click_gives_a_denoised_layer(viewer, panel, run, rng):
+    noisy = rng.integers(100, 900, (3, 32, 40)).astype(np.uint16)
+    source = viewer.add_image(noisy, name="cells", scale=(2, 0.5, 0.5), units="um", contrast_limits=(50, 1500))
+    run(panel)
+    result = viewer.layers[-1]
+    assert result.name == "cells · keeper denoised"
+    assert result.data.dtype == np.float32
+    np.testing.assert_allclose(result.data, noisy, atol=2)
+    assert list(result.contrast_limits) == [50, 1500]
+    np.testing.assert_allclose(result.scale, source.scale)
+    assert result.units == source.units
+    assert result.metadata["unveil"]["role"] == "denoised"
+    assert panel.result is not None
+
+
+def test_a_denoised_layer_can_be_segmented(viewer, panel, run, blobs, save_segmenter):
+    from unveil.widgets.segment_panel import SegmentPanel
+
+    viewer.add_image(blobs(32, 32), name="cells")
+    run(panel)
+    save_segmenter()
+    segment = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(segment)
+    segment.form.source.choose("cells · keeper denoised")
+    run(segment)
+    assert viewer.layers[-1].data.max() == 4
+    assert segment.form.source.layer_list.count() == 2  # probabilities are not offered
+
+
+def test_replacing(viewer, panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    run(panel)
+    panel.replace.setChecked(True)
+    run(panel)
+    assert len(viewer.layers) == 2
+    panel.replace.setChecked(False)
+    run(panel)
+    assert len(viewer.layers) == 3
+
+
+def test_a_folder_becomes_files(qtbot, panel, blobs, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    tifffile.imwrite(images / "a.tif", blobs(32, 32))
+    with qtbot.waitSignal(panel.runner.ended, timeout=20_000):
+        panel.runner.start_folder(images, tmp_path / "results")
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "results" / "a_denoised.tif"), blobs(32, 32), atol=0.01)

@@ -1,0 +1,168 @@
+"""Start, stop, close and delete in mid-run; layers and models that come and go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from napari.qt.threading import WorkerBase
+from napari.utils import progress as napari_progress
+from qtpy.QtCore import Qt
+
+from unveil.widgets.run_bar import PanelState
+from unveil.widgets.segment_panel import SegmentPanel
+
+
+@pytest.fixture
+def slow_run(qtbot, viewer, save_segmenter, blobs, monkeypatch):
+    """A panel in the middle of a run of very many tiles."""
+    save_segmenter()
+    viewer.add_image(blobs(40, 512, 512), name="cells")
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Segment")
+    panel.form.advanced.set_values({"tile": 16, "engine": "torch", "precision": "exact"})
+    qtbot.mouseClick(panel.runner.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.runner.bar.bar.value() > 0, timeout=20_000)
+    yield panel
+    WorkerBase.await_workers(5000)
+    assert not napari_progress._all_instances
+
+
+def test_cancel_takes_effect_within_a_tile(qtbot, viewer, slow_run):
+    assert slow_run.runner.bar.button.text() == "Cancel"
+    assert "tiles" in slow_run.runner.bar.line.text()
+    with qtbot.waitSignal(slow_run.runner.ended, timeout=5000):
+        qtbot.mouseClick(slow_run.runner.bar.button, Qt.MouseButton.LeftButton)
+        pressed = time.monotonic()
+    assert time.monotonic() - pressed < 2
+    assert slow_run.runner.bar.state is PanelState.READY
+    assert slow_run.runner.bar.line.text() == "Cancelled."
+    assert len(viewer.layers) == 1
+
+
+def test_deleting_the_layer_ends_the_run_quietly(qtbot, viewer, slow_run, notifications):
+    with qtbot.waitSignal(slow_run.runner.ended, timeout=5000):
+        viewer.layers.remove(viewer.layers[0])
+    assert len(viewer.layers) == 0
+    assert slow_run.runner.bar.state is PanelState.BLOCKED
+    assert "Open an image" in slow_run.runner.bar.line.text()
+    assert notifications == []
+
+
+def test_deleting_another_layer_does_not(qtbot, viewer, slow_run, blobs):
+    other = viewer.add_image(blobs(32, 32), name="other")
+    viewer.layers.remove(other)
+    viewer.layers[0].name = "renamed"
+    qtbot.wait(300)
+    assert slow_run.runner.is_running
+    slow_run.runner.cancel()
+
+
+def test_closing_the_dock_ends_the_run_quietly(qtbot, viewer, slow_run, notifications):
+    viewer.window.remove_dock_widget(slow_run)
+    WorkerBase.await_workers(5000)
+    qtbot.wait(300)
+    viewer.layers[0].name = "renamed"
+    assert len(viewer.layers) == 1
+    assert notifications == []
+    slow_run.deleteLater()
+
+
+def test_closing_the_window_ends_the_run_quietly(qtbot, viewer, slow_run, notifications):
+    viewer.close()
+    WorkerBase.await_workers(5000)
+    qtbot.wait(300)
+    assert len(viewer.layers) == 0
+    assert notifications == []
+
+
+def test_without_an_image_the_panel_says_what_to_do(viewer, save_segmenter, blobs):
+    save_segmenter()
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    assert panel.runner.bar.state is PanelState.BLOCKED
+    assert "Open an image first" in panel.runner.bar.line.text()
+    layer = viewer.add_image(blobs(32, 32), name="cells")
+    assert panel.runner.bar.state is PanelState.READY
+    assert panel.form.source.layer_list.currentText() == "cells"
+    layer.name = "nuclei"
+    assert panel.form.source.layer_list.currentText() == "nuclei"
+    viewer.add_image(blobs(32, 32), name="later")
+    viewer.add_labels(np.zeros((4, 4), int))
+    assert panel.form.source.layer_list.currentText() == "nuclei"
+    assert panel.form.source.layer_list.count() == 2
+    viewer.layers.remove(layer)
+    assert panel.form.source.layer_list.currentText() == "later"
+
+
+def test_without_a_model_the_panel_says_what_to_do(viewer, models_folder, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    assert panel.runner.bar.state is PanelState.BLOCKED
+    assert "Choose a model" in panel.runner.bar.line.text()
+    assert not panel.runner.folder_button.isEnabled()
+
+
+def test_errors_are_one_sentence(qtbot, viewer, save_segmenter, blobs, run, notifications):
+    save_segmenter(n_dims=3)
+    viewer.add_image(blobs(32, 32), name="flat")
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    run(panel)
+    ((severity, message),) = notifications
+    assert severity == "error"
+    assert "flat" in message
+    assert "Traceback" not in message
+    assert len(viewer.layers) == 1
+    assert panel.runner.bar.state is PanelState.READY
+
+
+def test_unexpected_errors_are_shown_too(qtbot, viewer, save_segmenter, blobs, run, notifications, monkeypatch):
+    save_segmenter()
+    viewer.add_image(blobs(32, 32))
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+
+    def fail(path):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("unveil.widgets.requests.load", fail)
+    monkeypatch.setattr("napari.utils.notifications.notification_manager.catch_error", True)
+    run(panel)
+    assert notifications[-1][0] == "error"
+    assert "mat1 and mat2" in notifications[-1][1]
+    assert panel.runner.bar.state is PanelState.READY
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (np.eye(32, dtype=bool), "true/false"),
+        (np.zeros((2,) * 4 + (32, 32), np.float32), "6 dimensions"),
+    ],
+    ids=["bool", "6D"],
+)
+def test_layers_that_are_no_images(viewer, save_segmenter, run, notifications, data, reason):
+    save_segmenter()
+    viewer.add_image(data)
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    if panel.runner.bar.state is PanelState.READY:
+        run(panel)
+        assert reason in notifications[-1][1]
+    else:
+        assert reason in panel.runner.bar.line.text()
+
+
+def test_opening_a_panel_does_not_import_torch():
+    code = (
+        "import sys, napari, unveil.widgets.segment_panel, unveil.widgets.denoise_panel, unveil.widgets.reader, "
+        "unveil.widgets.samples; print(sorted({'torch', 'openvino', 'tifffile', 'skimage'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" not in done.stdout
+    assert "openvino" not in done.stdout
