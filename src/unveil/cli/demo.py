@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, assert_never
@@ -17,6 +18,7 @@ from unveil.cli.prediction import denoise, segment
 from unveil.cli.terminal import Terminal
 
 _PROGRAM = "unveil.widgets.demo"
+_RESULTS = ("nuclei_labels.tif", "nuclei_probability.tif", "nuclei_objects.csv", "noisy_denoised.tif")
 _BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 Stage: TypeAlias = Literal["window", "virtual", "files"]
@@ -75,6 +77,11 @@ def _in_napari(output: Path | None, environment: Mapping[str, str]) -> int:
 
 
 def _as_files(folder: Path) -> int:
+    """Compute the samples without napari, and print the paths of the results, the most important one first."""
     samples = Path(__file__).parents[1] / "sample_data"
-    code = segment([samples / "nuclei.tif"], output=folder, probabilities=True, table=True)
-    return denoise([samples / "noisy.tif"], output=folder) or code
+    with redirect_stdout(sys.stderr):
+        code = segment([samples / "nuclei.tif"], output=folder, probabilities=True, table=True)
+        code = code or denoise([samples / "noisy.tif"], output=folder)
+    for name in _RESULTS if code == failures.DONE else ():
+        print(folder / name)
+    return code
