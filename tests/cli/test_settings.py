@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.cli.settings import gather, merged, parse_assignment, read_settings
@@ -38,11 +38,11 @@ def test_later_settings_win(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("epochs: 7\nbatch_size: 2\naugmentation: {flips: false}\n")
 
-    settings = gather(SegmentationTraining, file, ["epochs=9", "augmentation.gain=0"], name="mine")
+    result = gather(SegmentationTraining, file, ["epochs=9", "augmentation.gain=0"], name="mine")
 
-    assert (settings.epochs, settings.batch_size, settings.name) == (9, 2, "mine")
-    assert (settings.augmentation.flips, settings.augmentation.gain) == (False, 0)
-    assert settings.augmentation.scale == SegmentationTraining().augmentation.scale
+    assert (result.epochs, result.batch_size, result.name) == (9, 2, "mine")
+    assert (result.augmentation.flips, result.augmentation.gain) == (False, 0)
+    assert result.augmentation.scale == SegmentationTraining().augmentation.scale
 
 
 def test_part_of_an_architecture_changes_the_default_one() -> None:
@@ -52,10 +52,10 @@ def test_part_of_an_architecture_changes_the_default_one() -> None:
 def test_another_kind_replaces_the_default_one() -> None:
     assignments = ["architecture={kind: unet, residual: true, out_channels: 1}", "normalization.method=standard"]
 
-    settings = gather(DenoisingTraining, None, assignments)
+    result = gather(DenoisingTraining, None, assignments)
 
-    assert settings.architecture == UNetConfig(residual=True, out_channels=1)
-    assert settings.normalization == StandardNormalization()
+    assert result.architecture == UNetConfig(residual=True, out_channels=1)
+    assert result.normalization == StandardNormalization()
 
 
 def test_all_wrong_settings_are_named() -> None:
@@ -91,6 +91,7 @@ _mappings = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_mappings, _mappings)
 def test_merging_keeps_every_key_and_the_later_value(base: dict[str, Any], changes: dict[str, Any]) -> None:
     result = merged(base, changes)

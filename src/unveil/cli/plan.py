@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unveil.errors import ConfigError, ImageError, InputError
+from unveil.events import Monitor, Progress, ignore
 from unveil.io.finding import stem
 
 _MOST_NAMED = 20
@@ -39,8 +40,13 @@ def plan(images: Iterable[Path], output: Path, endings: Sequence[str]) -> list[J
     return jobs
 
 
-def check_images(jobs: Sequence[Job], check: Callable[[Path], object]) -> None:
+def check_images(jobs: Sequence[Job], check: Callable[[Path], object], monitor: Monitor = ignore) -> None:
     """Run `check` on every image and raise all problems together.
+
+    Parameters
+    ----------
+    monitor
+        Receives ``Progress`` in images.
 
     Raises
     ------
@@ -48,7 +54,8 @@ def check_images(jobs: Sequence[Job], check: Callable[[Path], object]) -> None:
         The problem of the one image, or one error that names them all.
     """
     problems: list[tuple[Path, InputError]] = []
-    for job in jobs:
+    for number, job in enumerate(jobs):
+        monitor(Progress(number, len(jobs), "images"))
         try:
             check(job.image)
         except InputError as problem:

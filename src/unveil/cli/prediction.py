@@ -64,7 +64,7 @@ def segment(
     terminal = Terminal(as_json=as_json)
     with terminal.session():
         endings = ["_labels.tif"] + ["_probability.tif"] * probabilities + [_TABLE] * table
-        jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options)
+        jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options, terminal)
         work = partial(_segment_one, model=loaded, axes=axes, options=options, probabilities=probabilities, table=table)
         return _run(jobs, work, terminal)
 
@@ -96,7 +96,7 @@ def denoise(
     """
     terminal = Terminal(as_json=as_json)
     with terminal.session():
-        jobs, loaded = _prepare(images, output, ["_denoised.tif"], model, "denoising", axes, options)
+        jobs, loaded = _prepare(images, output, ["_denoised.tif"], model, "denoising", axes, options, terminal)
         return _run(jobs, partial(_denoise_one, model=loaded, axes=axes, options=options), terminal)
 
 
@@ -108,6 +108,7 @@ def _prepare(
     task: Task,
     axes: str | None,
     options: RunOptions,
+    terminal: Terminal,
 ) -> tuple[list[Job], Model]:
     """Check all that can be checked cheaply, then load the model and make the output folder."""
     from unveil.io.images import find_images, read_image
@@ -121,7 +122,8 @@ def _prepare(
             f"Model '{card.name}' gives classes, not objects, so that there is nothing to list. Leave --table out."
         )
     loaded = load_model(path)
-    check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options))
+    with terminal.progress() as bar:
+        check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options), bar.about("checking"))
     check_output_folder(output)
     return jobs, loaded
 
