@@ -215,7 +215,7 @@ def test_inputs_that_do_not_fit_are_refused_before_training() -> None:
     images, annotations = scenes(3)
     with pytest.raises(ImageError, match="3 images and 2 targets"):
         train(images, annotations[:2], segmentation())
-    with pytest.raises(ImageError, match="no images|0 images"):
+    with pytest.raises(ImageError, match="0 images"):
         train([], [], segmentation())
     with pytest.raises(ImageError, match="background only"):
         train(images, [Annotation(Image(np.zeros((48, 48), np.uint8)))] * 3, segmentation())

@@ -1,0 +1,71 @@
+"""The rule is chosen by the references, and nothing else of the model changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unveil.config.architecture import UNetConfig
+from unveil.config.normalization import FixedNormalization
+from unveil.config.objects import ObjectRule
+from unveil.errors import MismatchError
+from unveil.events import Event
+from unveil.image import Image
+from unveil.model.card import ModelCard
+from unveil.model.model import Model
+from unveil.networks.build import build_network
+from unveil.tasks.object_rule import fit_object_rule
+
+
+def transparent_model(*, objects: bool) -> Model:
+    """A network without poolings whose maps follow the grey value: foreground above 0, distance = grey value."""
+    architecture = UNetConfig(poolings=0, width=1, out_channels=2 + objects)
+    network = build_network(architecture)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for convolution in (network.down[0][0], network.down[0][2]):
+            convolution.weight[0, 0, 1, 1] = 1
+        network.head.weight[1, 0] = 20
+        network.head.bias[1] = -4
+        if objects:
+            network.head.weight[2, 0] = 1
+    card = ModelCard.describe(
+        architecture, name="transparent", task="segmentation", classes=("ground", "cell"),
+        objects=ObjectRule(separation=0.7, min_size=40) if objects else None,
+        normalization=FixedNormalization(mean=(0,), std=(1,)),
+    )  # fmt: skip
+    return Model.make(card, network, np.zeros((1, 1, 8, 8), np.float32))
+
+
+def two_joined_discs() -> tuple[Image, Image]:
+    """Two discs of height 1 joined by a bridge of height 0.45, and a speck."""
+    yy, xx = np.mgrid[:40, :60]
+    discs = [np.hypot(yy - 20, xx - x) < 10 for x in (16, 40)]
+    bridge = (np.abs(yy - 20) < 3) & (xx > 16) & (xx < 40)
+    grey = np.where(discs[0] | discs[1], 1.0, np.where(bridge, 0.45, 0)).astype(np.float32)
+    grey[2, 2:5] = 1
+    labels = discs[0] * 1 + discs[1] * 2
+    labels[bridge & (xx <= 28)] = 1
+    labels[bridge & (xx > 28)] = 2
+    return Image(grey), Image(labels.astype(np.uint16))
+
+
+def test_the_rule_that_fits_the_references_is_chosen() -> None:
+    image, reference = two_joined_discs()
+    events: list[Event] = []
+    model = transparent_model(objects=True)
+    fitted = fit_object_rule(model, [image], [reference], monitor=events.append)
+    rule = fitted.card.objects
+    assert rule.separation >= 0.5  # above the bridge
+    assert 3 < rule.min_size <= 40  # above the speck
+    assert rule.reach_px == model.card.objects.reach_px
+    assert fitted.card.weights_sha256 == model.card.weights_sha256
+    assert len(events) == 1
+
+
+def test_a_model_of_classes_has_no_rule_to_choose() -> None:
+    image, reference = two_joined_discs()
+    with pytest.raises(MismatchError, match="classes, not objects"):
+        fit_object_rule(transparent_model(objects=False), [image], [reference])
