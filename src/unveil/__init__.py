@@ -22,6 +22,7 @@ _HOMES = {
     "Model": "unveil.model.model",
     "ModelCard": "unveil.model.card",
     "Image": "unveil.image",
+    "Annotation": "unveil.data.annotation",
     "UNetConfig": "unveil.config.architecture",
     "DnCNNConfig": "unveil.config.architecture",
     "SegmentationOptions": "unveil.config.options",
