@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import numpy as np
 import psutil
 import pytest
 
 if TYPE_CHECKING:
     from unveil.image import Image
+
+# The same examples everywhere and every time; a busy machine is no failure.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
 
 HARMLESS_THREADS = (
     "tqdm_monitor",  # tqdm's own clock, one per process
