@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 
 from unveil.cli import failures
 from unveil.cli.plan import Job, check_images, plan
+from unveil.cli.scratch import denoised_shape, result_arrays
 from unveil.cli.terminal import Terminal
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.errors import ConfigError, MismatchError
@@ -176,16 +177,19 @@ def _segment_one(
     from unveil.io.images import read_image
     from unveil.io.writing import write_image, write_labels, write_table
     from unveil.tasks.measure import measure_objects
+    from unveil.tasks.results import SegmentationSink
     from unveil.tasks.segment import segment as segment_image
 
     image = read_image(job.image, axes=axes)
-    result = segment_image(image, model, options=options, monitor=monitor)
     files = iter(job.results)
-    write_labels(next(files), result.labels)
-    if probabilities:
-        write_image(next(files), _without_single_channel(result.probabilities))
-    if table:
-        write_table(next(files), measure_objects(result.labels, image, n_dims=model.card.architecture.n_dims))
+    with result_arrays(job.results[0].parent) as make:
+        sink = SegmentationSink.create(image, model.card, make)
+        result = segment_image(image, model, options=options, into=sink, monitor=monitor)
+        write_labels(next(files), result.labels)
+        if probabilities:
+            write_image(next(files), _without_single_channel(result.probabilities))
+        if table:
+            write_table(next(files), measure_objects(result.labels, image, n_dims=model.card.architecture.n_dims))
     return result.report
 
 
@@ -194,8 +198,11 @@ def _denoise_one(job: Job, monitor: Monitor, *, model: Model, axes: str | None, 
     from unveil.io.writing import write_image
     from unveil.tasks.denoise import denoise as denoise_image
 
-    result = denoise_image(read_image(job.image, axes=axes), model, options=options, monitor=monitor)
-    write_image(job.results[0], result.image)
+    image = read_image(job.image, axes=axes)
+    with result_arrays(job.results[0].parent) as make:
+        target = make(denoised_shape(image, options.channel), "float32")
+        result = denoise_image(image, model, options=options, into=target, monitor=monitor)
+        write_image(job.results[0], result.image)
     return result.report
 
 
