@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,18 +16,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
-from unveil.config.normalization import FixedNormalization
+from unveil.config.normalization import FixedNormalization, PercentileNormalization
+from unveil.image import Image, frames
+from unveil.inference import reading
 from unveil.inference.openvino_engine import OpenVinoEngine
 from unveil.inference.prediction import NotFiniteError, predict_tiles
-from unveil.inference.reading import ArrayFrame, normalized, survey
+from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, blocks, survey
 from unveil.inference.tiling import Tiling
 from unveil.inference.torch_engine import TorchEngine
 from unveil.model.model import SegmentationActivation, compute
 from unveil.networks.build import build_network
+from unveil.operators.normalization import fit
 from unveil.operators.receptive_field import halo, margin, size_step
 
 TOLERANCE = 1e-5
 AS_IT_IS = FixedNormalization(mean=(0.0,), std=(1.0,))
+
+
+def prepared(frame: Readable) -> NormalizedFrame:
+    return NormalizedFrame(FilledFrame(frame, survey(blocks(frame))), fit(AS_IT_IS, partial(blocks, frame)))
 
 
 def lively_module(architecture: Architecture) -> nn.Module:
@@ -50,7 +59,7 @@ def predict_tiled(
 ) -> NDArray[np.float32]:
     frame = ArrayFrame(image[np.newaxis])
     result: NDArray[np.float32] | None = None
-    for tile, maps in predict_tiles(normalized(frame, survey(frame), AS_IT_IS), engine, tiling):
+    for tile, maps in predict_tiles(prepared(frame), engine, tiling):
         if result is None:
             result = np.full((len(maps), *image.shape), np.nan, np.float32)
         result[(slice(None), *tile.inner)] = maps
@@ -177,8 +186,7 @@ class Recorder:
 def test_tiles_come_one_by_one_and_in_one_shape(rng: np.random.Generator) -> None:
     engine = Recorder(lambda batch: batch)
     frame = ArrayFrame(rng.random((1, 50, 70)))
-    prepared = normalized(frame, survey(frame), AS_IT_IS)
-    tiles = predict_tiles(prepared, engine, Tiling.of((50, 70), 16, (8, 8), (8, 8)))
+    tiles = predict_tiles(prepared(frame), engine, Tiling.of((50, 70), 16, (8, 8), (8, 8)))
     assert engine.shapes == []
     next(tiles)
     assert engine.shapes == [(1, 1, 32, 32)]
@@ -190,6 +198,36 @@ def test_tiles_come_one_by_one_and_in_one_shape(rng: np.random.Generator) -> Non
 def test_unusable_output_is_refused(value: float) -> None:
     engine = Recorder(lambda batch: np.full_like(batch, value))
     frame = ArrayFrame(np.eye(16)[np.newaxis])
-    tiles = predict_tiles(normalized(frame, survey(frame), AS_IT_IS), engine, Tiling.of((16, 16), 16, (8, 8), (8, 8)))
+    tiles = predict_tiles(prepared(frame), engine, Tiling.of((16, 16), 16, (8, 8), (8, 8)))
     with pytest.raises(NotFiniteError, match="not finite"):
         next(tiles)
+
+
+class Endless:
+    """An image that is computed where it is read, and watched by no one."""
+
+    dtype = np.dtype(np.uint16)
+
+    def __init__(self, edge: int) -> None:
+        self.shape = (edge, edge)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint16]:
+        rows, columns = (np.arange(part.start, part.stop, dtype=np.uint16) for part in key)
+        return np.bitwise_xor.outer(rows, columns)
+
+
+def test_memory_does_not_grow_with_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics and tiles together take as much for 4,096² as for 1,024² pixels."""
+    monkeypatch.setattr(reading, "_BLOCK_PIXELS", 1 << 16)
+    peaks = []
+    for edge in (1024, 4096):
+        frame = next(frames(Image(Endless(edge)), 2, (0,)))
+        tracemalloc.start()
+        affine = fit(PercentileNormalization(), partial(blocks, frame))
+        ready = NormalizedFrame(FilledFrame(frame, survey(blocks(frame))), affine)
+        tiling = Tiling.of((edge, edge), 256, (8, 8), (48, 48))
+        n_pixels = sum(maps.size for _, maps in predict_tiles(ready, Recorder(lambda batch: batch), tiling))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert n_pixels == edge**2
+    assert peaks[1] < 1.1 * peaks[0]

@@ -5,18 +5,19 @@ Windows are read one by one, so that a frame may be larger than memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.config.normalization import Normalization
 from unveil.inference.tiling import Tiling, Window
-from unveil.operators.normalization import Affine, fit
+from unveil.operators.normalization import Affine
 
 _BLOCK_PIXELS = 1 << 20
+_KEPT_PIXELS = 1 << 24
 _LARGEST = 1e30
 """Larger values count as not finite: sums over them leave the range of float32."""
 
@@ -49,6 +50,13 @@ class ArrayFrame:
         return self.array[(slice(None), *window)]
 
 
+def kept(frame: Readable) -> Readable:
+    """Read `frame` into memory where it is small, since it is passed over several times."""
+    if isinstance(frame, ArrayFrame) or prod(frame.shape) > _KEPT_PIXELS:
+        return frame
+    return ArrayFrame(frame.read(tuple(slice(0, size) for size in frame.shape[1:])))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
     """What one pass over a frame finds."""
@@ -63,10 +71,22 @@ class Survey:
     """Whether no pixel is finite."""
 
 
-def survey(frame: Readable) -> Survey:
-    """Look at every pixel of `frame` once."""
+def blocks(frame: Readable) -> Iterator[NDArray[Any]]:
+    """Cut `frame` into blocks of about a million pixels ``(C, …)``: integers as they are, floats as float32.
+
+    Pixels that are not finite, or too large for float32, are NaN. The blocks are the same whatever the tile is, and so
+    are all statistics of them.
+    """
+    sizes = frame.shape[1:]
+    side = round(_BLOCK_PIXELS ** (1 / len(sizes)))
+    for tile in Tiling.of(sizes, side, (1,) * len(sizes), (0,) * len(sizes)):
+        yield _checked(frame.read(tile.inner))
+
+
+def survey(blocks: Iterable[NDArray[Any]]) -> Survey:
+    """Look once at every pixel of a frame, given in the pieces that `blocks` cuts it into."""
     lows, highs, sums, counts, n_pixels = [], [], [], [], 0
-    for block in _blocks(frame):
+    for block in blocks:
         values = block.reshape(len(block), -1)
         finite = np.isfinite(values)
         if np.issubdtype(values.dtype, np.integer):
@@ -131,11 +151,6 @@ class NormalizedFrame:
         return normalized
 
 
-def normalized(frame: Readable, found: Survey, normalization: Normalization) -> NormalizedFrame:
-    """Fit `normalization` to the finite pixels of `frame`, once for all its windows."""
-    return NormalizedFrame(FilledFrame(frame, found), fit(normalization, lambda: _blocks(frame)))
-
-
 def reflected(window: slice, size: int) -> NDArray[np.intp]:
     """Return the pixel seen at each position of `window` when an axis of `size` is mirrored about its last pixel.
 
@@ -155,14 +170,6 @@ def _seen(window: slice, size: int) -> slice:
         return window
     indices = reflected(window, size)
     return slice(int(indices.min()), int(indices.max()) + 1)
-
-
-def _blocks(frame: Readable) -> Iterator[NDArray[Any]]:
-    """Cut `frame` into blocks of about a million pixels, the same whatever the tile is; the unusable become NaN."""
-    sizes = frame.shape[1:]
-    side = round(_BLOCK_PIXELS ** (1 / len(sizes)))
-    for tile in Tiling.of(sizes, side, (1,) * len(sizes), (0,) * len(sizes)):
-        yield _checked(frame.read(tile.inner))
 
 
 def _checked(grey: NDArray[Any]) -> NDArray[Any]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,9 +21,19 @@ from unveil.image import Image
 from unveil.inference.engines import Engine, borrowed_engine
 from unveil.inference.memory import largest_window
 from unveil.inference.prediction import NotFiniteError, predict_tiles
-from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, Survey, normalized, survey
+from unveil.inference.reading import (
+    ArrayFrame,
+    FilledFrame,
+    NormalizedFrame,
+    Readable,
+    Survey,
+    blocks,
+    kept,
+    survey,
+)
 from unveil.inference.tiling import Tiling, Window, fit_tiling
 from unveil.model.model import Model
+from unveil.operators.normalization import fit
 from unveil.tasks.rescaling import resized, resized_shape
 from unveil.tasks.results import RunReport
 
@@ -78,7 +88,8 @@ class Run:
             If no pixel of the image could be used.
         """
         self._report_progress(0)
-        found = survey(frame)
+        frame = kept(frame)
+        found = survey(self._blocks(frame))
         self._n_constant += found.is_constant
         self._n_blank += found.is_blank
         self._n_filled += found.n_filled
@@ -115,7 +126,7 @@ class Run:
 
     def _compute(self, frame: Readable, found: Survey, write: Write) -> None:
         if not self._scale:
-            self._compute_tiles(normalized(frame, found, self._model.card.normalization), write)
+            self._compute_tiles(self._normalized(frame, found), write)
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))
@@ -124,8 +135,20 @@ class Run:
         def keep(window: Window, inner: NDArray[np.float32]) -> None:
             maps[(slice(None), *window)] = inner
 
-        self._compute_tiles(normalized(small, survey(small), self._model.card.normalization), keep)
+        self._compute_tiles(self._normalized(small, survey(self._blocks(small))), keep)
         write(everything, resized(maps, frame.shape[1:]))
+
+    def _normalized(self, frame: Readable, found: Survey) -> NormalizedFrame:
+        """Fit the model's normalization to the finite pixels of `frame`, once for all its tiles."""
+        affine = fit(self._model.card.normalization, lambda: self._blocks(frame))
+        return NormalizedFrame(FilledFrame(frame, found), affine)
+
+    def _blocks(self, frame: Readable) -> Iterator[NDArray[Any]]:
+        """Pass over `frame`; the monitor is called between the blocks, so that a request to cancel is heard."""
+        for number, block in enumerate(blocks(frame)):
+            if number:
+                self._report_progress(0)
+            yield block
 
     def _compute_tiles(self, frame: NormalizedFrame, write: Write) -> None:
         """Compute `frame` at the present tile; begin it again where a smaller tile or more precision is needed."""

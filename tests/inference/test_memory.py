@@ -1,0 +1,74 @@
+"""Windows that memory holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import psutil
+import pytest
+
+from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.inference import memory
+from unveil.inference.memory import bytes_per_pixel, largest_window
+
+PEAK = """
+import resource, sys
+import numpy as np, torch
+from unveil.config.architecture import UNetConfig, DnCNNConfig
+from unveil.inference.openvino_engine import OpenVinoEngine
+from unveil.inference.torch_engine import TorchEngine
+from unveil.networks.build import build_network
+
+architecture, kind, edge = eval(sys.argv[1]), sys.argv[2], 512
+module = build_network(architecture).eval().requires_grad_(False)
+shape = (1, architecture.in_channels, edge, edge)
+small = np.zeros((1, architecture.in_channels, 64, 64), np.float32)
+engine = OpenVinoEngine(module, small.shape, fast=False) if kind == "openvino" else TorchEngine(module, "cpu", fast=False)
+engine.compute(small)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+engine.compute(np.zeros(shape, np.float32))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / edge**2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read as Linux counts them")
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+@pytest.mark.parametrize("architecture", [UNetConfig(), DnCNNConfig()], ids=["U-Net", "DnCNN"])
+def test_estimate_holds_the_measured_peak(architecture: Architecture, kind: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, repr(architecture), kind], capture_output=True, text=True, timeout=120, check=True
+    )
+    measured = float(done.stdout)
+    assert measured < 1.2 * bytes_per_pixel(architecture)
+    assert measured > 0.2 * bytes_per_pixel(architecture)  # an estimate far too large would waste the memory
+
+
+@pytest.mark.parametrize(("free", "is_limited"), [(10**12, False), (10**8, True)])
+def test_window_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch, free: int, is_limited: bool) -> None:
+    class Memory:
+        available = free
+
+    monkeypatch.setattr(psutil, "virtual_memory", Memory)
+    pixels = largest_window(UNetConfig(), "cpu")
+    assert pixels * bytes_per_pixel(UNetConfig()) <= free / 2
+    assert (pixels < 10**6) == is_limited
+
+
+def test_window_is_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
+    assert largest_window(UNetConfig(), "cpu") == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_windows_are_bounded_where_memory_is_not(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**15)
+    assert 1024**2 <= largest_window(UNetConfig(), device) < 10**7
+    assert 128**3 <= largest_window(UNetConfig(n_dims=3), device) < 10**8
+
+
+def test_wider_networks_take_more() -> None:
+    widths: list[Any] = [UNetConfig(width=width) for width in (8, 16, 32)]
+    estimates = [bytes_per_pixel(config) for config in widths]
+    assert estimates == sorted(set(estimates))
