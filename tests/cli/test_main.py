@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +122,16 @@ def test_the_module_is_the_command() -> None:
     assert finished.returncode == 2
     assert finished.stdout == ""
     assert finished.stderr.startswith("unveil: Unknown command")
+
+
+def test_a_screen_of_few_letters_is_no_failure(
+    write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path
+) -> None:
+    image = write_blobs(tmp_path / "Zellkörper →.tif")
+    command = [sys.executable, "-m", "unveil", "denoise", image, "--output", tmp_path / "out", "--model", denoiser]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    assert finished.returncode == 0, finished.stderr
+    assert "Zellk?rper ?_denoised.tif" in finished.stdout
+    assert (tmp_path / "out" / "Zellkörper →_denoised.tif").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -79,6 +80,8 @@ def _run(arguments: list[str]) -> int:
 
 def _guard(run: Callable[[], int]) -> int:
     """Turn whatever `run` raises into one paragraph and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a screen without our letters (µ, →) shows ? and not an error
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = run()
         sys.stdout.flush()
