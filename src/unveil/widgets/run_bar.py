@@ -64,7 +64,9 @@ class RunBar(QWidget):
         is_running = state in (PanelState.RUNNING, PanelState.CANCELLING)
         if state is PanelState.RUNNING and self._state is not PanelState.RUNNING:
             self._started = time.monotonic()
-            self.bar.setRange(0, 0)
+            # an empty bar, not a moving one: without a graphics card each repaint of the window takes 50 ms
+            self.bar.setRange(0, 1)
+            self.bar.setValue(0)
         self._state = state
         self.button.setText({PanelState.RUNNING: "Cancel", PanelState.CANCELLING: "Cancelling…"}.get(state, self._verb))
         self.button.setEnabled(state in (PanelState.READY, PanelState.RUNNING))
