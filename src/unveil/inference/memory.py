@@ -10,7 +10,7 @@ from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 
 _SHARE_OF_FREE = 0.5
 """Part of the free memory that a window may fill: the images need room too, and so do other programs."""
-_SLACK = 1.5
+_SLACK = 1.8
 """Measured peaks over the sum of the live maps: engines hold copies in other layouts."""
 _MOST_PIXELS = {("cpu", 2): 1_330_000, ("cpu", 3): 8_000_000, ("gpu", 2): 4_200_000, ("gpu", 3): 32_000_000}
 """Larger windows gain little, since the halo's share is small by then, and a request to cancel waits for a tile.
