@@ -116,6 +116,15 @@ def test_a_constant_channel_becomes_0(method, dtype):
     assert np.allclose(affine.apply(frame), 0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_few_bright_pixels_on_black_become_1(dtype):
+    grey = np.zeros((1, 100, 100), dtype)
+    grey[0, 40:43, 50:53] = 200
+    normalized = fit_array(PercentileNormalization(), grey).apply(grey)
+    assert normalized.min() == 0
+    np.testing.assert_allclose(normalized.max(), 1, rtol=1e-4)
+
+
 @pytest.mark.parametrize("method", METHODS[:2])
 def test_pixels_that_are_not_finite_count_nowhere(method):
     frame = _frame(2, np.float32)

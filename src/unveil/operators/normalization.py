@@ -58,7 +58,8 @@ class Affine:
 def fit(normalization: Normalization, strips: Strips) -> Affine:
     """Find offset and scale of each channel of a frame.
 
-    A constant channel gets scale 1, so that it becomes 0 everywhere. Pixels that are not finite count nowhere.
+    A constant channel gets scale 1, so that it becomes 0 everywhere; one whose percentiles coincide is scaled by its
+    maximum. Pixels that are not finite count nowhere.
 
     Parameters
     ----------
@@ -73,8 +74,9 @@ def fit(normalization: Normalization, strips: Strips) -> Affine:
             mean, std = _moments(strips)
             return Affine(mean, np.where(std > _TINY, std, 1.0))
         case PercentileNormalization():
-            low, high = _percentiles(strips, (normalization.low, normalization.high))
-            return Affine(low, np.where(high - low > _TINY, high - low, 1.0))
+            low, high, top = _percentiles(strips, (normalization.low, normalization.high, 100))
+            range_ = np.where(high - low > _TINY, high - low, top - low)  # a few bright pixels on a black ground
+            return Affine(low, np.where(range_ > _TINY, range_, 1.0))
         case _:
             assert_never(normalization)
 
@@ -100,7 +102,7 @@ def _moments(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return mean, np.sqrt(sum_of_squares / np.maximum(count, 1))
 
 
-def _percentiles(strips: Strips, percents: tuple[float, float]) -> list[NDArray[np.float64]]:
+def _percentiles(strips: Strips, percents: tuple[float, ...]) -> list[NDArray[np.float64]]:
     """Percentiles per channel from histograms: exact for integers of up to 16 bits, to 1/65,536 of the range else."""
     low, high, is_integer = _range(strips)
     is_exact = is_integer and bool(np.all(high - low < _N_BINS))
