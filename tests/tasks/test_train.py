@@ -239,3 +239,9 @@ def test_normalization_may_not_depend_on_augmentation() -> None:
     model = train(*scenes(3), plain, monitor=ignore)
     strong = train(*scenes(3), segmentation(), monitor=ignore)
     np.testing.assert_array_equal(model.check_input, strong.check_input)
+
+
+def test_channels_follow_from_the_data_where_the_settings_are_silent() -> None:
+    config = segmentation(architecture={"width": 2, "poolings": 1}, epochs=1, steps_per_epoch=1)
+    architecture = train(*scenes(2), config, monitor=ignore).card.architecture
+    assert (architecture.in_channels, architecture.out_channels, architecture.width) == (1, 3, 2)

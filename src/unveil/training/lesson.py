@@ -178,15 +178,17 @@ def _denoising_lesson(
 def _segmentation_architecture(config: SegmentationTraining, image: Image) -> UNetConfig:
     n_maps = len(config.classes) + config.objects
     n_channels = image.size("C")
-    if config.architecture is None:
-        return UNetConfig(in_channels=n_channels, out_channels=n_maps)
-    if (config.architecture.in_channels, config.architecture.out_channels) != (n_channels, n_maps):
+    needed = {"in_channels": n_channels, "out_channels": n_maps}
+    architecture = config.architecture or UNetConfig()
+    wrong = [
+        name for name in needed if name in architecture.model_fields_set and getattr(architecture, name) != needed[name]
+    ]
+    if wrong:
         raise ConfigError(
-            f"The network has {config.architecture.in_channels} input channel(s) and "
-            f"{config.architecture.out_channels} output maps; the images and classes need {n_channels} and {n_maps}. "
-            f"Change the architecture or leave it out."
+            f"The network has {architecture.in_channels} input channel(s) and {architecture.out_channels} output maps; "
+            f"the images and classes need {n_channels} and {n_maps}. Leave {' and '.join(wrong)} out."
         )
-    return config.architecture
+    return architecture.model_copy(update=needed)
 
 
 def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -> None:
