@@ -203,6 +203,13 @@ def test_separate_changes_the_labels_alone() -> None:
     np.testing.assert_array_equal(again.labels.data, result.labels.data)
 
 
+def test_separate_reads_lazy_maps(make_tiny_model: Any, make_blobs: Any) -> None:
+    image, model = make_blobs((2, 30, 40), "TYX"), make_tiny_model()
+    sink = SegmentationSink.create(image, model.card, lambda shape, dtype: zarr.zeros(shape, dtype=dtype))
+    result = segment(image, model, options=EXACT, into=sink, monitor=ignore)
+    np.testing.assert_array_equal(separate(result, EXACT).labels.data, np.asarray(sink.labels[:]))
+
+
 def test_separate_keeps_ids_unique_over_planes(make_blobs: Any, make_tiny_model: Any) -> None:
     options = EXACT.model_copy(update={"threshold": 0.4})
     result = segment(make_blobs((4, 30, 40), "ZYX"), make_tiny_model(), options=options, monitor=ignore)
@@ -276,6 +283,12 @@ def test_denoiser_is_refused(make_tiny_model: Any) -> None:
 def test_what_is_no_image_is_refused(nothing: Any) -> None:
     with pytest.raises(ImageError, match=r"where an unveil\.Image is expected"):
         segment(nothing, brightness_model())
+
+
+@pytest.mark.parametrize("name", ["nuclei", None])
+def test_what_is_no_model_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigError, match=r"where a model is expected\. Load it first"):
+        segment(Image(np.eye(16)), name)
 
 
 def test_constant_image_has_no_objects_and_says_so() -> None:

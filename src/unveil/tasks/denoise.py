@@ -14,7 +14,7 @@ from unveil.events import Monitor, warn_only
 from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.tiling import Window
 from unveil.model.model import Model
-from unveil.tasks.matching import channel_sets, check_match
+from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.results import Denoised, WritableArray
 from unveil.tasks.running import running
@@ -51,7 +51,7 @@ def denoise(
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
     """
-    card = model.card
+    card = card_of(model)
     check_match(image, card, "denoising")
     sets = channel_sets(image, card, options.channel)
     scale = scale_factors(image, card, "off" if options.rescale == "auto" else options.rescale)

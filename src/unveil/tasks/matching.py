@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from unveil.errors import ImageError, MismatchError
+from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.image import Image
 from unveil.model.card import ModelCard, Task
+from unveil.model.model import Model
 
 _DOORS = {"segmentation": "segment", "denoising": "denoise"}
+
+
+def card_of(model: Any) -> ModelCard:
+    """Return the card of `model`.
+
+    Raises
+    ------
+    ConfigError
+        If it is no model: its name or its file, for example.
+    """
+    if isinstance(model, Model):
+        return model.card
+    raise ConfigError(
+        f"Found {_article(type(model).__name__)} where a model is expected. Load it first: load_model('nuclei')."
+    )
 
 
 def check_match(image: Any, card: ModelCard, task: Task) -> None:

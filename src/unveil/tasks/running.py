@@ -173,13 +173,13 @@ class Run:
         return frame.affine.invert(maps) if self._model.card.task == "denoising" else maps
 
     def _halve(self, error: MemoryError) -> None:
-        smaller = self._tiling.halved()
+        smaller, cause = self._tiling.halved(), str(error) or "Memory ran out"
         if smaller is None:
             raise EngineError(
-                f"{error}, at the smallest tile of {_size(self._tiling.tile)} pixels. "
+                f"{cause}, at the smallest tile of {_size(self._tiling.tile)} pixels. "
                 f"Close other programs, choose another device, or use a smaller model."
             ) from error
-        self.notify(f"{error}; the tile is halved from {_size(self._tiling.tile)} to {_size(smaller.tile)} pixels.")
+        self.notify(f"{cause}; the tile is halved from {_size(self._tiling.tile)} to {_size(smaller.tile)} pixels.")
         self._engine.release()
         self._tiling = smaller
 

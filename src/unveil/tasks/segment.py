@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from unveil.inference.tiling import Window
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.instances import label_classes, label_objects
-from unveil.tasks.matching import check_match, choose_channels
+from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors
-from unveil.tasks.results import RunReport, Segmentation, SegmentationSink
+from unveil.tasks.results import RunReport, Segmentation, SegmentationSink, WritableArray
 from unveil.tasks.running import running
 
 _DEFAULTS = SegmentationOptions()
@@ -50,7 +50,7 @@ def segment(
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
     """
-    card = model.card
+    card = card_of(model)
     check_match(image, card, "segmentation")
     channels = choose_channels(image, card, options.channel)
     scale = scale_factors(image, card, options.rescale)
@@ -79,8 +79,8 @@ def separate(segmentation: Segmentation, options: SegmentationOptions) -> Segmen
     distance = segmentation.distance
     sink = SegmentationSink(
         labels=np.zeros(labels.shape, np.int32),
-        probabilities=np.asarray(segmentation.probabilities.data),
-        distance=None if distance is None else np.asarray(distance.data),
+        probabilities=cast(WritableArray, segmentation.probabilities.data),  # read, frame by frame
+        distance=None if distance is None else cast(WritableArray, distance.data),
     )
     n_objects = 0
     for frame in frames(labels, card.n_dims, (0,)):
