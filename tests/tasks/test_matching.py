@@ -1,0 +1,78 @@
+"""Models and images that do not fit each other are refused before anything is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unveil.config.options import SegmentationOptions
+from unveil.errors import ConfigError, ImageError, MismatchError
+from unveil.image import Image
+from unveil.tasks.segment import segment
+
+EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("image", "model", "channel", "message"),
+    [
+        (
+            Image(np.eye(16)[None].repeat(3, 0), "CYX", channel_names=("r", "g", "b"), name="rgb"),
+            {},
+            None,
+            "Image 'rgb' has 3 channels (r, g, b); model 'brightness' expects 1. Choose a channel by name, or by a "
+            "number from 0 to 2.",
+        ),
+        (
+            Image(np.eye(16), name="grey"),
+            {"in_channels": 2, "channel_names": ("DAPI", "actin")},
+            None,
+            "Image 'grey' has 1 channel; model 'brightness' expects 2 (DAPI, actin). Give an image with these 2 "
+            "channels, or choose another model.",
+        ),
+        (
+            Image(np.eye(16)[None].repeat(2, 0), "CYX", name="two"),
+            {"in_channels": 2},
+            1,
+            "One channel of image 'two' was chosen; model 'brightness' expects 2. It takes 2 channels together: "
+            "choose none.",
+        ),
+        (
+            Image(np.eye(16), name="grey"),
+            {"n_dims": 3},
+            None,
+            "Image 'grey' has axes YX; model 'brightness' expects volumes with axes Z, Y and X. Choose a stack, or a "
+            "model for planes.",
+        ),
+    ],
+)
+def test_image_that_does_not_fit_is_refused(
+    image: Image, model: dict[str, Any], channel: Any, message: str, brightness_model: Any
+) -> None:
+    with pytest.raises(MismatchError) as caught:
+        segment(image, brightness_model(**model), options=EXACT.model_copy(update={"channel": channel}))
+    assert str(caught.value) == message
+
+
+def test_channel_that_is_not_there_is_refused(brightness_model: Any) -> None:
+    with pytest.raises(MismatchError, match="no channel 'GFP'"):
+        segment(Image(np.eye(16)), brightness_model(), options=EXACT.model_copy(update={"channel": "GFP"}))
+
+
+def test_denoiser_is_refused(make_tiny_model: Any) -> None:
+    with pytest.raises(MismatchError, match=r"was made for denoising, not for segmentation\. Use it with denoise"):
+        segment(Image(np.eye(16)), make_tiny_model("denoising"))
+
+
+@pytest.mark.parametrize("nothing", [None, np.eye(16), "cells.tif"])
+def test_what_is_no_image_is_refused(nothing: Any, brightness_model: Any) -> None:
+    with pytest.raises(ImageError, match=r"where an unveil\.Image is expected"):
+        segment(nothing, brightness_model())
+
+
+@pytest.mark.parametrize("name", ["nuclei", None])
+def test_what_is_no_model_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigError, match=r"where a model is expected\. Load it first"):
+        segment(Image(np.eye(16)), name)

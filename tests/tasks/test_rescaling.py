@@ -1,0 +1,67 @@
+"""Images are brought to the model's pixel size, and results back to the image's grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unveil.config.objects import ObjectRule
+from unveil.config.options import SegmentationOptions
+from unveil.errors import ConfigError, UnveilWarning
+from unveil.events import ignore
+from unveil.image import Image
+from unveil.tasks.segment import chosen_rule, segment
+
+EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
+
+
+def test_rescaling_brings_the_image_to_the_models_pixel_size(squares: Any, brightness_model: Any) -> None:
+    model = brightness_model(pixel_size_um={"Y": 1.0, "X": 1.0}, rule=ObjectRule(reach_px=10))
+    image = Image(squares((48, 60), (6, 8), (30, 40), size=12), "YX", pixel_size_um={"Y": 0.5, "X": 0.5})
+    with pytest.warns(UnveilWarning, match="resized by 0.50 × 0.50"):
+        result = segment(image, model, options=EXACT)
+    assert result.report.scale == (0.5, 0.5)
+    assert result.report.tile == (24, 30)
+    assert result.labels.shape == (48, 60)
+    assert result.report.n_objects == 2
+    whole = segment(image, model, options=EXACT.model_copy(update={"rescale": "off"}))
+    assert whole.report.scale == ()
+    differs = np.asarray(result.labels.data) != np.asarray(whole.labels.data)
+    assert differs.mean() < 0.05  # interpolation moves borders by at most a pixel
+    rule = chosen_rule(model.card.objects, EXACT, result.report.scale)  # type: ignore[arg-type]
+    assert rule.reach_px == 20
+
+
+@pytest.mark.parametrize(
+    ("image_um", "model_um", "is_resized"),
+    [
+        (0.5, 0.6, False),
+        (0.5, 0.62, False),
+        (0.5, 0.63, True),
+        (0.5, 0.3, True),
+        (None, 0.3, False),
+        (0.5, None, False),
+    ],
+)
+def test_rescaling_begins_beyond_a_quarter(
+    image_um: float | None, model_um: float | None, is_resized: bool, squares: Any, brightness_model: Any
+) -> None:
+    sizes = [{} if um is None else {"Y": um, "X": um} for um in (image_um, model_um)]
+    image = Image(squares((32, 32), (6, 8), size=12), "YX", pixel_size_um=sizes[0])
+    result = segment(image, brightness_model(pixel_size_um=sizes[1]), options=EXACT, monitor=ignore)
+    assert bool(result.report.scale) == is_resized
+
+
+def test_factor_is_taken_as_it_is(squares: Any, brightness_model: Any) -> None:
+    options = EXACT.model_copy(update={"rescale": 2.0})
+    result = segment(Image(squares((20, 25), (6, 8))), brightness_model(), options=options, monitor=ignore)
+    assert result.report.scale == (2.0, 2.0)
+    assert result.report.tile == (40, 50)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, 1000.0, float("nan")])
+def test_impossible_factor_is_refused(factor: float, brightness_model: Any) -> None:
+    with pytest.raises(ConfigError, match="cannot be resized by a factor"):
+        segment(Image(np.eye(16)), brightness_model(), options=EXACT.model_copy(update={"rescale": factor}))
