@@ -155,24 +155,27 @@ def test_a_model_of_classes_has_no_objects(viewer, open_panel, run, blobs):
     assert panel.refine.sliders["threshold"].isVisibleTo(panel)
     assert not panel.refine.sliders["separation"].isVisibleTo(panel)
     assert not panel.measurements.isVisibleTo(panel)
+    assert list(viewer.layers[-1].features["class"]) == ["background", "blob"]
 
 
 def test_sliders_separate_again_without_the_network(qtbot, viewer, open_panel, run, blobs, monkeypatch):
-    image = blobs(32, 32)
+    image = blobs(48, 48)
+    image[20:36, 20:36] = 1.0  # larger than the others
     image[4:12, 4:12] = 0.6  # found at a threshold of one half, lost at 0.95
     viewer.add_image(image)
     panel = open_panel()
     run(panel)
     labels = viewer.layers[-1]
     assert labels.data.max() == 4
+    assert panel.refine.sliders["min_size"].maximum() >= 100
     monkeypatch.setattr("unveil.widgets.requests.load", lambda path: pytest.fail("the network was asked"))
     panel.refine.sliders["threshold"].setValue(0.95)
     qtbot.waitUntil(lambda: labels.data.max() == 3, timeout=10_000)
     assert len(labels.features) == 4
     assert "3 objects" in panel.runner.bar.line.text()
     assert labels.metadata["unveil"]["options"]["threshold"] == 0.95
-    panel.refine.sliders["min_size"].setValue(1000)
-    qtbot.waitUntil(lambda: labels.data.max() == 0, timeout=10_000)
+    panel.refine.sliders["min_size"].setValue(100)
+    qtbot.waitUntil(lambda: labels.data.max() == 1, timeout=10_000)
     assert len(viewer.layers) == 3
     panel.refine.reset.click()
     qtbot.waitUntil(lambda: labels.data.max() == 4, timeout=10_000)
@@ -183,11 +186,11 @@ def test_slider_values_serve_the_next_run(qtbot, viewer, open_panel, run, blobs)
     panel = open_panel()
     run(panel)
     first = viewer.layers[-1]
-    panel.refine.sliders["min_size"].setValue(1000)
+    panel.refine.sliders["min_size"].setValue(100)
     qtbot.waitUntil(lambda: first.data.max() == 0, timeout=10_000)
     run(panel)
     assert viewer.layers[-1].data.max() == 0
-    assert viewer.layers[-1].metadata["unveil"]["options"]["min_size"] == 1000
+    assert viewer.layers[-1].metadata["unveil"]["options"]["min_size"] == 100
 
 
 def test_labels_changed_by_hand_are_left_alone(viewer, open_panel, run, blobs):

@@ -124,6 +124,8 @@ class Source:
     position: Mapping[str, int]
     channel_names: tuple[str, ...]
     contrast_limits: tuple[float, float]
+    colormap: Any
+    blending: str
 
     def image(self, cut: str = "") -> Image:
         """Return the layer as an image; along the axes of `cut` only the plane shown now."""
@@ -183,6 +185,8 @@ def source_of(layer: ImageLayer, axes: str, point: Sequence[float] = (), units: 
         _position(layer, axes, point, units),
         names,
         (float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
+        "gray" if layer.rgb else layer.colormap,
+        str(layer.blending),
     )
 
 

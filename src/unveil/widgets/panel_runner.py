@@ -21,6 +21,7 @@ from unveil.widgets.run_form import RunForm
 
 _WIDTH = 300
 """Width of a panel in a fresh dock, in pixels."""
+_MAX_NAME = 24
 
 
 class PanelRunner(QObject):
@@ -66,7 +67,7 @@ class PanelRunner(QObject):
         self.bar = RunBar(verb)
         self.folder_button = QPushButton("Run on a folder…")
         self.folder_button.setToolTip("Run this model on every image of a folder and write the results as files")
-        form.changed.connect(self._draw)
+        form.changed.connect(self._on_form_changed)
         self.bar.run.connect(self.start)
         self.bar.cancel.connect(self.cancel)
         self.folder_button.clicked.connect(self._ask_for_folder)
@@ -87,7 +88,7 @@ class PanelRunner(QObject):
             return
         self.start_job(
             partial(self._compute, request),
-            f"{self._doing} {request.source.name}",
+            f"{self._doing} {_short(request.source.name)}",
             partial(self._show, request),
             layer_id=request.layer_id,
         )
@@ -103,7 +104,9 @@ class PanelRunner(QObject):
             tell_failure(error)
             return
         request = FolderRequest(images, output, entry.path, options)
-        self.start_job(partial(self._compute_folder, request), f"{self._doing} folder {images.name}", _show_folder)
+        self.start_job(
+            partial(self._compute_folder, request), f"{self._doing} folder {_short(images.name)}", _show_folder
+        )
 
     def start_job(self, work: Work, title: str, show: Callable[[Any], str], *, layer_id: Any = None) -> None:
         """Run `work`; `show` shows its answer and returns a sentence about it.
@@ -159,6 +162,12 @@ class PanelRunner(QObject):
         self.form.setEnabled(self._job is None)
         self.folder_button.setEnabled(self._job is None and self.form.models.entry is not None)
 
+    def _on_form_changed(self) -> None:
+        """Drop the words about the last run: they may not fit what is chosen now."""
+        if self._job is None:
+            self._last_words = ""
+        self._draw()
+
     def _on_progress(self, job: Job, progress: Progress) -> None:
         if job is self._job:
             self._draw()
@@ -192,6 +201,11 @@ class PanelRunner(QObject):
         output = QFileDialog.getExistingDirectory(self.form, "Folder for the results") if images else ""
         if output:
             self.start_folder(Path(images), Path(output))
+
+
+def _short(name: str) -> str:
+    """Cut a long name in its middle, so that the activity dock has room for the bar."""
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME // 2]}…{name[-_MAX_NAME // 2 + 1 :]}"
 
 
 def _show_folder(report: FolderReport) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider, QLabeledSlider
@@ -13,7 +15,8 @@ from unveil.model.card import ModelCard
 
 _PAUSE_MS = 150
 """A slider at rest for so long is meant."""
-_MAX_SIZE = 1000
+_MIN_RANGE = 100
+"""The size slider reaches at least so many pixels."""
 
 
 class RefineForm(QWidget):
@@ -69,6 +72,13 @@ class RefineForm(QWidget):
             self._write()
         self.setVisible(bool(own))
 
+    def set_sizes(self, sizes: NDArray[Any]) -> None:
+        """Let the size slider reach the objects' usual sizes, in pixels."""
+        slider = self.sliders["min_size"]
+        usual = int(np.percentile(sizes, 90)) if len(sizes) else 0
+        with QSignalBlocker(slider):
+            slider.setMaximum(max(_MIN_RANGE, usual, slider.value()))
+
     def set_own(self) -> None:
         """Return to the model's own values."""
         if self.values():
@@ -99,6 +109,8 @@ class RefineForm(QWidget):
     def _write(self) -> None:
         for name, own in self._own.items():
             with QSignalBlocker(self.sliders[name]):
+                if name == "min_size":
+                    self.sliders[name].setMaximum(max(_MIN_RANGE, int(own)))
                 self.sliders[name].setValue(int(own) if name == "min_size" else own)
         self._timer.stop()
 
@@ -113,5 +125,5 @@ def _fraction_slider(low: float, high: float) -> Any:
 
 def _size_slider() -> Any:
     slider = QLabeledSlider(Qt.Orientation.Horizontal)
-    slider.setRange(0, _MAX_SIZE)
+    slider.setRange(0, _MIN_RANGE)
     return slider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,9 +39,9 @@ class Request:
     options: RunOptions
 
     @property
-    def key(self) -> tuple[Any, Path, str]:
-        """What makes two runs "the same": layer, model, and what of the layer."""
-        return self.layer_id, self.model, self.cut
+    def key(self) -> Hashable:
+        """What makes two runs "the same": layer, model, and the plane if it is one."""
+        return self.layer_id, self.model, tuple((axis, self.source.position[axis]) for axis in self.cut)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -69,7 +69,7 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
     labels = Labels(
         np.asarray(data),
         name=f"{named} labels",
-        features=features(segmented.table),
+        features=_features_of(segmented),
         metadata=_metadata(source.name, "labels", result.report),
         **place,
     )
@@ -91,6 +91,8 @@ def denoised_layers(request: Request, denoised: Denoised) -> list[Layer]:
                 data,
                 name=f"{named} {channel_name}" if len(channels) > 1 else named,
                 contrast_limits=source.contrast_limits,
+                colormap=source.colormap,
+                blending=source.blending,
                 metadata=_metadata(source.name, "denoised", denoised.report),
                 **place,
             )
@@ -101,7 +103,7 @@ def denoised_layers(request: Request, denoised: Denoised) -> list[Layer]:
 def update_labels(layer: Labels, request: Request, segmented: Segmented) -> None:
     """Put other objects into a labels layer that is there already."""
     layer.data = np.asarray(request.source.place(segmented.segmentation.labels, request.cut)[0])
-    layer.features = features(segmented.table)
+    layer.features = _features_of(segmented)
     layer.metadata = layer.metadata | _metadata(request.source.name, "labels", segmented.segmentation.report)
 
 
@@ -112,11 +114,19 @@ def features(table: dict[str, NDArray[Any]]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if not table:
-        return pd.DataFrame()
     measured = pd.DataFrame(table).set_index("index").astype(float)
     rows = measured.reindex(range(int(measured.index.max() if len(measured) else 0) + 1))
     return rows.reset_index(names="index")
+
+
+def _features_of(segmented: Segmented) -> pd.DataFrame:
+    """Return measurements of objects, or the names of classes: napari shows them under the mouse."""
+    import pandas as pd
+
+    if segmented.table:
+        return features(segmented.table)
+    classes = segmented.segmentation.card.classes
+    return pd.DataFrame({"index": range(len(classes)), "class": classes})
 
 
 def _channel(image: Image, number: int) -> Image:

@@ -42,7 +42,7 @@ class RunForm(QWidget):
         self.device.setToolTip(RunOptions.model_fields["device"].description)
         self.rescale = QCheckBox()
         self.advanced = ConfigForm(options, _ADVANCED)
-        self.fold = QCollapsible("Advanced")
+        self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self._lay_out()
         self.source.changed.connect(self._draw)
         self.models.changed.connect(self._take_model)

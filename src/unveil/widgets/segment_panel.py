@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Labels
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMainWindow, QPushButton, QWidget
 
@@ -116,6 +118,7 @@ class SegmentPanel(QWidget):
         labels.events.paint.connect(self._on_paint)
         self._shown = _Shown(request, segmented, labels)
         self.refine.set_card(segmented.segmentation.card)
+        self.refine.set_sizes(_sizes(segmented))
         self.refine.lock("")
         self._draw()
         return _about(segmented)
@@ -194,6 +197,12 @@ def _about(segmented: Segmented) -> str:
     report = segmented.segmentation.report
     found = "Done" if report.n_objects is None else f"{report.n_objects} objects"
     return f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
+
+
+def _sizes(segmented: Segmented) -> NDArray[Any]:
+    """Return the sizes of all objects in pixels."""
+    table = segmented.table
+    return table.get("area_px", table.get("volume_px", np.zeros(0)))
 
 
 def _side_by_side(*widgets: QWidget) -> QWidget:
