@@ -90,9 +90,17 @@ def test_the_fixed_normalization_is_the_mean_and_deviation_of_all_pixels() -> No
     assert fitted.std == pytest.approx((values.std(),))
 
 
-def test_the_digest_sees_every_pixel_shape_and_dtype() -> None:
+def test_the_digest_sees_every_pixel_shape_dtype_and_pairing_but_no_order() -> None:
     changed = GREY.copy()
     changed[2, 3, 4] ^= 1
-    variants = [[GREY], [changed], [GREY.reshape(-1)], [GREY.astype(np.int8)], [GREY, GREY]]
-    assert len({digest_of(arrays) for arrays in variants}) == len(variants)
-    assert digest_of([GREY]) == digest_of([GREY.copy()])
+    variants = [
+        [[GREY]],
+        [[changed]],
+        [[GREY.reshape(-1)]],
+        [[GREY.astype(np.int8)]],
+        [[GREY], [GREY]],
+        [[GREY, LABELS], [changed, GREY]],
+        [[GREY, GREY], [changed, LABELS]],
+    ]
+    assert len({digest_of(pairs) for pairs in variants}) == len(variants)
+    assert digest_of([[GREY, LABELS], [changed, GREY]]) == digest_of([[changed, GREY], [GREY.copy(), LABELS]])

@@ -97,13 +97,20 @@ def fit_fixed(images: Sequence[Image]) -> FixedNormalization:
     return FixedNormalization(mean=tuple(v.mean() for v in values), std=tuple(max(v.std(), 1e-12) for v in values))
 
 
-def digest_of(arrays: Iterable[NDArray[Any]]) -> str:
-    """Return the SHA-256 over shapes, dtypes and pixels of `arrays`, in order."""
+def digest_of(pairs: Iterable[Iterable[NDArray[Any]]]) -> str:
+    """Return the SHA-256 over shapes, dtypes and pixels of `pairs` of image and target, in whatever order they come."""
+    sha = hashlib.sha256()
+    for one in sorted(_digest(pair) for pair in pairs):
+        sha.update(one)
+    return sha.hexdigest()
+
+
+def _digest(arrays: Iterable[NDArray[Any]]) -> bytes:
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.shape}{array.dtype};".encode())
         sha.update(array.tobytes())
-    return sha.hexdigest()
+    return sha.digest()
 
 
 def _all(frame: Frame) -> tuple[slice, ...]:

@@ -94,7 +94,7 @@ def prepare_lesson(
         lesson = _segmentation_lesson(_annotated(teaching), _annotated(judging), config)
     else:
         lesson = _denoising_lesson(_clean(teaching), _clean(judging), config, add_noise=images is None)
-    return replace(lesson, data_sha256=digest_of(pixels for pair in pairs for pixels in _arrays(pair)))
+    return replace(lesson, data_sha256=digest_of(_arrays(pair) for pair in pairs))
 
 
 def _annotated(pairs: Sequence[_Pair]) -> list[tuple[Image, Annotation]]:
