@@ -83,7 +83,7 @@ def run_once(viewer: Any, panel: Any) -> dict[str, Any]:
     panel.runner.ended.connect(lambda: QTimer.singleShot(1000, loop.quit))
     timer.start()
     panel.runner.bar.button.click()
-    loop.exec_()
+    loop.exec()
     timer.stop()
     viewer.layers.events.inserted.disconnect(note)
     gaps = np.diff(beats) * 1000
@@ -110,7 +110,7 @@ def beat(seconds: float) -> np.ndarray:
     timer.timeout.connect(lambda: beats.append(time.perf_counter()))
     timer.start(BEAT_MS)
     QTimer.singleShot(int(seconds * 1000), loop.quit)
-    loop.exec_()
+    loop.exec()
     return np.diff(beats) * 1000
 
 

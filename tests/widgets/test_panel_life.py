@@ -158,6 +158,51 @@ def test_layers_that_are_no_images(viewer, save_segmenter, run, notifications, d
         assert reason in panel.runner.bar.line.text()
 
 
+def test_axes_follow_the_layer_and_its_labels(viewer, save_segmenter, blobs):
+    save_segmenter()
+    layer = viewer.add_image(blobs(3, 32, 32))
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    assert panel.form.source.axes == "ZYX"
+    layer.axis_labels = ("channel", "y", "x")
+    assert panel.form.source.axes == "CYX"
+    assert "channel" in panel.runner.bar.line.text()
+    panel.form.source.axes_list.setCurrentIndex(panel.form.source.axes_list.findData("TYX"))
+    assert panel.runner.bar.state is PanelState.READY
+
+
+def test_napari_ends_with_a_run_at_work(tmp_path, save_segmenter, models_folder):
+    """The whole program: closing the window in mid-run ends the process in good order."""
+    save_segmenter()
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import napari, numpy as np\n"
+        "from qtpy.QtCore import QTimer\n"
+        "viewer = napari.Viewer()\n"
+        "viewer.add_image(np.random.rand(40, 512, 512))\n"
+        "_, panel = viewer.window.add_plugin_dock_widget('napari-unveil', 'Segment')\n"
+        "panel.form.advanced.set_values({'tile': 16, 'engine': 'torch', 'precision': 'exact'})\n"
+        "panel.form.models.choose(__import__('pathlib').Path(__import__('sys').argv[1]))\n"
+        "panel.runner.bar.button.click()\n"
+        "def close_in_mid_run():\n"
+        "    if panel.runner.bar.bar.value() > 0:\n"
+        "        print('closing at', panel.runner.bar.line.text())\n"
+        "        timer.stop()\n"
+        "        viewer.close()\n"
+        "timer = QTimer(interval=50)\n"
+        "timer.timeout.connect(close_in_mid_run)\n"
+        "timer.start()\n"
+        "napari.run()\n"
+        "print('ended')\n"
+    )
+    model = models_folder / "blobs.safetensors"
+    done = subprocess.run([sys.executable, program, model], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "closing at" in done.stdout
+    assert done.stdout.rstrip().endswith("ended")
+    assert "Traceback" not in done.stderr
+
+
 def test_opening_a_panel_does_not_import_torch():
     code = (
         "import sys, napari, unveil.widgets.segment_panel, unveil.widgets.denoise_panel, unveil.widgets.reader, "

@@ -236,8 +236,6 @@ def test_rescaling_is_offered_where_it_matters(viewer, open_panel, blobs):
     panel = open_panel(pixel_size_um={"Y": 0.6, "X": 0.6})
     assert not panel.form.rescale.isVisibleTo(panel)
     layer.scale = (0.2, 0.2)
-    viewer.add_image(blobs(32, 32), scale=(0.2, 0.2), units="um", name="fine")
-    panel.form.source.choose("fine")
     assert panel.form.rescale.isVisibleTo(panel)
     assert panel.form.rescale.isChecked()
     assert "0.2 µm" in panel.form.rescale.text()

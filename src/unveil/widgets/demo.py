@@ -82,7 +82,7 @@ def _press_button(panel: SegmentPanel | DenoisePanel) -> None:
     QTimer.singleShot(_PATIENCE_MS, loop.quit)
     panel.runner.bar.button.click()
     if panel.runner.is_running:
-        loop.exec_()
+        loop.exec()
     if panel.result is None:
         raise SystemExit(f"The panel gave no result. {panel.runner.bar.line.text()}")
 
@@ -92,7 +92,7 @@ def _screenshot(viewer: Any, file: Path) -> Path:
     loop = QEventLoop()
     QTimer.singleShot(_REPAINT_MS, loop.quit)
     viewer.reset_view()
-    loop.exec_()
+    loop.exec()
     viewer.screenshot(str(file), canvas_only=False, flash=False)
     return file
 

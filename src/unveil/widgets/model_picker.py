@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from unveil.config.architecture import UNetConfig
@@ -74,6 +75,11 @@ class ModelPicker(QWidget):
             if chosen is not None:
                 self.choose(chosen.path)
         self._draw()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Look again when the panel comes to the front: a model may have been trained or saved since."""
+        super().showEvent(event)
+        self.refresh()
 
     def close_for_good(self) -> None:
         """Listen no more; the panel is gone."""

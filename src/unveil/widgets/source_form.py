@@ -112,13 +112,13 @@ class SourceForm(QObject):
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.disconnect(self._fill_layers)
         for layer in self._viewer.layers:
-            layer.events.name.disconnect(self._fill_layers)
+            self._unwatch(layer)
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._fill_layers)
-        self.layer_list.currentIndexChanged.connect(self._fill_axes)
+        self.layer_list.currentIndexChanged.connect(lambda _: self._fill_axes())
         self.axes_list.currentIndexChanged.connect(self._fill_channels)
         self.channel_list.currentIndexChanged.connect(self.changed)
         self.planes_list.currentIndexChanged.connect(self.changed)
@@ -138,8 +138,8 @@ class SourceForm(QObject):
         with QSignalBlocker(self.layer_list):
             self.layer_list.clear()
             for layer in layers:
-                layer.events.name.disconnect(self._fill_layers)
-                layer.events.name.connect(self._fill_layers)
+                self._unwatch(layer)
+                self._watch(layer)
                 self.layer_list.addItem(layer.name, layer.unique_id)
             ids = [layer.unique_id for layer in layers]
             active = self._viewer.layers.selection.active
@@ -150,7 +150,22 @@ class SourceForm(QObject):
         else:
             self.changed.emit()
 
-    def _fill_axes(self) -> None:
+    def _watch(self, layer: ImageLayer) -> None:
+        layer.events.name.connect(self._fill_layers)
+        layer.events.axis_labels.connect(self._fill_axes)
+        layer.events.scale.connect(self._redraw)
+        layer.events.units.connect(self._redraw)
+
+    def _unwatch(self, layer: ImageLayer) -> None:
+        events = layer.events
+        for emitter in (events.name, events.axis_labels, events.scale, events.units):
+            for callback in (self._fill_layers, self._fill_axes, self._redraw):
+                emitter.disconnect(callback)
+
+    def _redraw(self, event: Any = None) -> None:
+        self._draw()
+
+    def _fill_axes(self, event: Any = None) -> None:
         layer = self.layer
         with QSignalBlocker(self.axes_list):
             self.axes_list.clear()
