@@ -221,6 +221,25 @@ def test_engine_is_not_kept_after_a_failure(make_tiny_model: Any) -> None:
         assert second is not first
 
 
+@on_processor
+@pytest.mark.parametrize(("free", "n_pixels"), [(10**9, 48 * 40), (10**5, 0)])
+def test_idle_engine_holds_little_beside_the_free_memory(
+    make_tiny_model: Any, monkeypatch: pytest.MonkeyPatch, free: int, n_pixels: int
+) -> None:
+    monkeypatch.setattr(engines, "free_bytes", lambda device: free)
+    with borrowed_engine(make_tiny_model(), RunOptions(precision="exact"), silent) as engine:
+        engine.compute(np.zeros((1, 1, 48, 40), np.float32))
+        assert engine.n_pixels_held == 48 * 40
+    assert engine.n_pixels_held == n_pixels
+
+
+def test_only_the_latest_shapes_stay_compiled() -> None:
+    engine = OpenVinoEngine(nn.Conv2d(1, 1, 3), (1, 1, 8, 8), fast=False)
+    for edge in range(10, 20):
+        engine.compute(np.zeros((1, 1, edge, 10), np.float32))
+    assert engine.n_pixels_held == 10 * (16 + 17 + 18 + 19)
+
+
 def test_unknown_operation_has_no_translation() -> None:
     module = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Sigmoid())
     with pytest.raises(EngineError, match=r"no translation for the operation 'sigmoid'\. Choose the engine torch"):

@@ -171,6 +171,7 @@ class Recorder:
     device = "cpu"
     library = "torch"
     precision = "float32"
+    n_pixels_held = 0
 
     def __post_init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from unveil.config.options import Precision, RunOptions
 from unveil.errors import ConfigError, EngineError
+from unveil.inference.memory import bytes_per_pixel, free_bytes
 from unveil.inference.openvino_engine import OpenVinoEngine
 from unveil.inference.torch_engine import TorchEngine
 from unveil.model.model import Model
@@ -31,6 +32,8 @@ PROBABILITY_TOLERANCE = 2e-3
 NOISE_TOLERANCE = 0.017
 """The same for a denoiser: RMS deviation over the RMS of the noise removed; see `is_negligible`."""
 _MOST_IDLE = 2
+_SHARE_KEPT = 0.1
+"""Part of the free memory that an idle engine may hold: taking it anew costs a quarter of a small image's time."""
 
 
 class Engine(Protocol):
@@ -47,6 +50,10 @@ class Engine(Protocol):
     @property
     def precision(self) -> str:
         """Number format of the convolutions: float32, float16 or bfloat16."""
+
+    @property
+    def n_pixels_held(self) -> int:
+        """Pixels of the batches whose maps still take memory; 0 where nothing stays."""
 
     def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``.
@@ -92,7 +99,8 @@ def borrowed_engine(model: Model, options: RunOptions, notify: Callable[[str], N
     """Lend an engine for the duration of a ``with`` block and free its memory afterwards.
 
     Making an engine takes longer than a small image: those on processors are kept, two at most, and lent again for
-    the same model and choice. A GPU's memory goes back at once.
+    the same model and choice; they keep their memory only where that is little beside what is free. A GPU's memory
+    goes back at once.
     """
     key = (model.card.weights_sha256, options.device, options.engine, options.precision, torch.get_num_threads())
     engine = _idle_engines.take(key) if model.card.weights_sha256 else None
@@ -100,7 +108,9 @@ def borrowed_engine(model: Model, options: RunOptions, notify: Callable[[str], N
     try:
         yield engine
     finally:
-        engine.release()
+        held_bytes = engine.n_pixels_held * bytes_per_pixel(model.card.architecture)
+        if engine.device != "cpu" or held_bytes > _SHARE_KEPT * free_bytes("cpu"):
+            engine.release()
     if engine.device == "cpu" and model.card.weights_sha256:
         _idle_engines.keep(key, engine)
 

@@ -42,16 +42,23 @@ class OpenVinoEngine:
         self._core = self._openvino.Core()
         self._module = module
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._held: dict[tuple[int, ...], int] = {}
         # The plugin's own default says what the processor is quick at: on others, half precision is emulated.
         self._hint = "f16" if fast and _precision(self._core.get_property("CPU", _PRECISION)) != "float32" else "f32"
         self.precision = (
             "float32" if self._hint == "f32" else _precision(self._compile(sample_shape).get_property(_PRECISION))
         )
 
+    @property
+    def n_pixels_held(self) -> int:
+        """Pixels of the batches whose maps still take memory."""
+        return sum(self._held.values())
+
     def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``."""
         compiled = self._compiled.get(batch.shape) or self._compile(batch.shape)
         self._compiled.move_to_end(batch.shape)
+        self._held[batch.shape] = batch[:, 0].size
         try:
             maps: NDArray[np.float32] = compiled(np.ascontiguousarray(batch), share_inputs=True)[0]
             return maps
@@ -62,6 +69,7 @@ class OpenVinoEngine:
         """Give back the memory of the maps; what is compiled stays."""
         for compiled in self._compiled.values():
             compiled.release_memory()
+        self._held.clear()
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         settings = {
@@ -76,7 +84,8 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise _named(error) from error
         while len(self._compiled) > _MOST_SHAPES:
-            self._compiled.popitem(last=False)
+            dropped, _ = self._compiled.popitem(last=False)
+            self._held.pop(dropped, None)
         return self._compiled[shape]
 
 

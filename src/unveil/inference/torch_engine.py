@@ -26,6 +26,8 @@ class TorchEngine:
     """
 
     library = "torch"
+    n_pixels_held = 0
+    """On a processor nothing stays; a GPU's cache is given back whole."""
 
     def __init__(self, module: nn.Module, device: str, *, fast: bool) -> None:
         self.device = device
