@@ -72,6 +72,7 @@ def table() -> str:
         hide(window, "true labels")
         panel = run(window, "Segment")
         panel.table_button.click()
+        window.layers["nuclei · nuclei labels"].selected_label = 3
         return save(window, "table.png")
 
 
@@ -101,6 +102,8 @@ def run(window: napari.Viewer, name: str) -> Any:
     wait_until(lambda: not panel.runner.is_running)
     if len(window.layers) == n_layers:
         sys.exit(f"The {name} panel gave no result; no screenshot was taken.")
+    wait_until(lambda: False, seconds=0.5)
+    window.reset_view()
     return panel
 
 
