@@ -66,6 +66,17 @@ def test_it_learns_to_segment() -> None:
     assert model.card.pixel_size_um == {"Y": 0.5, "X": 0.5}
 
 
+def test_check_input_shows_objects_where_there_are_some() -> None:
+    labels = np.zeros((300, 300), np.uint16)
+    labels[260:280, 250:270] = 1
+    image = Image((labels * 100).astype(np.uint8))
+    model = train(
+        [image] * 2, [Annotation(Image(labels))] * 2, segmentation(epochs=1, steps_per_epoch=1), monitor=ignore
+    )
+    assert model.check_input.shape == (1, 1, 128, 128)
+    assert model.check_input.max() == 1
+
+
 def test_it_learns_to_denoise_from_clean_images_alone() -> None:
     images, _ = scenes(5)
     noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1))
