@@ -1,0 +1,61 @@
+"""What the documentation shows exists: links lead somewhere, commands parse, imports work."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from unveil.cli.main import make_app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def fenced(page: Path, language: str) -> Iterator[str]:
+    """Yield the fenced code blocks of `page` in `language` ('' for plain)."""
+    yield from re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of `page`."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {link}"
+
+
+def commands() -> list[str]:
+    lines = (line for page in PAGES for block in fenced(page, "") for line in block.splitlines())
+    return [line.partition("#")[0].strip() for line in lines if line.startswith("unveil ")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_parse(command: str) -> None:
+    make_app().parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
+
+
+def test_there_are_commands_to_parse() -> None:
+    assert len(commands()) > 10
+
+
+def test_imports_of_the_examples_work() -> None:
+    examples = [block for page in PAGES for block in fenced(page, "python")]
+    assert examples
+    for example in examples:
+        imports = [node for node in ast.parse(example).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        exec(compile(ast.Module(imports, []), "example", "exec"), {})
