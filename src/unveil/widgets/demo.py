@@ -22,20 +22,26 @@ _PATIENCE_MS = 300_000
 _REPAINT_MS = 1_000
 
 
-def main(output: Path | None = None) -> list[Path]:
-    """Open napari for the user; with `output`, run by itself and return the files written there."""
+def main(output: Path | None = None) -> None:
+    """Open napari for the user; with `output`, run by itself and print the files written there."""
     viewer = napari.Viewer(title="Unveil")
     viewer.window.resize(1400, 900)
     viewer.open_sample(_PLUGIN, "nuclei")
     _, segment = viewer.window.add_plugin_dock_widget(_PLUGIN, "Segment")
     if output is None:
         napari.run()
-        return []
+        return
     output.mkdir(parents=True, exist_ok=True)
     try:
-        return [*_segment(viewer, segment, output), *_denoise(viewer, output)]
+        _tell(_segment(viewer, segment, output))
+        _tell(_denoise(viewer, output))
     finally:
         viewer.close()
+
+
+def _tell(files: list[Path]) -> None:
+    for file in files:
+        print(file, flush=True)
 
 
 def _segment(viewer: Any, panel: SegmentPanel, output: Path) -> list[Path]:
@@ -100,5 +106,4 @@ def _screenshot(viewer: Any, file: Path) -> Path:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m unveil.widgets.demo", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=None, help="folder for screenshots and results")
-    for written in main(parser.parse_args().output):
-        print(written)
+    main(parser.parse_args().output)
