@@ -23,7 +23,6 @@ _HOMES = {
     "ModelCard": "unveil.model.card",
     "Image": "unveil.image",
     "Annotation": "unveil.data.annotation",
-    "Annotation": "unveil.data.annotation",
     "UNetConfig": "unveil.config.architecture",
     "DnCNNConfig": "unveil.config.architecture",
     "SegmentationOptions": "unveil.config.options",
