@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from unveil.config.training import DenoisingTraining, NoiseConfig, SegmentationTraining
 from unveil.data.examples import Example
@@ -12,6 +13,11 @@ from unveil.data.patches import draw_windows
 from unveil.operators.augmentation import random_intensities, random_views, source_size
 from unveil.operators.noise import log_uniform, poisson_gaussian
 from unveil.training.fit import Batch
+
+_DARK_END = 2.3
+"""Standard deviations below the background at which a noisy image's low percentile lies: 1 % of its pixels."""
+_BRIGHT_END = 1.5
+"""Standard deviations above the brightest structures at which the high percentile lies: few are that bright."""
 
 
 def segmentation_batches(
@@ -61,27 +67,35 @@ def denoising_batches(
         yield channels_last(noisy), clean, weight
 
 
-def synthetic_noise(clean: torch.Tensor, noise: NoiseConfig, generator: torch.Generator) -> torch.Tensor:
-    """Add Poisson–Gaussian noise to each image of ``(N, C, *spatial)``, its two levels drawn from their ranges."""
+def synthetic_noise(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Add Poisson–Gaussian noise to normalized images ``(N, C, *spatial)``, both levels drawn from their ranges.
+
+    A noisy image is normalized by its own darkest and brightest pixels, which lie beyond those of the clean one: without
+    that shift a network would learn on a background darker than it meets. The noise's own percentiles stand for the
+    image's.
+
+    Returns
+    -------
+    noisy, clean
+        Both in the normalization that the noisy image gets.
+    """
     per_image = (len(clean), *[1] * (clean.dim() - 1))
-    return poisson_gaussian(
-        clean,
-        log_uniform(per_image, *noise.poisson, generator),
-        log_uniform(per_image, *noise.gaussian, generator),
-        generator,
-    )
+    poisson = log_uniform(per_image, *noise.poisson, generator)
+    gaussian = log_uniform(per_image, *noise.gaussian, generator)
+    noisy = poisson_gaussian(clean, poisson, gaussian, generator)
+    low = -_DARK_END * gaussian
+    scale = 1 + _BRIGHT_END * (poisson + gaussian**2).sqrt() - low
+    return (noisy - low) / scale, (clean - low) / scale
 
 
-def channels_last(batch: torch.Tensor) -> torch.Tensor:
+def channels_last(batch: Tensor) -> Tensor:
     """Lay `batch` out with its channels last in memory, which convolutions compute faster."""
     return batch.contiguous(memory_format=torch.channels_last if batch.dim() == 4 else torch.channels_last_3d)
 
 
-def _with_noise(
-    clean: torch.Tensor, config: DenoisingTraining, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _with_noise(clean: Tensor, config: DenoisingTraining, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return noisy and clean in a gain and offset of their own, as no two images are normalized quite alike."""
-    noisy = synthetic_noise(clean, config.noise, generator)
+    noisy, clean = synthetic_noise(clean, config.noise, generator)
     per_image = (len(clean), *[1] * (clean.dim() - 1))
     centred = 2 * torch.rand((2, *per_image), generator=generator, device=clean.device) - 1
     gain, offset = 1 + config.augmentation.gain * centred[0], config.augmentation.offset * centred[1]

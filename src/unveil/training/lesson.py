@@ -226,8 +226,8 @@ def _common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
 
 
 def _with_noise(example: Example, config: DenoisingTraining, generator: torch.Generator) -> Example:
-    noisy = synthetic_noise(torch.from_numpy(example.target)[None], config.noise, generator)
-    return replace(example, image=noisy[0].numpy())
+    noisy, clean = synthetic_noise(torch.from_numpy(example.target)[None], config.noise, generator)
+    return replace(example, image=noisy[0].numpy(), target=clean[0].numpy())
 
 
 def _arrays(pair: _Pair) -> Iterator[NDArray[Any]]:
