@@ -70,7 +70,7 @@ def denoising_batches(
 def synthetic_noise(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Add Poisson–Gaussian noise to normalized images ``(N, C, *spatial)``, both levels drawn from their ranges.
 
-    A noisy image is normalized by its own darkest and brightest pixels, which lie beyond those of the clean one: without
+    A noisy image is normalized by its own darkest and brightest pixels, which lie beyond the clean one's: without
     that shift a network would learn on a background darker than it meets. The noise's own percentiles stand for the
     image's.
 
