@@ -80,17 +80,23 @@ def _entry_as_json(entry: ModelEntry) -> dict[str, Any]:
 
 
 def _entries_table(entries: list[ModelEntry]) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("name", "task", "dimensions", "pixel size", "origin", "description")
+    table = Table("name", "what it is", show_lines=True)
     for entry in entries:
-        if entry.card is None:
-            table.add_row(entry.name, "", "", "", entry.origin, f"cannot be used: {entry.problem}")
-        else:
-            card = entry.card
-            about = card.description or card.training_data
-            table.add_row(entry.name, card.task, f"{card.n_dims}D", _pixel_size(card), entry.origin, about)
+        table.add_row(escape(entry.name), escape("\n".join(_entry_lines(entry))))
     return table
+
+
+def _entry_lines(entry: ModelEntry) -> list[str]:
+    """Return the facts in a line, and below them the description: a narrow screen has room for both."""
+    card = entry.card
+    if card is None:
+        return [entry.origin, f"cannot be used: {entry.problem}"]
+    facts = [card.task, f"{card.n_dims}D", _pixel_size(card), entry.origin]
+    about = card.description or card.training_data
+    return [", ".join(fact for fact in facts if fact), *([about] if about else [])]
 
 
 def _card_table(card: ModelCard, path: Path, n_parameters: int) -> Table:
