@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from itertools import permutations
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unveil.axes import ORDER, check_axes, in_order, is_ordered, move_axes, spatial, without
+from unveil.axes import ORDER, check_axes, in_order, is_ordered, spatial, without
 from unveil.errors import ImageError
 
 VALID_AXES = st.sets(st.sampled_from("TCZ")).flatmap(lambda extra: st.permutations([*extra, "Y", "X"])).map("".join)
@@ -60,27 +57,3 @@ def test_letters_are_left_out_and_the_rest_keeps_its_order(axes, letters):
 def test_the_spatial_letters():
     assert spatial("TCYX") == "YX"
     assert spatial("TCZYX") == "ZYX"
-
-
-@given(axes=VALID_AXES, data=st.data())
-def test_moving_back_restores_the_array_without_a_copy(axes, data):
-    array = np.arange(np.prod(range(2, 2 + len(axes)))).reshape(range(2, 2 + len(axes)))
-    target = "".join(data.draw(st.permutations(axes)))
-    moved = move_axes(array, axes, target)
-    assert [moved.shape[target.index(letter)] for letter in axes] == list(array.shape)
-    assert np.shares_memory(moved, array)
-    assert np.array_equal(move_axes(moved, target, axes), array)
-
-
-def test_every_pixel_keeps_its_coordinates():
-    array = np.random.default_rng(0).random((2, 3, 4))
-    for target in map("".join, permutations("CYX")):
-        moved = move_axes(array, "CYX", target)
-        for c, y, x in np.ndindex(array.shape):
-            place = {"C": c, "Y": y, "X": x}
-            assert moved[tuple(place[letter] for letter in target)] == array[c, y, x]
-
-
-def test_moving_between_unlike_letters_is_refused():
-    with pytest.raises(ImageError, match="YX cannot be moved to ZYX"):
-        move_axes(np.zeros((3, 3)), "YX", "ZYX")

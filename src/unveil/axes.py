@@ -1,4 +1,4 @@
-"""Axis letters: check, order, move, restore.
+"""Axis letters: check, order, leave out.
 
 An image's axes are a string of letters, always in the order ``T C Z Y X``: time, channel, depth,
 height, width. Letters an image does not have are left out.
@@ -6,12 +6,7 @@ height, width. Letters an image does not have are left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from unveil.errors import ImageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 ORDER = "TCZYX"
 SPATIAL = "ZYX"
@@ -61,17 +56,3 @@ def spatial(axes: str) -> str:
 def without(axes: str, letters: str) -> str:
     """Return `axes` less `letters`."""
     return "".join(letter for letter in axes if letter not in letters)
-
-
-def move_axes(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
-    """Reorder the dimensions of `array` from `source` to `target`, the same letters in another order.
-
-    Moving back with `source` and `target` swapped restores the array; no pixel is copied.
-    """
-    import numpy as np
-
-    if sorted(source) != sorted(target):
-        raise ImageError(
-            f"Axes {source} cannot be moved to {target}: the letters differ. Use the same letters in another order."
-        )
-    return np.transpose(array, [source.index(letter) for letter in target])
