@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unveil.config.normalization import FixedNormalization, PercentileNormalization, StandardNormalization
 from unveil.image import Frame, Image, frames
 from unveil.inference import reading
-from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, blocks, kept, reflected, survey
+from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, blocks, kept, survey
 from unveil.inference.tiling import Window
 from unveil.operators.normalization import fit
 
@@ -28,13 +28,6 @@ def normalized(frame: Readable, normalization: Any) -> NormalizedFrame:
 
 def whole(shape: tuple[int, ...]) -> Window:
     return tuple(slice(0, size) for size in shape)
-
-
-@settings(deadline=None)
-@given(st.integers(1, 12), st.integers(0, 30))
-def test_reflection_is_that_of_numpy(size: int, beyond: int) -> None:
-    expected = np.pad(np.arange(size), (0, beyond), mode="reflect")
-    np.testing.assert_array_equal(reflected(slice(0, size + beyond), size), expected)
 
 
 @settings(deadline=None)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.data.examples import Example
+from unveil.operators.reflection import reflected
 
 
 def draw_windows(
@@ -52,14 +53,7 @@ def _cut(
     for at, length, edge in zip(pixel, example.spatial_shape, size, strict=True):
         start = at - int(rng.integers(edge))
         start = min(max(start, 0), length - edge) if edge <= length else -((edge - length) // 2)
-        indices.append(_reflect(np.arange(start, start + edge), length))
+        indices.append(reflected(np.arange(start, start + edge), length))
     return tuple(
         array[np.ix_(np.arange(len(array)), *indices)] for array in (example.image, example.target, example.weight)
     )
-
-
-def _reflect(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Fold positions beyond 0 … length − 1 back inside, without repeating the border."""
-    period = max(2 * (length - 1), 1)
-    folded = np.abs(positions) % period
-    return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(positions)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unveil.inference.tiling import Tiling, Window
 from unveil.operators.normalization import Affine
+from unveil.operators.reflection import reflected
 
 _BLOCK_PIXELS = 1 << 20
 _KEPT_PIXELS = 1 << 24
@@ -147,29 +148,20 @@ class NormalizedFrame:
         normalized = self.affine.apply(self.frame.read(inside))
         for axis, (w, box, size) in enumerate(zip(window, inside, sizes, strict=True), start=1):
             if w.stop > size:
-                normalized = np.take(normalized, reflected(w, size) - box.start, axis=axis)
+                normalized = np.take(normalized, reflected(_positions(w), size) - box.start, axis=axis)
         return normalized
-
-
-def reflected(window: slice, size: int) -> NDArray[np.intp]:
-    """Return the pixel seen at each position of `window` when an axis of `size` is mirrored about its last pixel.
-
-    ::
-
-        position   0  1  2  3  4  5  6  7  8  9
-        pixel      0  1  2  3  2  1  0  1  2  3        size 4, as np.pad's mode "reflect"
-    """
-    period = max(2 * (size - 1), 1)
-    position = np.arange(window.start, window.stop) % period
-    return np.minimum(position, period - position) if size > 1 else np.zeros_like(position)
 
 
 def _seen(window: slice, size: int) -> slice:
     """Return the part of an axis that holds all pixels of `window`."""
     if window.stop <= size:
         return window
-    indices = reflected(window, size)
+    indices = reflected(_positions(window), size)
     return slice(int(indices.min()), int(indices.max()) + 1)
+
+
+def _positions(window: slice) -> NDArray[np.intp]:
+    return np.arange(window.start, window.stop)
 
 
 def _checked(grey: NDArray[Any]) -> NDArray[Any]:
