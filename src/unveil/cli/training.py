@@ -14,13 +14,12 @@ from unveil.cli.settings import gather
 from unveil.cli.terminal import Terminal
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError
+from unveil.io.card_file import ENDING
 
 if TYPE_CHECKING:
     from unveil.data.annotation import Annotation
     from unveil.image import Image
     from unveil.model.model import Model
-
-_ENDING = ".safetensors"
 
 Assignments: TypeAlias = Annotated[list[str] | None, Parameter(name="--set", alias="-s")]
 
@@ -135,7 +134,7 @@ def _model_file(output: Path) -> Path:
     FileError
         If a folder is in its place.
     """
-    target = output if output.suffix == _ENDING else output.with_name(output.name + _ENDING)
+    target = output if output.suffix == ENDING else output.with_name(output.name + ENDING)
     for path in (output, target):
         if path.is_dir():
             raise FileError(f"{path} is a folder; the model is one file. Give --output a file name in it.")

@@ -20,6 +20,8 @@ from pydantic import ValidationError
 from unveil.errors import ModelFileError
 from unveil.model.card import FORMAT_VERSION, ModelCard
 
+ENDING = ".safetensors"
+"""Ending of model files."""
 CARD_KEY = "unveil.card"
 """Where the card stands in the header's metadata."""
 MAX_CARD_BYTES = 2**20

@@ -14,10 +14,8 @@ from typing import Literal
 import platformdirs
 
 from unveil.errors import ConfigError, FileError, ModelFileError
-from unveil.io.card_file import read_card
+from unveil.io.card_file import ENDING, read_card
 from unveil.model.card import ModelCard
-
-_ENDING = ".safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def find_model(name_or_path: str | Path) -> Path:
         If a path is given and there is no file.
     """
     path = Path(name_or_path)
-    is_name = isinstance(name_or_path, str) and path.name == name_or_path and path.suffix != _ENDING
+    is_name = isinstance(name_or_path, str) and path.name == name_or_path and path.suffix != ENDING
     folders = (shipped_models_folder(), own_models_folder())
     if is_name:
         named = [file for folder in folders for file in _model_files(folder) if file.stem == name_or_path]
@@ -69,10 +67,10 @@ def find_model(name_or_path: str | Path) -> Path:
     if path.is_file():
         return path
     if not is_name:
-        raise FileError(f"There is no model file {path}. Give the path of a {_ENDING} file, or a model's name.")
+        raise FileError(f"There is no model file {path}. Give the path of a {ENDING} file, or a model's name.")
     names = [file.stem for folder in folders for file in _model_files(folder)]
     known = f"There are: {', '.join(names)}" if names else f"There are none in {folders[1]}"
-    raise ConfigError(f"There is no model called '{name_or_path}'. {known}; or give the path of a {_ENDING} file.")
+    raise ConfigError(f"There is no model called '{name_or_path}'. {known}; or give the path of a {ENDING} file.")
 
 
 def own_models_folder() -> Path:
@@ -88,7 +86,7 @@ def shipped_models_folder() -> Path:
 
 def _model_files(folder: Path) -> list[Path]:
     try:
-        found = [path for path in folder.iterdir() if path.suffix == _ENDING and not path.name.startswith(".")]
+        found = [path for path in folder.iterdir() if path.suffix == ENDING and not path.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
     return sorted(path for path in found if path.is_file())

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from unveil.errors import ModelFileError
-from unveil.io.card_file import CARD_KEY, MAX_CARD_BYTES, Header, card_of, read_header
+from unveil.io.card_file import CARD_KEY, ENDING, MAX_CARD_BYTES, Header, card_of, read_header
 from unveil.io.library import find_model
 from unveil.io.writing import atomically
 from unveil.model.card import Epoch, ModelCard
@@ -23,7 +23,6 @@ from unveil.networks.build import build_network
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ENDING = ".safetensors"
 MAX_CHECK_VALUES = 2**20
 """Largest check input: it is computed whenever a model is loaded."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from unveil.errors import ModelFileError
+from unveil.io.card_file import ENDING
 from unveil.model.card import ModelCard
 
 LayerData: TypeAlias = "list[tuple[Any, ...]]"
@@ -18,7 +19,7 @@ _NO_LAYERS: LayerData = [(None,)]
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], LayerData] | None:
     """Return what opens model files, or None for other files."""
     paths = [path] if isinstance(path, str) else path
-    return open_models if all(Path(p).suffix.lower() == ".safetensors" for p in paths) else None
+    return open_models if all(Path(p).suffix.lower() == ENDING for p in paths) else None
 
 
 def open_models(path: str | list[str]) -> LayerData:
