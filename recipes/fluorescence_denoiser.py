@@ -29,6 +29,7 @@ CONFIG = DenoisingTraining(
     batch_size=16,
     patch_px=80,
     learning_rate=1.5e-3,
+    loss="log_mse",
     noise=NoiseConfig(poisson=(0.001, 0.3), gaussian=(0.003, 0.15)),
     augmentation=AugmentationConfig(scale=0.2, gain=0.4, offset=0.1, gamma=0, noise=0, blur_px=0),
 )
@@ -38,15 +39,15 @@ CARD = {
     "authors": ("The Unveil developers",),
     "license": "CC0-1.0",
     "training_data": (
-        "Fluorescence images of the Data Science Bowl 2018, stage1_train (CC0), smoothed, or averaged over 2×2 pixels, "
-        "which lowers their own noise, and simulated filaments and points, all with synthetic Poisson–Gaussian noise "
+        "Fluorescence images of the Data Science Bowl 2018, stage1_train (CC0), smoothed, or averaged over 2×2 or 3×3 "
+        "pixels, which lowers their own noise, and simulated filaments and points, all with synthetic Poisson–Gaussian noise "
         "over a range of levels."
     ),
     "cite": ("Caicedo et al. 2019, Nature Methods 16, 1247 (data)", "Zhang et al. 2017, arXiv 1608.03981"),
     "tags": ("fluorescence", "denoising", "2D"),
 }
 
-N_SIMULATED = 150
+N_SIMULATED = 300
 """Simulated images beside the real ones: nuclei alone hold no thin structures."""
 MIN_RANGE = 60
 """Grey values an image must span: below, its own noise and rounding would be taught as signal."""
@@ -63,14 +64,19 @@ def main(data: Path, output: Path) -> None:
 
 
 def clean_images(folder: Path) -> Iterator[NDArray[np.float32]]:
-    """Yield the images of `folder` with enough contrast twice: smoothed, and averaged over 2×2 pixels."""
+    """Yield the images of `folder` with enough contrast smoothed, and averaged over 2×2 and 3×3 pixels.
+
+    Microscopes sample their blur finely or coarsely; the network is to know both.
+    """
     for path in find_images([folder]):
         pixels = np.asarray(read_image(path).data, np.float32)
         low, high = np.percentile(pixels, (0.5, 99.9))
         if high - low < MIN_RANGE:
             continue
         yield gaussian_filter(pixels, 1.0)
-        yield downscale_local_mean(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2], (2, 2))
+        for factor in (2, 3):
+            height, width = (length // factor * factor for length in pixels.shape)
+            yield downscale_local_mean(pixels[:height, :width], (factor, factor))
 
 
 def simulated_structures(rng: np.random.Generator, size: int = 256) -> NDArray[np.float32]:
@@ -82,7 +88,7 @@ def simulated_structures(rng: np.random.Generator, size: int = 256) -> NDArray[n
             _draw_filament(canvas, rng)
         points = rng.integers(0, size, (2, rng.integers(0, 300)))
         np.add.at(canvas, tuple(points), 4 * rng.random(points.shape[1]))
-        blurred = gaussian_filter(canvas, rng.uniform(0.8, 3.5))
+        blurred = gaussian_filter(canvas, 0.5 * 7 ** rng.random())  # 0.5 to 3.5 pixels
         image += rng.uniform(0.3, 1) * blurred / np.percentile(blurred, 99.9)
     return (255 * image * (0.3 + _haze(rng, size))).astype(np.float32)
 

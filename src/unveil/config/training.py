@@ -101,6 +101,9 @@ class DenoisingTraining(TrainingSchedule):
     """Edge of the square training patches, in pixels."""
     batch_size: int = Field(16, ge=1, le=4096)
     """Patches per optimizer step."""
+    loss: Literal["mse", "log_mse"] = "mse"
+    """mse is the mean squared error; log_mse averages its logarithm over patches, so that weak and strong noise count
+    alike."""
     noise: NoiseConfig = NoiseConfig()
     """Noise added to clean images where no noisy ones are given."""
     architecture: Architecture = DnCNNConfig()

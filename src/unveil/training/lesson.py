@@ -19,7 +19,7 @@ from unveil.data.examples import Example, denoising_examples, digest_of, segment
 from unveil.data.split import split_images
 from unveil.errors import ConfigError, ImageError
 from unveil.image import Image
-from unveil.operators.losses import denoising_loss, segmentation_loss
+from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
 from unveil.operators.receptive_field import size_step
 from unveil.operators.targets import largest_radius
 from unveil.training.batches import denoising_batches, segmentation_batches, synthetic_noise
@@ -43,7 +43,7 @@ class Lesson:
     card_fields
         What the model's card says of the data: task, classes, objects, pixel size, channels.
     check
-        The example whose middle becomes the model's check input.
+        The example from which the model's check input is cut.
     """
 
     architecture: Architecture
@@ -164,7 +164,7 @@ def _denoising_lesson(
     return Lesson(
         architecture=architecture,
         batches=lambda device: denoising_batches(examples, config, size, device, add_noise=add_noise),
-        loss=denoising_loss,
+        loss=denoising_loss if config.loss == "mse" else relative_denoising_loss,
         judge=denoising_judge(held_out, step) if held_out else None,
         metric_name="PSNR",
         card_fields={"task": "denoising", "pixel_size_um": _common_pixel_size([image for image, _ in teaching])},
