@@ -40,8 +40,8 @@ CARD = {
     "license": "CC0-1.0",
     "training_data": (
         "Fluorescence images of the Data Science Bowl 2018, stage1_train (CC0), smoothed, or averaged over 2×2 or 3×3 "
-        "pixels, which lowers their own noise, and simulated filaments and points, all with synthetic Poisson–Gaussian noise "
-        "over a range of levels."
+        "pixels, which lowers their own noise, and simulated filaments and points, all with synthetic "
+        "Poisson–Gaussian noise over a range of levels."
     ),
     "cite": ("Caicedo et al. 2019, Nature Methods 16, 1247 (data)", "Zhang et al. 2017, arXiv 1608.03981"),
     "tags": ("fluorescence", "denoising", "2D"),
