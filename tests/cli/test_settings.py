@@ -62,6 +62,7 @@ def test_all_wrong_settings_are_named() -> None:
     with pytest.raises(ConfigError, match=r"epochs.*0.*epochz") as caught:
         gather(SegmentationTraining, None, ["epochs=0", "epochz=3"])
     assert "pydantic" not in str(caught.value)
+    assert "The settings are patch_px, " in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["- a\n- b", "a: [", "just words", "\x00"])

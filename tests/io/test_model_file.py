@@ -230,7 +230,7 @@ def test_a_damaged_card_is_refused(model_path: Path, text: str) -> None:
 
 def test_contradictions_are_put_into_words(model_path: Path) -> None:
     rewritten(model_path, card={"threshold": 3, "halo": [1, 1], "surprise": True})
-    with pytest.raises(ModelFileError, match="threshold: Input should be less than 1; surprise: Extra inputs"):
+    with pytest.raises(ModelFileError, match="threshold: input should be less than 1, not 3; surprise: not known"):
         load_model(model_path)
 
 

@@ -48,5 +48,5 @@ def test_tooltips_are_the_field_docs(qtbot):
 def test_contradictions_are_named(qtbot):
     form = ConfigForm(SegmentationOptions, FIELDS)
     qtbot.addWidget(form.native)
-    with pytest.raises(ConfigError, match="threshold"):
+    with pytest.raises(ConfigError, match="Threshold"):
         form.config(threshold=2.0)

@@ -14,14 +14,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from unveil.errors import InputError, UnveilError
 from unveil.events import Cancelled
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 DONE, UNEXPECTED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 TRACEBACK_VARIABLE = "UNVEIL_TRACEBACK"
@@ -63,24 +58,6 @@ def describe(failure: BaseException) -> str:
 def paragraph(message: str) -> str:
     """Return `message` without blank lines."""
     return re.sub(r"\n\s*\n", "\n", message.strip())
-
-
-def explain(failure: ValidationError, name: Callable[[str], str] = str) -> str:
-    """Put what pydantic found into words: ``threshold: input should be less than 1, not 3; …``.
-
-    Parameters
-    ----------
-    name
-        Turns a dotted key of the settings into what the user typed.
-    """
-    found = []
-    for error in failure.errors():
-        key = ".".join(str(part) for part in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:] if message[:1].isupper() and not message[1:2].isupper() else message
-        is_value = error["type"] not in ("missing", "value_error") and not isinstance(error["input"], dict)
-        found.append((name(key) if key else "", message + (f", not {error['input']!r}" if is_value else "")))
-    return "; ".join(dict.fromkeys(f"{key}: {message}" if key else message for key, message in found))
 
 
 def _shows_traceback() -> bool:

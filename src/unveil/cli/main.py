@@ -12,6 +12,7 @@ import cyclopts
 
 from unveil import __version__
 from unveil.cli import failures
+from unveil.config.explanation import explain
 
 _TRACEBACK_OPTION = "--traceback"
 
@@ -101,7 +102,7 @@ def _usage(failure: cyclopts.CycloptsError) -> str:
     from pydantic import ValidationError
 
     if isinstance(failure.__cause__, ValidationError):
-        message = failures.explain(failure.__cause__, lambda key: "--" + key.split(".")[0].replace("_", "-")) + "."
+        message = explain(failure.__cause__, lambda key: "--" + key.split(".")[0].replace("_", "-")) + "."
     else:
         message = str(failure)
     command = " ".join(["unveil", *(failure.command_chain or ())])

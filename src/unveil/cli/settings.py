@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unveil.cli.failures import explain
 from unveil.config.base import Config
+from unveil.config.explanation import explain
 from unveil.errors import ConfigError, FileError
 
 Settings = TypeVar("Settings", bound=Config)
@@ -39,7 +39,9 @@ def gather(kind: type[Settings], file: Path | None, assignments: Iterable[str], 
     try:
         return kind.model_validate(merged(kind().model_dump(), given))
     except ValidationError as failure:
-        raise ConfigError(f"The training settings do not fit: {explain(failure)}.") from failure
+        is_unknown = any(error["type"] == "extra_forbidden" for error in failure.errors())
+        known = f"The settings are {', '.join(kind.model_fields)}." if is_unknown else "Change them, and try again."
+        raise ConfigError(f"The training settings do not fit: {explain(failure)}. {known}") from failure
 
 
 def read_settings(file: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from unveil.config.explanation import explain
 from unveil.errors import ModelFileError
 from unveil.model.card import FORMAT_VERSION, ModelCard
 
@@ -189,19 +190,8 @@ def _card_error(error: ValidationError, path: Path) -> ModelFileError:
                 f"Update Unveil, or choose another model."
             )
     return ModelFileError(
-        f"{path} has a card that does not hold together: {readable(error)}. Get the model again from its source."
+        f"{path} has a card that does not hold together: {explain(error)}. Get the model again from its source."
     )
-
-
-def readable(error: ValidationError, limit: int = 3) -> str:
-    """Say in words what pydantic found wrong: the first `limit` problems, each with its field."""
-    problems = []
-    for problem in error.errors(include_url=False, include_input=False)[:limit]:
-        field = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        problems.append(f"{field}: {message}" if field else message)
-    more = error.error_count() - limit
-    return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
 
 
 def _truncated(path: Path, expected: int, found: int) -> ModelFileError:

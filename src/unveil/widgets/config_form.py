@@ -36,6 +36,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QFormLayout, QWidget
 
+from unveil.config.explanation import explain
 from unveil.errors import ConfigError
 
 C = TypeVar("C", bound=BaseModel)
@@ -99,8 +100,8 @@ class ConfigForm(Generic[C]):
         try:
             return self._config(**{**self.values(), **others})
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, e['loc'])) or 'the settings'}: {e['msg']}" for e in error.errors()]
-            raise ConfigError(f"The settings do not fit: {'; '.join(problems)}. Change them and try again.") from error
+            problems = explain(error, lambda key: _label(key.split(".")[0]))
+            raise ConfigError(f"The settings do not fit: {problems}. Change them, and try again.") from error
 
 
 def _row(name: str, field: FieldInfo) -> _Row:
