@@ -142,7 +142,7 @@ def test_values_out_of_bounds_are_refused(kind, values):
 
 
 @pytest.mark.parametrize("kind", [SegmentationOptions, DenoisingOptions, EvaluationOptions])
-@pytest.mark.parametrize("rescale", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("rescale", [0, -1, 0.02, 50, float("inf"), float("nan")])
 def test_an_image_cannot_be_resized_to_nothing_or_to_infinity(kind, rescale):
     with pytest.raises(ValidationError):
         kind(rescale=rescale)

@@ -9,7 +9,7 @@ import pytest
 
 from unveil.config.objects import ObjectRule
 from unveil.config.options import SegmentationOptions
-from unveil.errors import ConfigError, UnveilWarning
+from unveil.errors import UnveilWarning
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.tasks.segment import chosen_rule, segment
@@ -59,9 +59,3 @@ def test_factor_is_taken_as_it_is(squares: Any, brightness_model: Any) -> None:
     result = segment(Image(squares((20, 25), (6, 8))), brightness_model(), options=options, monitor=ignore)
     assert result.report.scale == (2.0, 2.0)
     assert result.report.tile == (40, 50)
-
-
-@pytest.mark.parametrize("factor", [0.0, -1.0, 1000.0, float("nan")])
-def test_impossible_factor_is_refused(factor: float, brightness_model: Any) -> None:
-    with pytest.raises(ConfigError, match="cannot be resized by a factor"):
-        segment(Image(np.eye(16)), brightness_model(), options=EXACT.model_copy(update={"rescale": factor}))

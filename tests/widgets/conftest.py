@@ -125,7 +125,7 @@ def save_segmenter(models_folder: Path) -> Callable[..., Path]:
 def save_denoiser(models_folder: Path) -> Callable[..., Path]:
     """Save a denoiser that changes nothing into the library and return its path."""
 
-    def save(name: str = "keeper") -> Path:
+    def save(name: str = "keeper", **card: Any) -> Path:
         import torch
 
         from unveil.io.model_file import save_model
@@ -138,7 +138,7 @@ def save_denoiser(models_folder: Path) -> Callable[..., Path]:
             for parameter in network.parameters():
                 parameter.zero_()
         described = ModelCard.describe(
-            config, name=name, task="denoising", normalization=PercentileNormalization(low=0, high=100)
+            config, name=name, task="denoising", normalization=PercentileNormalization(low=0, high=100), **card
         )
         path = models_folder / f"{name}.safetensors"
         save_model(Model.make(described, network, np.zeros((1, 1, 8, 8), np.float32)), path)

@@ -44,6 +44,15 @@ def test_a_denoised_layer_can_be_segmented(viewer, panel, run, blobs, save_segme
     assert segment.form.source.layer_list.count() == 2  # probabilities are not offered
 
 
+def test_no_rescaling_is_promised_that_denoising_does_not_do(viewer, save_denoiser, blobs):
+    save_denoiser(pixel_size_um={"Y": 0.6, "X": 0.6})
+    viewer.add_image(blobs(32, 32), scale=(0.1, 0.1), units="um")
+    panel = DenoisePanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    assert panel.form.models.card is not None
+    assert not panel.form.rescale.isVisibleTo(panel)
+
+
 def test_replacing(viewer, panel, run, blobs):
     viewer.add_image(blobs(32, 32))
     run(panel)

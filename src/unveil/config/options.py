@@ -12,6 +12,11 @@ Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
 Precision: TypeAlias = Literal["auto", "exact", "fast"]
 
+RESCALE_FROM = 1.25
+"""Pixel sizes of image and model that differ by more than this factor are worth a rescaling."""
+RESCALE_FACTORS = (0.05, 20.0)
+"""Smallest and largest factor by which an image is resized."""
+
 
 class RunOptions(Config):
     """How a network is computed."""
@@ -33,8 +38,9 @@ class RunOptions(Config):
     @field_validator("rescale")
     @classmethod
     def _check_rescale(cls, rescale: str | float) -> str | float:
-        if isinstance(rescale, float) and not 0.01 <= rescale <= 100:
-            raise ValueError(f"the factor {rescale} must lie between 0.01 and 100")
+        smallest, largest = RESCALE_FACTORS
+        if isinstance(rescale, float) and not smallest <= rescale <= largest:
+            raise ValueError(f"the factor {rescale:g} must lie between {smallest:g} and {largest:g}")
         return rescale
 
 
@@ -51,6 +57,10 @@ class SegmentationOptions(RunOptions):
 
 class DenoisingOptions(RunOptions):
     """How an image is denoised."""
+
+    rescale: Literal["auto", "off"] | float = "auto"
+    """Resize the image by this factor before the network; auto and off leave it as it is, since noise changes with
+    every resizing."""
 
 
 class EvaluationOptions(SegmentationOptions):

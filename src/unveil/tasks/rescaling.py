@@ -8,38 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from unveil.errors import ConfigError
+from unveil.config.options import RESCALE_FROM
 from unveil.image import Image
 from unveil.model.card import ModelCard
-
-_TOLERANCE = 1.25
-_SMALLEST = 0.05
 
 
 def scale_factors(image: Image, card: ModelCard, rescale: Literal["auto", "off"] | float) -> tuple[float, ...]:
     """Return the factor per spatial axis by which frames are resized before the network; empty where they are not.
 
     ``"auto"`` takes the ratio of the pixel sizes where both are known and one of them differs by over 25 %.
-
-    Raises
-    ------
-    ConfigError
-        If a factor is given that no image can be resized by.
     """
     axes = "ZYX"[-card.n_dims :]
     if rescale == "off":
         return ()
     if rescale != "auto":
-        if not _SMALLEST <= rescale <= 1 / _SMALLEST:
-            raise ConfigError(
-                f"The image cannot be resized by a factor of {rescale}: expected a number from {_SMALLEST} to "
-                f"{1 / _SMALLEST:g}. Give one, or auto, or off."
-            )
         return () if rescale == 1 else (float(rescale),) * len(axes)
     if not all(axis in image.pixel_size_um and axis in card.pixel_size_um for axis in axes):
         return ()
     factors = tuple(image.pixel_size_um[axis] / card.pixel_size_um[axis] for axis in axes)
-    differs = any(factor > _TOLERANCE or factor < 1 / _TOLERANCE for factor in factors)
+    differs = any(max(factor, 1 / factor) > RESCALE_FROM for factor in factors)
     return factors if differs else ()
 
 

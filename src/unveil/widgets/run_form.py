@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from unveil.config.options import Device, RunOptions
+from unveil.config.options import RESCALE_FROM, Device, RunOptions
 from unveil.errors import ConfigError
 from unveil.model.card import Task
 from unveil.widgets.config_form import ConfigForm
@@ -19,8 +19,6 @@ from unveil.widgets.requests import Request
 from unveil.widgets.source_form import SourceForm
 
 _ADVANCED = ("engine", "precision", "tile", "rescale")
-_RESCALING = 1.25
-"""Pixel sizes that differ by more than this factor are worth a rescaling: the tasks' own limit for "auto"."""
 _DEVICES = {"auto": "automatic", "cpu": "processor (cpu)", "cuda": "graphics card (cuda)", "mps": "Apple GPU (mps)"}
 
 
@@ -105,6 +103,8 @@ class RunForm(QWidget):
         image, card = self.source.pixel_size_um(), self.models.card
         model = card.pixel_size_um if card is not None else {}
         differ = [axis for axis in model if axis in image and _differ(image[axis], model[axis])]
+        if self.models.task == "denoising":  # never resized by pixel size, since that would change the noise
+            differ = []
         self.rescale.setVisible(bool(differ))
         if differ:
             axes = {axis for axis in model if axis in image}
@@ -121,7 +121,7 @@ class RunForm(QWidget):
 
 
 def _differ(a: float, b: float) -> bool:
-    return max(a / b, b / a) > _RESCALING
+    return max(a / b, b / a) > RESCALE_FROM
 
 
 def _foreign_devices() -> set[str]:
