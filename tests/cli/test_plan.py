@@ -46,6 +46,17 @@ def test_all_problems_are_named_together(tmp_path: Path) -> None:
     assert "\n\n" not in str(caught.value)
 
 
+def test_an_image_is_not_named_twice_in_one_line(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / name, ()) for name in ("a.tif", "b.tif")]
+
+    def check(image: Path) -> None:
+        raise ImageError(f"{image} is empty.")
+
+    with pytest.raises(ImageError) as caught:
+        check_images(jobs, check)
+    assert str(caught.value).splitlines()[1:] == [f"  {job.image} is empty." for job in jobs]
+
+
 def test_one_problem_is_raised_as_it_is(tmp_path: Path) -> None:
     problem = ConfigError("This one.")
 

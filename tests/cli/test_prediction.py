@@ -206,6 +206,25 @@ def test_wrong_axes_are_refused(
     assert axes in refused("segment", image, "--output", tmp_path / "out", "--model", segmenter, "--axes", axes)
 
 
+def test_seven_dimensions_are_refused(refused: Callable[..., str], segmenter: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 2, 2, 2, 2, 16, 16), np.uint8))
+
+    message = refused("segment", tmp_path / "a.tif", "--output", tmp_path / "out", "--model", segmenter)
+
+    assert "an image has at most 5 axes" in message
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac may have this device")
+def test_a_device_that_is_not_there_is_refused_once(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    images = [write_blobs(tmp_path / name) for name in ("a.tif", "b.tif")]
+
+    message = refused("segment", *images, "--output", tmp_path / "out", "--model", segmenter, "--device", "mps")
+
+    assert message.count("not available") == 1
+
+
 def test_a_model_for_volumes_refuses_a_plane(
     refused: Callable[..., str], write_blobs: Callable[..., Path], volume_segmenter: Path, tmp_path: Path
 ) -> None:

@@ -63,11 +63,16 @@ def check_images(jobs: Sequence[Job], check: Callable[[Path], object], monitor: 
     if len(problems) == 1:
         raise problems[0][1]
     if problems:
-        lines = [f"  {image}: {problem}" for image, problem in problems[:_MOST_NAMED]]
+        lines = [f"  {_about(image, problem)}" for image, problem in problems[:_MOST_NAMED]]
         if len(problems) > _MOST_NAMED:
             lines.append(f"  … and {len(problems) - _MOST_NAMED} more")
         found = f"{len(problems)} of {len(jobs)} images cannot be used; nothing was written."
         raise ImageError("\n".join([found, *lines]))
+
+
+def _about(image: Path, problem: InputError) -> str:
+    """Name the image, unless the problem does."""
+    return str(problem) if str(image) in str(problem) else f"{image}: {problem}"
 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:

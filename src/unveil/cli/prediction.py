@@ -115,6 +115,7 @@ def _prepare(
     from unveil.io.images import find_images, read_image
     from unveil.io.model_file import load_model
     from unveil.io.writing import check_output_folder
+    from unveil.tasks.running import check_device
 
     jobs = plan(find_images(images), output, endings)
     path, card = check_task(model, task)
@@ -122,6 +123,7 @@ def _prepare(
         raise ConfigError(
             f"Model '{card.name}' gives classes, not objects, so that there is nothing to list. Leave --table out."
         )
+    check_device(options)
     loaded = load_model(path)
     with terminal.progress() as bar:
         check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options), bar.about("checking"))

@@ -124,6 +124,11 @@ def _unknown_axes(raster: Raster, unknown: list[str], name: str) -> str:
     found = f"'{name}' has axes {raster.axes} of {sizes} pixels"
     if "S" in unknown:
         return f"{found}: channels that hold colours. Split them first (in Fiji: Image > Color > Split Channels)."
+    if sum(int(n) > 1 for n in raster.array.shape) > len(ORDER):
+        return (
+            f"{found}; an image has at most {len(ORDER)} axes ({', '.join(ORDER)}). "
+            f"Save it in parts, each a file of its own."
+        )
     return (
         f"{found}, and the file does not say which of {', '.join(ORDER)} is meant by {', '.join(unknown)}. "
         f"Give the axes yourself, one letter per dimension, such as {_example(len(raster.axes))}."

@@ -18,7 +18,7 @@ from unveil.config.options import RunOptions
 from unveil.errors import EngineError, ImageError
 from unveil.events import Monitor, Notice, Progress
 from unveil.image import Image
-from unveil.inference.engines import Engine, borrowed_engine
+from unveil.inference.engines import Engine, borrowed_engine, choose_device
 from unveil.inference.memory import largest_window
 from unveil.inference.prediction import NotFiniteError, predict_tiles
 from unveil.inference.reading import (
@@ -200,7 +200,8 @@ class Run:
     def _tell_findings(self) -> None:
         name = self._image.name
         if self._n_filled:
-            self.notify(f"{self._n_filled:,} pixels of image '{name}' were not finite and were taken for the mean.")
+            found, were = (f"{self._n_filled:,} pixels", "were") if self._n_filled > 1 else ("1 pixel", "was")
+            self.notify(f"{found} of image '{name}' {were} not finite and {were} taken for the mean.")
         if self._n_constant:
             which = "" if self._n_frames == 1 else f" in {self._n_constant} of {self._n_frames} frames"
             self.notify(f"Image '{name}' is constant{which}: there is nothing to find.")
@@ -221,6 +222,17 @@ def running(
     """
     with ExitStack() as engines:
         yield Run(image, model, options, scale=scale, n_frames=n_frames, monitor=monitor, engines=engines)
+
+
+def check_device(options: RunOptions) -> None:
+    """Refuse a device that is not there, before any image is read.
+
+    Raises
+    ------
+    ConfigError
+        With the devices that are.
+    """
+    choose_device(options.device)
 
 
 def _size(tile: tuple[int, ...]) -> str:
