@@ -171,9 +171,9 @@ def _check(image: Image) -> None:
     if kind not in "uif":
         problems.append(f"{_kind_name(kind)} pixels are no intensities; convert them to an integer or float dtype")
     if 0 in shape:
-        problems.append("it holds no pixels")
+        problems.append("it holds no pixels; choose one that does")
     elif min(shape[-2:]) < 2:
-        problems.append("Y and X need at least 2 pixels each")
+        problems.append("Y and X need at least 2 pixels each; choose a larger image, or other axes")
     if image.channel_names and len(image.channel_names) != image.size("C"):
         problems.append(f"it has {image.size('C')} channels and {len(image.channel_names)} channel names")
     unknown = sorted(set(image.pixel_size_um) - set(spatial(image.axes)))

@@ -77,7 +77,7 @@ def test_float_labels_and_wrong_masks_are_refused() -> None:
 def test_pixels_that_are_no_numbers_are_refused() -> None:
     grey = GREY[0].astype(np.float32)
     grey[3, 3] = np.nan
-    with pytest.raises(ImageError, match="1 pixels"):
+    with pytest.raises(ImageError, match="1 of 600 pixels"):
         segmentation_examples(
             [(Image(grey), Annotation(Image(LABELS[0])))], StandardNormalization(), n_dims=2, objects=True
         )

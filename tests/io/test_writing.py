@@ -196,7 +196,7 @@ def test_what_cannot_be_written_is_our_error(tmp_path: Path) -> None:
         write_image(tmp_path, image_of())
     with pytest.raises(FileError, match="cannot be written to the folder"):
         check_output_folder(tmp_path / "file" / "results")
-    with pytest.raises(FileError, match="cannot be written to the folder"):
+    with pytest.raises(FileError, match="a file stands where a folder is needed"):
         check_output_folder(tmp_path / "file")
 
 

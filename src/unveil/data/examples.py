@@ -121,8 +121,8 @@ def _finite(frame: Frame) -> NDArray[Any]:
     grey = frame.read(_all(frame))
     if not np.isfinite(grey).all():
         raise ImageError(
-            f"Image '{frame.image.name}' holds {int((~np.isfinite(grey)).sum())} pixels that are no finite numbers; "
-            f"training needs finite ones. Replace them (NaN, infinity) first."
+            f"Image '{frame.image.name}' holds NaN or infinity in {int((~np.isfinite(grey)).sum())} of {grey.size} "
+            f"pixels; training needs finite numbers. Replace them first."
         )
     return grey
 
@@ -132,7 +132,7 @@ def _check_same_space(image: Image, other: Image) -> None:
     theirs = {axis: other.size(axis) for axis in "TZYX"}
     if ours != theirs:
         raise ImageError(
-            f"Image '{image.name}' is {_sizes(ours)} and '{other.name}' is {_sizes(theirs)}: "
+            f"Image '{image.name}' is {_sizes(ours)} and its reference '{other.name}' is {_sizes(theirs)}: "
             f"both must show the same pixels. Choose the pair that belongs together."
         )
 

@@ -132,6 +132,8 @@ def check_output_folder(path: Path) -> Path:
 
 def _reason(error: OSError) -> str:
     reason = error.strerror or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        reason = "a file stands where a folder is needed"
     return f"{reason}. Choose a folder that can be written to and has enough free space."
 
 

@@ -20,7 +20,7 @@ from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Image, frames
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.tasks.denoise import denoise
-from unveil.tasks.matching import channel_sets, check_match, choose_channels
+from unveil.tasks.matching import card_of, channel_sets, check_match, choose_channels
 from unveil.tasks.results import RunReport
 from unveil.tasks.segment import segment
 
@@ -92,7 +92,7 @@ def evaluate(
     Cancelled
         From the monitor.
     """
-    card = model.card
+    card = card_of(model)
     if isinstance(images, list | tuple) and isinstance(references, list | tuple):
         _raise(_count_problems(len(images), len(references)))
         _raise([p for pair in zip(images, references, strict=True) for p in _problems(card, options, *pair)])
@@ -271,4 +271,6 @@ def _count_problems(n_images: int, n_references: int) -> list[str]:
 
 def _raise(problems: list[str]) -> None:
     if problems:
-        raise ImageError(f"Images and references do not fit: {'; '.join(problems)}. Give one fitting reference each.")
+        raise ImageError(
+            f"Images and references do not fit: {'; '.join(dict.fromkeys(problems))}. Give one fitting reference each."
+        )
