@@ -55,7 +55,7 @@ def segment_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
         write_labels(paths[0], result.labels)
         if model.card.objects is not None:
             paths.append(request.output / f"{base}_objects.csv")
-            write_table(paths[1], measure_objects(result.labels, image))
+            write_table(paths[1], measure_objects(result.labels, image, n_dims=model.card.architecture.n_dims))
         return paths
 
     return _run(request, work, monitor)

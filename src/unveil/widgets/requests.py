@@ -94,6 +94,6 @@ def _load(path: Path, stamp: object) -> Model:
 def _measured(segmentation: Segmentation, image: Image) -> Segmented:
     from unveil.tasks.measure import measure_objects
 
-    has_objects = segmentation.card.objects is not None
-    table = measure_objects(segmentation.labels, image) if has_objects else {}
+    card = segmentation.card
+    table = measure_objects(segmentation.labels, image, n_dims=card.architecture.n_dims) if card.objects else {}
     return Segmented(segmentation, image, table)
