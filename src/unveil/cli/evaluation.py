@@ -143,18 +143,10 @@ def _pairs(noisy: Path | None, clean: Path, axes: str | None) -> tuple[list[Imag
 def _with_noise(clean: Path, sigma: float, seed: int, axes: str | None) -> tuple[Iterator[Image], list[Image]]:
     """Read clean images, and make a noisy one of each when it is asked for; image i gets the seed `seed` + i."""
     from unveil.io.images import find_images, read_image
+    from unveil.tasks.evaluate import with_noise
 
     references = [read_image(path, axes=axes) for path in find_images([clean])]
-    return (_noisy(image, sigma, seed + number) for number, image in enumerate(references)), references
-
-
-def _noisy(clean: Image, sigma: float, seed: int) -> Image:
-    import numpy as np
-
-    from unveil.operators.noise import add_gaussian
-
-    pixels = add_gaussian(np.asarray(clean.data), sigma, seed)
-    return clean.like(pixels, clean.axes, channel_names=clean.channel_names)
+    return (with_noise(image, sigma, seed + number) for number, image in enumerate(references)), references
 
 
 def _table(scores: Scores) -> Table:

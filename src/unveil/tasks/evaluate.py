@@ -19,6 +19,7 @@ from unveil.errors import ImageError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Image, frames
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
+from unveil.operators.noise import add_gaussian
 from unveil.tasks.denoise import denoise
 from unveil.tasks.matching import card_of, channel_sets, check_match, choose_channels
 from unveil.tasks.results import RunReport
@@ -104,6 +105,12 @@ def evaluate(
     if card.objects is None:
         return _pool(card, partial(ClassTally, card.classes), pairs, score, listener)
     return _pool(card, ObjectTally, pairs, score, listener)
+
+
+def with_noise(clean: Image, sigma: float, seed: int) -> Image:
+    """Return `clean` with Gaussian noise of standard deviation `sigma`, in grey values, to judge a denoiser."""
+    pixels = add_gaussian(np.asarray(clean.data), sigma, seed)
+    return clean.like(pixels, clean.axes, channel_names=clean.channel_names)
 
 
 class _Mergeable(Protocol):
