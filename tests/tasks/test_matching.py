@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from unveil.config.options import SegmentationOptions
+from unveil.config.training import DenoisingTraining
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.image import Image
+from unveil.tasks.evaluate import evaluate
 from unveil.tasks.segment import segment
+from unveil.tasks.train import train
 
 EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
 
@@ -76,3 +79,11 @@ def test_what_is_no_image_is_refused(nothing: Any, brightness_model: Any) -> Non
 def test_what_is_no_model_is_refused(name: Any) -> None:
     with pytest.raises(ConfigError, match=r"where a model is expected\. Load it first"):
         segment(Image(np.eye(16)), name)
+    with pytest.raises(ConfigError, match=r"where a model is expected\. Load it first"):
+        evaluate(name, [Image(np.eye(16))], [Image(np.eye(16))])
+
+
+def test_what_is_no_model_cannot_be_trained_on() -> None:
+    start: Any = "nuclei"
+    with pytest.raises(ConfigError, match=r"where a model is expected\. Load it first"):
+        train(None, [Image(np.eye(16))], DenoisingTraining(), start=start)

@@ -26,6 +26,7 @@ from unveil.inference.engines import choose_device
 from unveil.model.card import Epoch, ModelCard, TrainingRecord
 from unveil.model.model import Model
 from unveil.operators.receptive_field import size_step
+from unveil.tasks.matching import card_of
 from unveil.training.fit import fit
 from unveil.training.initial_weights import inherit, random_network
 from unveil.training.lesson import Lesson, Targets, prepare_lesson
@@ -64,6 +65,8 @@ def train(
     InputError
         If images, targets, settings and parent model do not fit each other.
     """
+    if start is not None:
+        card_of(start)
     lesson = prepare_lesson(images, targets, config, validation)
     device = torch.device(choose_device(config.device))
     autocast = training_dtype(device, config.precision)
