@@ -32,7 +32,6 @@ from unveil.training.initial_weights import inherit, random_network
 from unveil.training.lesson import Lesson, Targets, prepare_lesson
 from unveil.training.precision import training_dtype
 
-_MAX_HISTORY = 500
 _CHECK_EDGE_PX = {2: 128, 3: 48}
 
 
@@ -130,14 +129,13 @@ def _sealed(
     outcome: _Outcome,
     start: Model | None,
 ) -> Model:
-    thinning = max(1, -(-len(outcome.history) // _MAX_HISTORY))
     record = TrainingRecord(
         config=config.model_dump(mode="json"),
         data_sha256=lesson.data_sha256,
         n_images=lesson.n_images,
         n_validation_images=lesson.n_validation_images,
         metric_name=lesson.metric_name,
-        history=outcome.history[::thinning],
+        history=outcome.history,
         seed=config.seed,
         versions={"unveil": __version__, "torch": torch.__version__, "python": platform.python_version()},
         timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
