@@ -24,13 +24,13 @@ from unveil.io.images import find_images, read_image
 
 CONFIG = DenoisingTraining(
     name="fluorescence-denoiser",
-    epochs=16,
+    epochs=18,
     steps_per_epoch=200,
     batch_size=16,
     patch_px=80,
     learning_rate=1.5e-3,
     loss="log_mse",
-    noise=NoiseConfig(poisson=(0.001, 0.3), gaussian=(0.003, 0.15), correlation=(0, 0.2)),
+    noise=NoiseConfig(poisson=(0.001, 0.3), gaussian=(0.003, 0.15)),
     augmentation=AugmentationConfig(scale=0.2, gain=0.4, offset=0.1, gamma=0, noise=0, blur_px=0),
 )
 

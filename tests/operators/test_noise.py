@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.operators.noise import add_gaussian, correlate, log_uniform, poisson_gaussian
+from unveil.operators.noise import add_gaussian, log_uniform, poisson_gaussian
 
 
 @pytest.mark.parametrize(("poisson", "gaussian"), [(0.02, 0.05), (0.0, 0.1), (0.1, 0.0)])
@@ -41,12 +41,3 @@ def test_levels_lie_in_their_range_and_are_even_in_the_logarithm() -> None:
     assert levels.max() <= 0.1
     assert torch.median(levels).item() == pytest.approx(0.01, rel=0.1)
     assert not log_uniform((5,), 0, 0, torch.Generator()).any()
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.1, 0.5, 0.7])
-def test_correlated_noise_keeps_its_variance_and_has_its_correlation(rho: float) -> None:
-    white = torch.randn(1, 1, 600, 600, generator=torch.Generator().manual_seed(0))
-    noise = correlate(white, torch.tensor(rho))
-    assert noise.var().item() == pytest.approx(1, rel=0.02)
-    for axis in (-2, -1):
-        assert (noise * noise.roll(1, axis)).mean().item() == pytest.approx(rho, abs=0.02)

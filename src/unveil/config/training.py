@@ -38,22 +38,12 @@ class NoiseConfig(Config):
     """Range of the variance per unit of intensity (1 / photons at intensity 1)."""
     gaussian: tuple[float, float] = (0.005, 0.1)
     """Range of the standard deviation of the signal-independent part, in units of the intensity range."""
-    correlation: tuple[float, float] = (0.0, 0.0)
-    """Range of the correlation between the noise of neighbouring pixels, at most 0.7: detectors of scanning microscopes
-    and resampling blur noise a little."""
 
-    @field_validator("poisson", "gaussian", "correlation")
+    @field_validator("poisson", "gaussian")
     @classmethod
     def _check_range(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= bounds[0] <= bounds[1] < float("inf"):
             raise ValueError(f"the range {bounds} must go up from 0 or more")
-        return bounds
-
-    @field_validator("correlation")
-    @classmethod
-    def _check_correlation(cls, bounds: tuple[float, float]) -> tuple[float, float]:
-        if bounds[1] > 0.7:
-            raise ValueError(f"the correlation {bounds[1]} of neighbours must be 0.7 or less")
         return bounds
 
 

@@ -40,20 +40,3 @@ def poisson_gaussian(clean: Tensor, poisson: Tensor, gaussian: Tensor, generator
     photons = torch.poisson(clean.clamp(min=0) / poisson, generator=generator)
     reading = torch.randn(clean.shape, generator=generator, device=clean.device)
     return photons * poisson + clean.clamp(max=0) + gaussian * reading
-
-
-def correlate(noise: Tensor, correlation: Tensor) -> Tensor:
-    """Mix white noise ``(N, C, *spatial)`` with its neighbours along Y and X; its variance stays.
-
-    The filter ``(w, 1, w) / √(1 + 2 w²)`` gives neighbours the correlation ``ρ = 2 w / (1 + 2 w²)``; borders
-    wrap around.
-
-    Parameters
-    ----------
-    correlation
-        ρ, 0 to 0.7, broadcast over `noise`.
-    """
-    w = correlation / (1 + (1 - 2 * correlation**2).sqrt())
-    for axis in (-2, -1):
-        noise = (noise + w * (noise.roll(1, axis) + noise.roll(-1, axis))) / (1 + 2 * w**2).sqrt()
-    return noise

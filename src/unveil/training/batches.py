@@ -11,7 +11,7 @@ from unveil.config.training import DenoisingTraining, NoiseConfig, SegmentationT
 from unveil.data.examples import Example
 from unveil.data.patches import draw_windows
 from unveil.operators.augmentation import random_intensities, random_views, source_size
-from unveil.operators.noise import correlate, log_uniform, poisson_gaussian
+from unveil.operators.noise import log_uniform, poisson_gaussian
 from unveil.training.fit import Batch
 
 _DARK_END = 2.3
@@ -82,9 +82,7 @@ def synthetic_noise(clean: Tensor, noise: NoiseConfig, generator: torch.Generato
     per_image = (len(clean), *[1] * (clean.dim() - 1))
     poisson = log_uniform(per_image, *noise.poisson, generator)
     gaussian = log_uniform(per_image, *noise.gaussian, generator)
-    lowest, highest = noise.correlation
-    correlation = lowest + (highest - lowest) * torch.rand(per_image, generator=generator, device=clean.device)
-    noisy = clean + correlate(poisson_gaussian(clean, poisson, gaussian, generator) - clean, correlation)
+    noisy = poisson_gaussian(clean, poisson, gaussian, generator)
     low = -_DARK_END * gaussian
     scale = 1 + _BRIGHT_END * (poisson + gaussian**2).sqrt() - low
     return (noisy - low) / scale, (clean - low) / scale
