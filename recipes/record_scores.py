@@ -20,7 +20,10 @@ DATA = {
         "43 test images of dsb2018_fluo (Data Science Bowl 2018, fluorescence), never used in training",
     ),
     "denoise_fmd": ("fluorescence-denoiser", "32 frames of FMD (confocal, two-photon) against averages of 50"),
-    "denoise_w2s": ("fluorescence-denoiser", "48 frames of W2S (widefield) against averages of 400, gain fitted"),
+    "denoise_w2s": (
+        "fluorescence-denoiser",
+        "48 frames of W2S (widefield) against averages of 400, gain fitted; 36 of them helped to choose the recipe",
+    ),
 }
 LEFT_OUT = {"model_sha256", "notices", "specimens"}
 
