@@ -9,7 +9,9 @@
     │   ├── ModelFileError      a model file that is broken, altered, newer or not ours
     │   ├── MismatchError       a model and an image that do not fit each other
     │   └── ConfigError         values that contradict each other or do not exist
-    └── EngineError             a device or engine that fails or is not there
+    │       └── NoSplitError    too little annotation to hold some out for validation
+    ├── EngineError             a device or engine that fails or is not there
+    └── TrainingError           a training that cannot go on
 
     UnveilWarning               work goes on, and the user should know why it differs
 
@@ -47,8 +49,16 @@ class ConfigError(InputError):
     """Settings contradict each other, are out of bounds, or name what does not exist."""
 
 
+class NoSplitError(ConfigError):
+    """Too little is annotated to hold part of it out for validation; the user may agree to train without."""
+
+
 class EngineError(UnveilError):
     """A device or engine is missing, fails, or runs out of memory at the smallest tile."""
+
+
+class TrainingError(UnveilError):
+    """A training cannot go on: its loss is no number, or its process ended unexpectedly."""
 
 
 class UnveilWarning(UserWarning):

@@ -7,9 +7,9 @@ and may raise `Cancelled` or `StopEarly`: that is the promised delay of a reques
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unveil.errors import UnveilWarning
 
@@ -45,6 +45,34 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A part of one training image that judges instead of teaching; see `unveil.data.split.Block`."""
+
+    image: int
+    """Which image, counted from 0."""
+    start: tuple[int, ...]
+    """First pixel per spatial axis."""
+    stop: tuple[int, ...]
+    """First pixel beyond, per spatial axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStart:
+    """A training is planned and about to take its first step."""
+
+    device: str
+    precision: str
+    """Number formats of the convolutions."""
+    n_steps: int
+    settings: Mapping[str, Any]
+    """The training configuration with every choice written out, as JSON values."""
+    reasons: tuple[str, ...]
+    """What was chosen and why, one sentence each."""
+    held_out: tuple[HeldOut, ...]
+    """What judges; empty where whole other images, or none, do."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepEnd:
     """One optimizer step is done."""
 
@@ -59,11 +87,13 @@ class EpochEnd:
 
     epoch: int
     n_epochs: int
+    step: int
+    """Optimizer steps done in all."""
     training_loss: float
     validation_loss: float | None
     """None where no validation data were held out."""
     metric: float | None
-    """The validation metric in its own unit (see `metric_name`)."""
+    """The validation metric in its own unit (see `metric_name`); None without validation or without a clean image."""
     metric_name: str
     """IoU (0 to 1) for segmentation, PSNR (dB) for denoising."""
     is_best: bool
@@ -73,15 +103,14 @@ class EpochEnd:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
-    """A copy of the network's present output on one validation image."""
+    """The network's present output on the image that was asked for."""
 
-    image: NDArray[np.float32]
-    """Normalized input, shape (C, *spatial)."""
-    output: NDArray[np.float32]
-    """Output maps, shape (K, *spatial)."""
+    epoch: int
+    maps: NDArray[np.float32]
+    """Segmentation: probability of each class; denoising: the denoised image in grey values. ``(K, *spatial)``."""
 
 
-Event: TypeAlias = Progress | Notice | StepEnd | EpochEnd | Preview
+Event: TypeAlias = Progress | Notice | TrainingStart | StepEnd | EpochEnd | Preview
 Monitor: TypeAlias = Callable[[Event], None]
 
 

@@ -9,9 +9,11 @@ from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.base import Config
 from unveil.config.normalization import (
     FixedNormalization,
+    GlobalNormalization,
     Normalization,
     PercentileNormalization,
     StandardNormalization,
+    TrainingNormalization,
 )
 from unveil.config.objects import ObjectRule
 from unveil.config.options import DenoisingOptions, EvaluationOptions, SegmentationOptions
@@ -28,6 +30,7 @@ WITH_DEFAULTS = [
     DnCNNConfig,
     PercentileNormalization,
     StandardNormalization,
+    GlobalNormalization,
     ObjectRule,
     SegmentationOptions,
     DenoisingOptions,
@@ -80,7 +83,7 @@ def test_settings_are_frozen(settings):
         setattr(settings, name, getattr(settings, name))
 
 
-@pytest.mark.parametrize("union", [Architecture, Normalization, TrainingConfig])
+@pytest.mark.parametrize("union", [Architecture, Normalization, TrainingNormalization, TrainingConfig])
 def test_alternatives_are_told_apart_by_their_tag(union):
     adapter = TypeAdapter(union)
     matching = [s for s in UNUSUAL if _tag_of(union) & set(type(s).model_fields)]
@@ -132,6 +135,12 @@ def test_every_settings_class_is_looked_at():
         (SegmentationTraining, {"epochs": 0}),
         (SegmentationTraining, {"learning_rate": 0}),
         (SegmentationTraining, {"validation_fraction": 1}),
+        (SegmentationTraining, {"time_budget_s": 0}),
+        (SegmentationTraining, {"patience": -1}),
+        (SegmentationTraining, {"stop_after": 0}),
+        (SegmentationTraining, {"seed": -1}),
+        (SegmentationTraining, {"recipe": "guess"}),
+        (DenoisingTraining, {"noisy_only": "magic"}),
         (DenoisingTraining, {"batch_size": 0}),
         (AugmentationConfig, {"gain": 1}),
     ],
@@ -158,3 +167,20 @@ def test_poolings_per_axis():
     assert UNetConfig(poolings=2).poolings_per_axis == (2, 2)
     assert UNetConfig(n_dims=3, poolings=3).poolings_per_axis == (3, 3, 3)
     assert UNetConfig(n_dims=3, poolings=(1, 2, 2)).poolings_per_axis == (1, 2, 2)
+
+
+def test_what_a_training_does_not_say_is_left_to_its_recipe():
+    config = SegmentationTraining()
+    open_ = {name for name in type(config).model_fields if getattr(config, name) is None}
+    assert open_ == {
+        "time_budget_s", "patch_px", "batch_size", "epochs", "steps_per_epoch", "stop_after", "learning_rate",
+        "schedule", "patience", "normalization", "augmentation", "architecture",
+    }  # fmt: skip
+    assert config.recipe == "auto"
+
+
+def test_a_card_never_holds_what_is_yet_to_be_fitted():
+    config = SegmentationTraining.model_validate({"normalization": {"method": "global"}})
+    assert config.normalization == GlobalNormalization()
+    with pytest.raises(ValidationError, match="global"):
+        TypeAdapter(Normalization).validate_python({"method": "global"})

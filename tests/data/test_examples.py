@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from unveil.config.normalization import PercentileNormalization, StandardNormalization
-from unveil.data.annotation import Annotation
-from unveil.data.examples import denoising_examples, digest_of, fit_fixed, segmentation_examples
+from unveil.data.annotation import Annotation, scribbled
+from unveil.data.examples import (
+    Example,
+    denoising_examples,
+    digest_of,
+    fit_fixed,
+    held_out,
+    segmentation_examples,
+    successive_frames,
+)
+from unveil.data.split import Block
 from unveil.errors import ImageError
 from unveil.image import Image
 
@@ -104,3 +113,97 @@ def test_the_digest_sees_every_pixel_shape_dtype_and_pairing_but_no_order() -> N
     ]
     assert len({digest_of(pairs) for pairs in variants}) == len(variants)
     assert digest_of([[GREY, LABELS], [changed, GREY]]) == digest_of([[changed, GREY], [GREY.copy(), LABELS]])
+
+
+def test_labels_that_nobody_judged_change_no_target_that_counts() -> None:
+    labels, mask = np.zeros((20, 30), np.uint16), np.zeros((20, 30), bool)
+    labels[4:9, 4:9] = 1
+    mask[:, :15] = True
+    other = np.where(mask, labels, RNG.integers(5, 9, labels.shape)).astype(np.uint16)
+    one, two = (
+        segmentation_examples(
+            [(Image(GREY[0]), Annotation(Image(drawn), mask))], StandardNormalization(), n_dims=2, objects=True
+        )[0]
+        for drawn in (labels, other)
+    )
+    assert one.weight[1].sum() == mask.sum()
+    np.testing.assert_array_equal(one.weight, two.weight)
+    np.testing.assert_array_equal(one.target * one.weight, two.target * two.weight)
+    assert not np.array_equal(one.target, two.target), "the labels were not changed: the test shows nothing"
+
+
+def test_the_distance_of_an_object_that_ends_at_the_mask_does_not_count() -> None:
+    labels, mask = np.zeros((20, 30), np.uint16), np.zeros((20, 30), bool)
+    labels[4:9, 4:9] = 1
+    labels[12:17, 10:15] = 2
+    mask[:, :15] = True
+    (made,) = segmentation_examples(
+        [(Image(GREY[0]), Annotation(Image(labels), mask))], StandardNormalization(), n_dims=2, objects=True
+    )
+    np.testing.assert_array_equal(made.weight[0], mask)
+    np.testing.assert_array_equal(made.weight[1], mask & (labels != 2))
+
+
+def test_scribbles_teach_a_distance_of_1_on_objects_and_0_beside_them() -> None:
+    strokes = np.zeros((20, 30), np.uint8)
+    strokes[5, 3:9] = 1
+    strokes[12:15, 4:20] = 2
+    strokes[17, 4:20] = 3
+    pair = (Image(GREY[0]), scribbled(Image(strokes)))
+    (made,) = segmentation_examples([pair], StandardNormalization(), n_dims=2, objects=True)
+    np.testing.assert_array_equal(made.weight, np.stack([strokes > 0] * 2))
+    np.testing.assert_array_equal(made.target, np.stack([strokes > 1] * 2))
+    (classes,) = segmentation_examples([pair], StandardNormalization(), n_dims=2, objects=False)
+    np.testing.assert_array_equal(classes.target[0][strokes > 0], strokes[strokes > 0] - 1)
+    assert classes.weight.shape == (1, 20, 30)
+
+
+def whole_example(shape: tuple[int, ...]) -> Example:
+    image = np.arange(np.prod(shape), dtype=np.float32).reshape(1, *shape)
+    weight = np.ones((1, *shape), np.float32)
+    weight[..., ::3] = 0
+    return Example(image, image + 0.5, weight, np.ones(1))
+
+
+@pytest.mark.parametrize(
+    "block", [Block(0, 0, 7, 8), Block(0, 33, 40, 8), Block(1, 0, 11, 4), Block(1, 24, 30, 12)], ids=str
+)
+def test_what_is_held_out_of_an_image_never_teaches(block: Block) -> None:
+    example = whole_example((40, 30))
+    (teaching,), (judging,) = held_out([example], block, (4, 4))
+    taught, judged = (part.image[part.weight > 0] for part in (teaching, judging))
+    shape = example.spatial_shape
+    judged_weight = example.weight[0] * block.judging(shape)
+    np.testing.assert_array_equal(np.sort(judged), np.sort(example.image[0][judged_weight > 0]))
+    taught_weight = example.weight[0] * block.teaching(shape)
+    np.testing.assert_array_equal(np.sort(taught), np.sort(example.image[0][taught_weight > 0]))
+    band = example.image[0][np.broadcast_to(block.judging(shape), shape)]
+    assert not np.isin(teaching.image, band).any(), "not even beside what teaches"
+    for part in (teaching, judging):
+        np.testing.assert_array_equal(part.target, part.image + 0.5)
+        assert part.weight.dtype == np.float32
+
+
+def test_frames_that_hold_nothing_in_a_part_are_left_out_of_it() -> None:
+    near, far = whole_example((40, 30)), whole_example((40, 30))
+    near.weight[:, 10:] = 0
+    far.weight[:, :30] = 0
+    teaching, judging = held_out([near, far], Block(0, 32, 40, 4), (4, 4))
+    assert [part.weight.any(axis=(0, 2)).nonzero()[0].tolist() for part in teaching] == [list(range(10))]
+    assert [part.weight.any(axis=(0, 2)).nonzero()[0].tolist() for part in judging] == [list(range(4, 12))]
+
+
+def test_each_frame_is_to_be_predicted_from_the_one_before() -> None:
+    stack = Image(GREY, "TYX")
+    noisy, target = successive_frames(stack, 2)
+    np.testing.assert_array_equal(noisy.data, GREY)
+    np.testing.assert_array_equal(target.data, GREY[[1, 2, 0]])
+    assert successive_frames(Image(GREY, "ZYX"), 2)[1].axes == "ZYX"
+
+
+@pytest.mark.parametrize(
+    ("image", "n_dims"), [(Image(GREY[0]), 2), (Image(GREY[:1], "TYX"), 2), (Image(GREY, "ZYX"), 3)]
+)
+def test_a_single_frame_is_not_compared(image: Image, n_dims: int) -> None:
+    with pytest.raises(ImageError, match="at least two along T"):
+        successive_frames(image, n_dims)

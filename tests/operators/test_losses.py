@@ -10,6 +10,7 @@ import torch
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
 
 ONES = torch.ones(2, 1, 4, 4)
+BOTH = torch.ones(2, 2, 4, 4)
 
 
 def test_even_maps_cost_the_logarithm_of_the_number_of_classes() -> None:
@@ -20,7 +21,22 @@ def test_even_maps_cost_the_logarithm_of_the_number_of_classes() -> None:
 def test_the_distance_adds_its_absolute_error() -> None:
     maps = torch.zeros(2, 3, 4, 4)
     target = torch.cat([torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.25)], dim=1)
-    assert segmentation_loss(maps, target, ONES, n_classes=2).item() == pytest.approx(math.log(2) + 0.25)
+    assert segmentation_loss(maps, target, BOTH, n_classes=2).item() == pytest.approx(math.log(2) + 0.25)
+
+
+def test_each_map_has_a_weight_of_its_own() -> None:
+    maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.cat([torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.25)], dim=1)
+    weight = BOTH.clone()
+    weight[:, 1, :2] = 0  # the distance is not known there
+    loss = segmentation_loss(maps, target, weight, n_classes=2)
+    wild = maps.clone()
+    wild[:, 2, :2] = 99
+    assert segmentation_loss(wild, target, weight, n_classes=2) == loss
+    wild[:, 0, :2] = 99
+    assert segmentation_loss(wild, target, weight, n_classes=2) != loss
+    expected = (maps[:, 2, 2:] - 0.25).abs().mean() + segmentation_loss(maps[:, :2], target[:, :1], ONES, n_classes=2)
+    torch.testing.assert_close(loss, expected)
 
 
 @pytest.mark.parametrize("loss", [denoising_loss, relative_denoising_loss])

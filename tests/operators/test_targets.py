@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.transform import resize
 
-from unveil.operators.targets import class_target, largest_radius, normalized_distance
+from unveil.operators.targets import class_target, cut_objects, normalized_distance
 
 
 def two_touching_squares() -> np.ndarray:
@@ -51,6 +51,25 @@ def test_class_targets() -> None:
     np.testing.assert_array_equal(np.unique(class_target(labels, objects=False)), [0, 3, 7])
 
 
-def test_largest_radius() -> None:
-    assert largest_radius(two_touching_squares()) == 5
-    assert largest_radius(np.zeros((4, 4), np.uint8)) == 0
+def disc(y: int, x: int) -> np.ndarray:
+    yy, xx = np.mgrid[:30, :30]
+    return (yy - y) ** 2 + (xx - x) ** 2 <= 25
+
+
+def test_an_object_that_ends_at_the_mask_is_cut_and_one_drawn_beyond_is_whole() -> None:
+    mask = np.zeros((30, 30), bool)
+    mask[:, :15] = True
+    labels = np.zeros((30, 30), np.uint16)
+    labels[disc(6, 5)] = 1  # inside
+    labels[disc(7, 14) & mask] = 2  # ends at the mask
+    labels[disc(22, 11)] = 3  # most of it inside, drawn beyond
+    labels[disc(22, 24)] = 4  # outside
+    np.testing.assert_array_equal(cut_objects(labels, mask), labels == 2)
+    assert not cut_objects(labels, np.ones_like(mask)).any()
+
+
+def test_the_ground_is_never_cut() -> None:
+    mask = np.zeros((4, 5, 6), bool)
+    mask[1:3, 1:3, 1:3] = True
+    assert not cut_objects(np.zeros(mask.shape, np.uint8), mask).any()
+    assert cut_objects(mask.astype(np.uint8), mask).sum() == 8

@@ -1,4 +1,4 @@
-"""What the tests of the doors share: a model that finds what is bright, and squares for it to find."""
+"""What the tests of the doors share: a model that finds what is bright, squares for it to find, small trainings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from unveil.config.architecture import UNetConfig
+from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.config.normalization import PercentileNormalization
 from unveil.config.objects import ObjectRule
+from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.data.annotation import Annotation
+from unveil.image import Image
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.networks.build import build_network
@@ -68,6 +71,54 @@ def _squares(shape: tuple[int, ...], *corners: tuple[int, ...], size: int = 6) -
         *planes, y, x = corner
         pixels[(*planes, slice(y, y + size), slice(x, x + size))] = 1000
     return pixels
+
+
+def _scenes(n: int, size: int = 48, n_objects: int = 5) -> tuple[list[Image], list[Annotation]]:
+    """Draw discs on a dark ground, each with its own number."""
+    rng = np.random.default_rng(0)
+    yy, xx = np.mgrid[:size, :size]
+    images, annotations = [], []
+    for _ in range(n):
+        labels = np.zeros((size, size), np.uint16)
+        for number, (y, x) in enumerate(rng.integers(6, size - 6, (n_objects, 2)), start=1):
+            labels[(yy - y) ** 2 + (xx - x) ** 2 < 25] = number
+        grey = 20 + 100 * (labels > 0) + rng.normal(0, 5, labels.shape)
+        images.append(Image(grey.astype(np.float32), pixel_size_um={"Y": 0.5, "X": 0.5}))
+        annotations.append(Annotation(Image(labels)))
+    return images, annotations
+
+
+_SHORT = {
+    "patch_px": 32, "batch_size": 4, "epochs": 2, "steps_per_epoch": 4, "precision": "exact", "device": "cpu",
+}  # fmt: skip
+
+
+def _segmentation(**changes: Any) -> SegmentationTraining:
+    tiny = {"architecture": UNetConfig(width=4, poolings=2, out_channels=3)}
+    return SegmentationTraining.model_validate(tiny | _SHORT | changes)
+
+
+def _denoising(**changes: Any) -> DenoisingTraining:
+    tiny = {"architecture": DnCNNConfig(depth=3, width=8)}
+    return DenoisingTraining.model_validate(tiny | _SHORT | changes)
+
+
+@pytest.fixture(scope="session")
+def scenes() -> Callable[..., tuple[list[Image], list[Annotation]]]:
+    """Draw images of bright discs and their annotations: ``scenes(n, size=48, n_objects=5)``."""
+    return _scenes
+
+
+@pytest.fixture(scope="session")
+def segmentation() -> Callable[..., SegmentationTraining]:
+    """Settings of a short training of a tiny U-Net, in float32 on the processor: ``segmentation(**changes)``."""
+    return _segmentation
+
+
+@pytest.fixture(scope="session")
+def denoising() -> Callable[..., DenoisingTraining]:
+    """Settings of a short training of a tiny DnCNN, in float32 on the processor: ``denoising(**changes)``."""
+    return _denoising
 
 
 @pytest.fixture(scope="session")

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from unveil.config.architecture import DnCNNConfig, UNetConfig
-from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig, SegmentationTraining
+from unveil.config.architecture import UNetConfig
+from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.data.annotation import Annotation
-from unveil.errors import ConfigError, ImageError, MismatchError, UnveilWarning
-from unveil.events import Cancelled, EpochEnd, Event, Notice, Preview, StepEnd, StopEarly, ignore
+from unveil.errors import ConfigError, ImageError, MismatchError
+from unveil.events import Cancelled, EpochEnd, Event, Notice, Preview, StepEnd, StopEarly, TrainingStart, ignore
 from unveil.image import Image
 from unveil.model.model import digest
 from unveil.tasks.train import train
 
-TINY = UNetConfig(width=4, poolings=2, out_channels=3)
+Make = Callable[..., Any]
 
 
-def scenes(n: int, size: int = 48) -> tuple[list[Image], list[Annotation]]:
-    """Bright discs on a dark ground, each with its own number."""
-    rng = np.random.default_rng(0)
-    yy, xx = np.mgrid[:size, :size]
-    images, annotations = [], []
-    for _ in range(n):
-        labels = np.zeros((size, size), np.uint16)
-        for number, (y, x) in enumerate(rng.integers(6, size - 6, (5, 2)), start=1):
-            labels[(yy - y) ** 2 + (xx - x) ** 2 < 25] = number
-        grey = 20 + 100 * (labels > 0) + rng.normal(0, 5, labels.shape)
-        images.append(Image(grey.astype(np.float32), pixel_size_um={"Y": 0.5, "X": 0.5}))
-        annotations.append(Annotation(Image(labels)))
-    return images, annotations
-
-
-def segmentation(**changes: object) -> SegmentationTraining:
-    settings = {
-        "architecture": TINY, "patch_px": 32, "batch_size": 4, "epochs": 2, "steps_per_epoch": 4,
-        "precision": "exact", "device": "cpu",
-    }  # fmt: skip
-    return SegmentationTraining.model_validate(settings | changes)
-
-
-def denoising(**changes: object) -> DenoisingTraining:
-    settings = {
-        "architecture": DnCNNConfig(depth=3, width=8), "patch_px": 32, "batch_size": 4, "epochs": 2,
-        "steps_per_epoch": 4, "precision": "exact", "device": "cpu",
-    }  # fmt: skip
-    return DenoisingTraining.model_validate(settings | changes)
-
-
-def test_it_learns_to_segment() -> None:
+def test_it_learns_to_segment(scenes: Make, segmentation: Make) -> None:
     events: list[Event] = []
-    learner = TINY.model_copy(update={"width": 8})
+    learner = segmentation().architecture.model_copy(update={"width": 8})
     config = segmentation(architecture=learner, epochs=4, steps_per_epoch=30, learning_rate=1e-2)
     model = train(*scenes(6), config, monitor=events.append)
     epochs = [e for e in events if isinstance(e, EpochEnd)]
@@ -61,12 +32,11 @@ def test_it_learns_to_segment() -> None:
     assert epochs[-1].metric > 0.85
     assert epochs[-1].validation_loss < epochs[0].validation_loss / 2
     assert len([e for e in events if isinstance(e, StepEnd)]) == 120
-    assert len([e for e in events if isinstance(e, Preview)]) == 4
     assert model.card.objects is not None
     assert model.card.pixel_size_um == {"Y": 0.5, "X": 0.5}
 
 
-def test_check_input_shows_objects_where_there_are_some() -> None:
+def test_check_input_shows_objects_where_there_are_some(segmentation: Make) -> None:
     labels = np.zeros((300, 300), np.uint16)
     labels[260:280, 250:270] = 1
     image = Image((labels * 100).astype(np.uint8))
@@ -77,7 +47,7 @@ def test_check_input_shows_objects_where_there_are_some() -> None:
     assert model.check_input.max() == 1
 
 
-def test_it_learns_to_denoise_from_clean_images_alone() -> None:
+def test_it_learns_to_denoise_from_clean_images_alone(scenes: Make, denoising: Make) -> None:
     images, _ = scenes(5)
     noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1))
     model = train(None, images, denoising(epochs=3, steps_per_epoch=40, noise=noise), monitor=ignore)
@@ -86,7 +56,7 @@ def test_it_learns_to_denoise_from_clean_images_alone() -> None:
     assert history[-1].metric > 10 * np.log10(1 / 0.1**2) + 2  # dB above the noise itself
 
 
-def test_it_learns_from_noisy_and_clean_pairs() -> None:
+def test_it_learns_from_noisy_and_clean_pairs(scenes: Make, denoising: Make) -> None:
     clean, _ = scenes(4)
     rng = np.random.default_rng(1)
     noisy = [Image(image.data + rng.normal(0, 15, image.shape).astype(np.float32)) for image in clean]
@@ -95,7 +65,7 @@ def test_it_learns_from_noisy_and_clean_pairs() -> None:
     assert model.card.task == "denoising"
 
 
-def test_three_dimensions_and_classes() -> None:
+def test_three_dimensions_and_classes(segmentation: Make) -> None:
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 99, (2, 6, 20, 20)).astype(np.uint8)
     labels = rng.integers(0, 3, (6, 20, 20)).astype(np.uint8)
@@ -109,18 +79,21 @@ def test_three_dimensions_and_classes() -> None:
     assert model.card.training.history[0].validation_loss is None
 
 
-def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(scenes: Make, segmentation: Make) -> None:
     first, again, other = (train(*scenes(3), segmentation(seed=seed), monitor=ignore) for seed in (1, 1, 2))
     assert first.card.weights_sha256 == again.card.weights_sha256
     assert first.card.weights_sha256 != other.card.weights_sha256
     assert first.card.training.data_sha256 == other.card.training.data_sha256
 
 
-def test_the_record_says_what_happened() -> None:
+def test_the_record_says_what_happened(scenes: Make, segmentation: Make) -> None:
     config = segmentation(epochs=3)
     model = train(*scenes(4), config, monitor=ignore)
     record = model.card.training
-    assert record.config == config.model_dump(mode="json")
+    asked = {name: value for name, value in config.model_dump(mode="json").items() if value is not None}
+    assert {name: record.config[name] for name in asked} == asked
+    still_open = {name for name, value in record.config.items() if value is None}
+    assert still_open == {"time_budget_s", "stop_after"}
     assert (record.n_images, record.n_validation_images, record.ended_by) == (3, 1, "schedule")
     assert [line.epoch for line in record.history] == [1, 2, 3]
     assert model.card.weights_sha256 == digest(model.tensors())
@@ -137,7 +110,7 @@ def at_call(n: int, kind: type[Event], error: type[Exception]) -> Callable[[Even
     return monitor
 
 
-def test_stopping_keeps_the_best_model_so_far() -> None:
+def test_stopping_keeps_the_best_model_so_far(scenes: Make, segmentation: Make) -> None:
     stopped = train(*scenes(3), segmentation(epochs=9), monitor=at_call(2, EpochEnd, StopEarly))
     assert stopped.card.training.ended_by == "user"
     assert len(stopped.card.training.history) == 2
@@ -145,14 +118,14 @@ def test_stopping_keeps_the_best_model_so_far() -> None:
     assert whole.card.training.history[:2] == stopped.card.training.history
 
 
-def test_stopping_before_the_first_validation_keeps_the_latest() -> None:
+def test_stopping_before_the_first_validation_keeps_the_latest(scenes: Make, segmentation: Make) -> None:
     model = train(*scenes(3), segmentation(), monitor=at_call(3, StepEnd, StopEarly))
     assert model.card.training.history == ()
     untrained = train(*scenes(3), segmentation(), monitor=at_call(1, StepEnd, StopEarly))
     assert model.card.weights_sha256 != untrained.card.weights_sha256
 
 
-def test_the_best_epoch_is_kept_not_the_last() -> None:
+def test_the_best_epoch_is_kept_not_the_last(scenes: Make, segmentation: Make) -> None:
     losses: list[float] = []
 
     def monitor(event: Event) -> None:
@@ -167,13 +140,15 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
     assert model.card.weights_sha256 == until_best.card.weights_sha256
 
 
-@pytest.mark.parametrize("kind", [StepEnd, EpochEnd, Preview])
-def test_cancelling_discards(kind: type[Event]) -> None:
+@pytest.mark.parametrize("kind", [TrainingStart, StepEnd, EpochEnd, Preview])
+def test_cancelling_discards(kind: type[Event], scenes: Make, segmentation: Make) -> None:
+    images, annotations = scenes(3)
+    monitor = at_call(1, kind, Cancelled)
     with pytest.raises(Cancelled):
-        train(*scenes(3), segmentation(), monitor=at_call(1, kind, Cancelled))
+        train(images, annotations, segmentation(), preview=lambda: images[0], monitor=monitor)
 
 
-def test_pixels_nobody_judged_teach_nothing() -> None:
+def test_pixels_nobody_judged_teach_nothing(scenes: Make, segmentation: Make) -> None:
     images, annotations = scenes(1)
     mask = np.zeros((48, 48), bool)
     mask[:, :24] = True
@@ -187,7 +162,7 @@ def test_pixels_nobody_judged_teach_nothing() -> None:
     assert models[0].card.weights_sha256 == models[1].card.weights_sha256
 
 
-def test_training_changes_neither_its_inputs_nor_the_global_random_state() -> None:
+def test_training_changes_neither_its_inputs_nor_the_global_random_state(scenes: Make, segmentation: Make) -> None:
     images, annotations = scenes(3)
     before = [image.data.copy() for image in images]
     torch.manual_seed(5)
@@ -199,30 +174,35 @@ def test_training_changes_neither_its_inputs_nor_the_global_random_state() -> No
         np.testing.assert_array_equal(image.data, was)
 
 
-def test_a_parent_gives_its_weights_where_they_fit() -> None:
+def test_a_parent_gives_its_weights_where_they_fit(scenes: Make, segmentation: Make) -> None:
     parent = train(*scenes(3), segmentation(), monitor=ignore)
     notices: list[Event] = []
     config = segmentation(
-        objects=False, classes=("a", "b"), architecture=TINY.model_copy(update={"out_channels": 2}),
-        epochs=1, steps_per_epoch=1, learning_rate=1e-9,
+        objects=False, classes=("a", "b"), architecture={"width": 4, "poolings": 2}, epochs=1, steps_per_epoch=1,
+        learning_rate=1e-9,
     )  # fmt: skip
     images, annotations = scenes(3)
     classes = [Annotation(Image((a.labels.data > 0).astype(np.uint8))) for a in annotations]
     child = train(images, classes, config, start=parent, monitor=notices.append)
-    assert any(isinstance(n, Notice) and "head.weight" in n.message for n in notices)
+    (said,) = (n.message for n in notices if isinstance(n, Notice) and "start anew" in n.message)
+    assert said == "Starting from 'model', but these layers start anew: head.bias, head.weight."
     assert child.card.training.parent_sha256 == parent.card.weights_sha256
     theirs, ours = parent.network.state_dict(), child.network.state_dict()
     torch.testing.assert_close(ours["down.0.0.weight"], theirs["down.0.0.weight"], atol=1e-6, rtol=0)
 
 
-def test_a_parent_of_another_kind_is_refused() -> None:
+def test_a_parent_of_another_kind_is_refused(scenes: Make, segmentation: Make, denoising: Make) -> None:
     images, _ = scenes(3)
     parent = train(None, images, denoising(epochs=1), monitor=ignore)
-    with pytest.raises(MismatchError, match="dncnn"):
+    with pytest.raises(MismatchError, match="2D dncnn for denoising; this training needs a 2D unet for segmentation"):
         train(*scenes(3), segmentation(), start=parent, monitor=ignore)
+    segmenter = train(*scenes(3), segmentation(epochs=1), monitor=ignore)
+    unet = denoising(architecture=UNetConfig(width=4, poolings=2, out_channels=1, residual=True))
+    with pytest.raises(MismatchError, match="2D unet for segmentation; this training needs a 2D unet for denoising"):
+        train(None, images, unet, start=segmenter, monitor=ignore)
 
 
-def test_inputs_that_do_not_fit_are_refused_before_training() -> None:
+def test_inputs_that_do_not_fit_are_refused_before_training(scenes: Make, segmentation: Make) -> None:
     images, annotations = scenes(3)
     with pytest.raises(ImageError, match="3 images and 2 targets"):
         train(images, annotations[:2], segmentation())
@@ -233,17 +213,55 @@ def test_inputs_that_do_not_fit_are_refused_before_training() -> None:
     with pytest.raises(ImageError, match="classes"):
         train(images, annotations, segmentation(objects=False, architecture=None))
     with pytest.raises(ConfigError, match="output maps"):
-        train(images, annotations, segmentation(architecture=UNetConfig(width=2, out_channels=2)))
+        train(images, annotations, segmentation(architecture=UNetConfig(width=2, out_channels=5)))
     with pytest.raises(ConfigError, match="annotations"):
         train(images, images, segmentation())
 
 
-def test_the_choice_of_device_and_precision_is_reported() -> None:
-    with pytest.warns(UnveilWarning, match="Training on cpu in float32"):
-        train(*scenes(2), segmentation(epochs=1, steps_per_epoch=1))
+@pytest.mark.parametrize("kind", ["block", "images", "lecture", "denoising"])
+def test_a_record_repeats_its_training(kind: str, scenes: Make, segmentation: Make, denoising: Make) -> None:
+    data: Any = scenes(1, 128, 30) if kind == "block" else scenes(3)
+    asked: dict[str, Any] = {"patch_px": None, "learning_rate": None, "batch_size": 2, "time_budget_s": 9}
+    if kind == "denoising":
+        data, config = (None, data[0]), denoising(**asked)
+    else:
+        recipe = "lecture" if kind == "lecture" else "auto"
+        config = segmentation(recipe=recipe, architecture={"width": 2, "poolings": 1}, **asked)
+    model = train(*data, config, monitor=ignore)
+    recorded = type(config).model_validate_json(json.dumps(model.card.training.config))
+    again = train(*data, recorded, monitor=ignore)
+    assert again.card.weights_sha256 == model.card.weights_sha256
+    assert again.card.training.config == model.card.training.config
+    assert again.card.training.history == model.card.training.history
 
 
-def test_normalization_may_not_depend_on_augmentation() -> None:
+@pytest.mark.parametrize("at", [EpochEnd, StepEnd], ids=["between epochs", "within an epoch"])
+def test_a_training_that_was_stopped_is_repeated_by_where_it_stopped(
+    at: type[Event], scenes: Make, segmentation: Make
+) -> None:
+    monitor = at_call(2 if at is EpochEnd else 10, at, StopEarly)
+    stopped = train(*scenes(3), segmentation(epochs=5), monitor=monitor)
+    record = stopped.card.training
+    config = type(segmentation()).model_validate(record.config | {"stop_after": len(record.history)})
+    again = train(*scenes(3), config, monitor=ignore)
+    assert len(record.history) == 2
+    assert again.card.weights_sha256 == stopped.card.weights_sha256
+    assert again.card.training.history == record.history
+    assert again.card.training.ended_by == "schedule"
+
+
+def test_losing_patience_keeps_the_best(scenes: Make, segmentation: Make) -> None:
+    events: list[Event] = []
+    config = segmentation(epochs=30, steps_per_epoch=1, learning_rate=0.3, schedule="constant", patience=2)
+    model = train(*scenes(3), config, monitor=events.append)
+    history = model.card.training.history
+    best = min(range(len(history)), key=lambda i: history[i].validation_loss)
+    assert model.card.training.ended_by == "patience"
+    assert len(history) == best + 3 < 30
+    assert any(isinstance(event, Notice) and "has not improved for 2 epochs" in event.message for event in events)
+
+
+def test_normalization_may_not_depend_on_augmentation(scenes: Make, segmentation: Make) -> None:
     plain = segmentation(
         augmentation=AugmentationConfig(flips=False, scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0)
     )
@@ -252,7 +270,7 @@ def test_normalization_may_not_depend_on_augmentation() -> None:
     np.testing.assert_array_equal(model.check_input, strong.check_input)
 
 
-def test_channels_follow_from_the_data_where_the_settings_are_silent() -> None:
+def test_channels_follow_from_the_data_where_the_settings_are_silent(scenes: Make, segmentation: Make) -> None:
     config = segmentation(architecture={"width": 2, "poolings": 1}, epochs=1, steps_per_epoch=1)
     architecture = train(*scenes(2), config, monitor=ignore).card.architecture
     assert (architecture.in_channels, architecture.out_channels, architecture.width) == (1, 3, 2)

@@ -47,6 +47,17 @@ class FixedNormalization(Config):
         return self
 
 
+class GlobalNormalization(Config):
+    """Bring each channel to mean 0 and variance 1 over all training images; what is fitted becomes a fixed one."""
+
+    method: Literal["global"] = "global"
+
+
 Normalization: TypeAlias = Annotated[
     PercentileNormalization | StandardNormalization | FixedNormalization, Field(discriminator="method")
 ]
+TrainingNormalization: TypeAlias = Annotated[
+    PercentileNormalization | StandardNormalization | FixedNormalization | GlobalNormalization,
+    Field(discriminator="method"),
+]
+"""What a training may ask for; a card never holds what is yet to be fitted."""

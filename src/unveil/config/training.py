@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.base import Config
-from unveil.config.normalization import Normalization, PercentileNormalization
+from unveil.config.normalization import TrainingNormalization
 from unveil.config.options import Device
 
 
@@ -48,34 +48,42 @@ class NoiseConfig(Config):
 
 
 class TrainingSchedule(Config):
-    """The parts of a training that both tasks share."""
+    """The parts of a training that both tasks share. What is not given, the recipe chooses."""
 
-    patch_px: int = Field(256, ge=8, le=4096)
-    """Edge of the square training patches (of the Y, X plane), in pixels; cut to the image where that is smaller."""
+    recipe: Literal["auto", "lecture"] = "auto"
+    """Who chooses what is not given below: auto from the data and the device, lecture as the project's source did."""
+    time_budget_s: float | None = Field(None, gt=0, le=1e7)
+    """About how long to train, in seconds: the steps are chosen to fit."""
+    patch_px: int | None = Field(None, ge=8, le=4096)
+    """Edge of the square training patches (of the Y, X plane), in pixels; smaller images are extended by reflection."""
     patch_z: int = Field(16, ge=1, le=1024)
     """Depth of training patches in 3D, in planes."""
-    batch_size: int = Field(8, ge=1, le=4096)
+    batch_size: int | None = Field(None, ge=1, le=4096)
     """Patches per optimizer step."""
-    epochs: int = Field(30, ge=1)
+    epochs: int | None = Field(None, ge=1, le=1_000_000)
     """Epochs; each is followed by a validation."""
-    steps_per_epoch: int = Field(50, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1, le=1_000_000)
     """Optimizer steps per epoch."""
-    learning_rate: float = Field(1e-3, gt=0, le=1)
+    stop_after: int | None = Field(None, ge=1)
+    """End after this epoch though the schedule is made for more: repeats a training that was stopped."""
+    learning_rate: float | None = Field(None, gt=0, le=1)
     """Peak learning rate of Adam."""
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "cosine"] | None = None
     """How the learning rate falls: not at all, or along a cosine after a short warm-up."""
+    patience: int | None = Field(None, ge=0)
+    """End when the validation loss has not improved for so many epochs; 0 never ends early."""
     validation_fraction: float = Field(0.25, ge=0, lt=1)
-    """Share of the images held out for validation; 0 trains without."""
-    seed: int = 0
+    """Share held out for validation, as whole images, or as a block of a single one; 0 trains without."""
+    seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the weights, the patches and the augmentation."""
     device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
     precision: Literal["auto", "exact", "fast"] = "auto"
     """exact is float32 throughout; fast computes convolutions in bfloat16; auto is fast where the processor supports
     it."""
-    normalization: Normalization = PercentileNormalization()
+    normalization: TrainingNormalization | None = None
     """How intensities are normalized before the network."""
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: AugmentationConfig | None = None
     """Random changes of the training patches."""
     name: str = "model"
     """Name of the model in its card."""
@@ -97,19 +105,17 @@ class DenoisingTraining(TrainingSchedule):
     """Train a network to denoise."""
 
     task: Literal["denoising"] = "denoising"
-    patch_px: int = Field(96, ge=8, le=4096)
-    """Edge of the square training patches, in pixels."""
-    batch_size: int = Field(16, ge=1, le=4096)
-    """Patches per optimizer step."""
     loss: Literal["mse", "log_mse"] = "mse"
     """mse is the mean squared error; log_mse averages its logarithm over patches, so that weak and strong noise count
     alike."""
     noise: NoiseConfig = NoiseConfig()
     """Noise added to clean images where no noisy ones are given."""
+    noisy_only: Literal["blind_spot", "frames"] = "blind_spot"
+    """Where no clean images are given: blind_spot predicts each pixel from its neighbours (Noise2Void), for noise that
+    is independent from pixel to pixel; frames predicts each frame of a stack from another of the same, still scene
+    (Noise2Noise)."""
     architecture: Architecture = DnCNNConfig()
     """The network."""
-    normalization: Normalization = PercentileNormalization(low=0.5, high=99.9)
-    """How intensities are normalized before the network."""
 
 
 TrainingConfig: TypeAlias = Annotated[SegmentationTraining | DenoisingTraining, Field(discriminator="task")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ class Annotation:
         Non-negative integers; axes of the image less its channels.
     mask
         True where judged, shape of the labels; None where the whole image is.
+    has_outlines
+        Whether labels show where objects end. Scribbles do not: they lie somewhere inside.
 
     Raises
     ------
@@ -31,6 +33,7 @@ class Annotation:
 
     labels: Image
     mask: NDArray[np.bool_] | None = None
+    has_outlines: bool = True
 
     def __post_init__(self) -> None:
         dtype = np.dtype(self.labels.data.dtype)
@@ -55,3 +58,59 @@ class Annotation:
             )
         mask = np.ones(labels.shape, bool) if self.mask is None else self.mask[key]
         return labels, mask
+
+
+def scribbled(labels: Image, *, background: int = 1) -> Annotation:
+    """Understand `labels` as scribbles: 0 is not judged, and one number marks the background.
+
+    ::
+
+        painted              0    1 (background)   2    3
+        becomes     not judged                 0   1    2      numbers above the background's close the gap
+
+    Parameters
+    ----------
+    labels
+        Non-negative integers; axes of the image less its channels.
+    background
+        The number painted on the background, from 1.
+
+    Raises
+    ------
+    ImageError
+        If nothing was painted with `background`, or nothing else.
+    """
+    painted = np.asarray(labels.data)
+    found = set(np.unique(painted[painted > 0]).tolist())
+    if background not in found or len(found) < 2:
+        numbers = ", ".join(str(number) for number in sorted(found)[:5]) or "none"
+        raise ImageError(
+            f"Scribbles '{labels.name}' hold the numbers {numbers}; the background's number {background} and at least "
+            f"one other are needed. Paint both, or say which number is the background."
+        )
+    closed = np.where(painted == background, 0, painted - (painted > background).astype(painted.dtype))
+    return Annotation(labels.like(closed, labels.axes), painted > 0, has_outlines=False)
+
+
+def annotated_frames(annotation: Annotation, n_dims: int) -> tuple[Annotation, int]:
+    """Take frames of a stack without any label for not annotated, and say how many there are.
+
+    An image of one frame stays as it is: it may well show nothing. So do scribbles: they say where there is nothing.
+
+    Parameters
+    ----------
+    n_dims
+        What a frame is: 2 for planes, 3 for volumes.
+    """
+    if not annotation.has_outlines:
+        return annotation, 0
+    axes = annotation.labels.axes
+    within = tuple(index for index, axis in enumerate(axes) if axis in "ZYX"[-n_dims:])
+    labels = np.asarray(annotation.labels.data)
+    judged = np.ones(labels.shape, bool) if annotation.mask is None else annotation.mask
+    is_empty = ~(labels.astype(bool) & judged).any(axis=within, keepdims=True)
+    had_some = judged.any(axis=within, keepdims=True)
+    n_empty = int((is_empty & had_some).sum())
+    if not n_empty or is_empty.size == 1:
+        return annotation, 0
+    return replace(annotation, mask=judged & ~is_empty), n_empty

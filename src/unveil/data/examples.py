@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from unveil.config.normalization import FixedNormalization, Normalization
 from unveil.data.annotation import Annotation
+from unveil.data.split import Block
 from unveil.errors import ImageError
 from unveil.image import Frame, Image, frames
 from unveil.operators.normalization import fit_array
-from unveil.operators.targets import class_target, normalized_distance
+from unveil.operators.targets import class_target, cut_objects, normalized_distance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +31,7 @@ class Example:
         Segmentation: class number, then the distance where there are objects, ``(1 or 2, *spatial)``.
         Denoising: the clean image in the input's normalization, ``(C, *spatial)``.
     weight
-        ``(1, *spatial)``: 1 where judged.
+        1 where judged: per map of the target, or ``(1, *spatial)`` for all alike.
     scale
         Grey values per unit of normalized intensity, per channel.
     """
@@ -52,19 +53,34 @@ def segmentation_examples(
     """Make one example per annotated plane or volume; frames without any judged pixel are left out."""
     examples = []
     for image, annotation in pairs:
-        _check_same_space(image, annotation.labels)
+        check_same_space(image, annotation.labels)
         for frame in frames(image, n_dims, tuple(range(image.size("C")))):
             labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, _all(frame)))
             if not mask.any():
                 continue
-            target = [class_target(labels, objects=objects)]
-            if objects:
-                target.append(normalized_distance(labels))
             grey = _finite(frame)
             affine = fit_array(normalization, grey)
-            weight = mask[None].astype(np.float32)
-            examples.append(Example(affine.apply(grey), np.stack(target), weight, affine.scale))
+            target, weight = _segmentation_target(labels, mask, objects=objects, has_outlines=annotation.has_outlines)
+            examples.append(Example(affine.apply(grey), target, weight, affine.scale))
     return examples
+
+
+def _segmentation_target(
+    labels: NDArray[Any], mask: NDArray[np.bool_], *, objects: bool, has_outlines: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return class and distance maps and where each of them counts.
+
+    An object that runs into pixels nobody judged has an unknown outline, and so its distance does not count. Scribbles
+    have no outlines at all: their distance is taught as 1, and 0 on the background, which parts what they part.
+    """
+    target, weight = [class_target(labels, objects=objects)], [mask.astype(np.float32)]
+    if objects and has_outlines:
+        target.append(normalized_distance(labels))
+        weight.append((mask & ~cut_objects(labels, mask)).astype(np.float32))
+    elif objects:
+        target.append(target[0])
+        weight.append(weight[0])
+    return np.stack(target), np.stack(weight)
 
 
 def denoising_examples(
@@ -72,11 +88,11 @@ def denoising_examples(
 ) -> list[Example]:
     """Make one example per channel of each plane or volume of (noisy, clean) images.
 
-    Where noisy and clean are the same image, the example is a clean one that awaits synthetic noise.
+    Where noisy and clean are the same image, the example is one that awaits synthetic noise, or hidden pixels.
     """
     examples = []
     for noisy, clean in pairs:
-        _check_same_space(noisy, clean)
+        check_same_space(noisy, clean)
         for channel in range(noisy.size("C")):
             sources = frames(noisy, n_dims, (channel,))
             for frame, reference in zip(sources, frames(clean, n_dims, (channel,)), strict=True):
@@ -85,6 +101,49 @@ def denoising_examples(
                 target = affine.apply(_finite(reference))
                 examples.append(Example(affine.apply(grey), target, np.ones_like(target[:1]), affine.scale))
     return examples
+
+
+def successive_frames(stack: Image, n_dims: int) -> tuple[Image, Image]:
+    """Return a stack, and the same with each frame in the place of the one before: what one predicts of the next.
+
+    The frames lie along T, or along Z where there is no T and planes are learnt from.
+
+    Raises
+    ------
+    ImageError
+        If there are no two frames.
+    """
+    axis = "T" if "T" in stack.axes else "Z"
+    if stack.size(axis) < 2 or (axis == "Z" and n_dims == 3):
+        raise ImageError(
+            f"Image '{stack.name}' has no frames to compare (axes {stack.axes}, sizes {stack.shape}); learning from "
+            f"repeated frames needs at least two along T. Choose a stack, or blind-spot training."
+        )
+    return stack, stack.like(np.roll(np.asarray(stack.data), -1, axis=stack.axes.index(axis)), stack.axes)
+
+
+def held_out(examples: Sequence[Example], block: Block, step: tuple[int, ...]) -> tuple[list[Example], list[Example]]:
+    """Divide examples of one image into a teaching and a judging part.
+
+    Teaching parts are cut off before the block: augmentation may look further than the gap, and never sees what
+    judges. Judging parts are cut to the block and the gap around it, on multiples of `step`: a network gives them the
+    values that it would give in the whole image.
+    """
+    teaching, judging = [], []
+    for example in examples:
+        shape = example.spatial_shape
+        taught, judged = (example.weight * where(shape) for where in (block.teaching, block.judging))
+        if taught[0].any():
+            teaching.append(_cut(replace(example, weight=taught.astype(np.float32)), block.axis, *block.beside(shape)))
+        if judged[0].any():
+            context = block.context(step[block.axis])
+            judging.append(_cut(replace(example, weight=judged.astype(np.float32)), block.axis, *context))
+    return teaching, judging
+
+
+def _cut(example: Example, axis: int, start: int, stop: int) -> Example:
+    key = (*[slice(None)] * (1 + axis), slice(start, stop))
+    return replace(example, image=example.image[key], target=example.target[key], weight=example.weight[key])
 
 
 def fit_fixed(images: Sequence[Image]) -> FixedNormalization:
@@ -127,7 +186,14 @@ def _finite(frame: Frame) -> NDArray[Any]:
     return grey
 
 
-def _check_same_space(image: Image, other: Image) -> None:
+def check_same_space(image: Image, other: Image) -> None:
+    """Refuse images of different sizes.
+
+    Raises
+    ------
+    ImageError
+        With both sizes.
+    """
     ours = {axis: image.size(axis) for axis in "TZYX"}
     theirs = {axis: other.size(axis) for axis in "TZYX"}
     if ours != theirs:

@@ -1,13 +1,69 @@
-"""Which images teach and which judge."""
+"""Which pixels teach and which judge: whole images where there are several, a block of a single one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 Item = TypeVar("Item")
+
+_JUDGING = (1.0, 0.7, 0.4)
+"""Shares of the wanted fraction that a block may hold, the first that leaves enough to teach."""
+_LEAST_TEACHING = 0.4
+"""Share of all content that must be left to learn from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A band at one end of one axis of an image that judges, and a gap beside it that does neither.
+
+    ::
+
+        0                                     start            stop
+        ├─────────── teaches ──────────┤ gap ├──── judges ─────┤        held out at the far end
+        ├──── judges ─────┤ gap ├─────────── teaches ──────────┤        held out at the near end
+        start          stop
+
+    Attributes
+    ----------
+    axis
+        Number of the spatial axis, 0 for the first of (Z,) Y, X.
+    start, stop
+        The band along that axis, in pixels.
+    gap
+        Pixels between the band and what teaches: the network's halo, so that what judges is computed from pixels
+        that never taught.
+    """
+
+    axis: int
+    start: int
+    stop: int
+    gap: int
+
+    def judging(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Return where an image of `shape` judges, broadcastable to it."""
+        at = self._positions(shape)
+        return (at >= self.start) & (at < self.stop)
+
+    def teaching(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Return where an image of `shape` teaches, broadcastable to it."""
+        at = self._positions(shape)
+        return (at < self.start - self.gap) | (at >= self.stop + self.gap)
+
+    def beside(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return start and stop, along the axis, of all that does not judge."""
+        return (self.stop, shape[self.axis]) if self.start == 0 else (0, self.start)
+
+    def context(self, step: int) -> tuple[int, int]:
+        """Return start and stop, along the axis, of the band on multiples of `step` and a gap on both sides."""
+        return max(0, self.start // step * step - self.gap), -(-self.stop // step) * step + self.gap
+
+    def _positions(self, shape: tuple[int, ...]) -> NDArray[np.intp]:
+        return np.arange(shape[self.axis]).reshape([-1 if axis == self.axis else 1 for axis in range(len(shape))])
 
 
 def split_images(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
@@ -22,3 +78,52 @@ def split_images(items: Sequence[Item], fraction: float, seed: int) -> tuple[lis
     held_out = set(np.random.default_rng(seed).permutation(len(items))[:n_held_out].tolist())
     training = [item for i, item in enumerate(items) if i not in held_out]
     return training, [item for i, item in enumerate(items) if i in held_out]
+
+
+def choose_block(contents: Sequence[NDArray[np.bool_]], fraction: float, gap: tuple[int, ...]) -> Block | None:
+    """Choose the band of an image that holds about `fraction` of its content and leaves most of the rest to teach.
+
+    Both ends of every axis are tried; each end's band is the narrowest that holds the fraction. Where all of them
+    leave too little to teach, less of it is tried.
+
+    Parameters
+    ----------
+    contents
+        What matters in each frame of the image (annotated objects, or annotated pixels), all ``(*spatial)``.
+    gap
+        Pixels per spatial axis between the band and what teaches.
+
+    Returns
+    -------
+    Block or None
+        None where no band leaves enough on both sides.
+    """
+    total = sum(int(content.sum()) for content in contents)
+    if total == 0:
+        return None
+    axes = range(contents[0].ndim)
+    profiles = [
+        np.sum([content.sum(axis=tuple(other for other in axes if other != axis)) for content in contents], axis=0)
+        for axis in axes
+    ]
+    for share in _JUDGING:
+        found = [band for axis in axes for band in _bands(profiles[axis], axis, share * fraction, gap[axis])]
+        if found:
+            return max(found, key=lambda one: one[0])[1]
+    return None
+
+
+def _bands(profile: NDArray[np.int64], axis: int, fraction: float, gap: int) -> list[tuple[int, Block]]:
+    """Return the bands at both ends that leave enough to teach, each with the content that is left."""
+    total, length = int(profile.sum()), len(profile)
+    bands = []
+    for is_near in (True, False):
+        cumulative = np.cumsum(profile if is_near else profile[::-1])
+        width = int(np.searchsorted(cumulative, fraction * total)) + 1
+        if width + gap >= length:
+            continue
+        teaching = total - int(cumulative[width + gap - 1])
+        if teaching >= _LEAST_TEACHING * total:
+            start, stop = (0, width) if is_near else (length - width, length)
+            bands.append((teaching, Block(axis, start, stop, gap)))
+    return bands

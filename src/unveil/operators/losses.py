@@ -20,11 +20,14 @@ def segmentation_loss(maps: Tensor, target: Tensor, weight: Tensor, *, n_classes
     target
         ``(N, 1 + d, *spatial)`` float32: the class index, then the distance in 0 … 1.
     weight
-        ``(N, 1, *spatial)`` float32: 1 where a person judged, else 0.
+        ``(N, 1 + d, *spatial)`` float32: 1 where a person judged the class, and where the distance is known, else 0.
     """
     maps = maps.float()
     entropy = functional.cross_entropy(maps[:, :n_classes], target[:, 0].long(), reduction="none")[:, None]
-    return _weighted_mean(entropy + (maps[:, n_classes:] - target[:, 1:]).abs().sum(dim=1, keepdim=True), weight)
+    loss = _weighted_mean(entropy, weight[:, :1])
+    if target.shape[1] > 1:
+        loss = loss + _weighted_mean((maps[:, n_classes:] - target[:, 1:]).abs(), weight[:, 1:])
+    return loss
 
 
 def denoising_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -43,13 +43,20 @@ def normalized_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
     return distance
 
 
-def largest_radius(labels: NDArray[Any]) -> float:
-    """Return the largest distance of any pixel to the border of its object, in pixels; 0 where there is none."""
-    return max(
-        (
-            float(ndimage.distance_transform_edt(np.pad(labels[box] == number, 1)).max())
-            for number, box in enumerate(ndimage.find_objects(labels), start=1)
-            if box is not None
-        ),
-        default=0.0,
-    )
+def cut_objects(labels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where objects lie that end at a pixel outside `mask`: nobody said how they go on.
+
+    ::
+
+        mask     1 1 1 1 | 0 0 0
+        labels   0 3 3 3 | 0 0 0     cut: where 3 ends is not known
+        labels   0 3 3 3 | 3 3 0     whole: it was drawn beyond the mask
+    """
+    if mask.all():
+        return np.zeros(labels.shape, bool)
+    reaching: set[int] = set()
+    for axis in range(labels.ndim):
+        for here, there in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+            key, beside = ((slice(None),) * axis + (part,) for part in (here, there))
+            reaching.update(np.unique(labels[key][mask[key] & ~mask[beside]]).tolist())
+    return np.isin(labels, sorted(reaching - {0} - set(np.unique(labels[~mask]).tolist())))

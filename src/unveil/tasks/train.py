@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,20 +14,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unveil import __version__
-from unveil.config.architecture import Architecture
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.examples import Example
 from unveil.errors import MismatchError
-from unveil.events import EpochEnd, Event, Monitor, Notice, StopEarly, warn_only
+from unveil.events import Monitor, Notice, TrainingStart, warn_only
 from unveil.image import Image
 from unveil.inference.engines import choose_device
-from unveil.model.card import Epoch, ModelCard, TrainingRecord
+from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.model import Model
 from unveil.operators.receptive_field import size_step
+from unveil.tasks.course import AskPreview, Checkpoints, Course
 from unveil.tasks.matching import card_of
+from unveil.training.advice import advise
 from unveil.training.fit import fit
 from unveil.training.initial_weights import inherit, random_network
-from unveil.training.lesson import Lesson, Targets, prepare_lesson
+from unveil.training.lesson import Lesson, prepare_lesson
+from unveil.training.pace import measure_pace
+from unveil.training.pairs import Targets
+from unveil.training.plan import Facts, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import training_dtype
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
@@ -37,11 +39,13 @@ _CHECK_EDGE_PX = {2: 128, 3: 48}
 
 def train(
     images: Sequence[Image] | None,
-    targets: Targets,
+    targets: Targets | None,
     config: SegmentationTraining | DenoisingTraining,
     *,
     start: Model | None = None,
     validation: tuple[Sequence[Image], Targets] | None = None,
+    checkpoints: Checkpoints | None = None,
+    preview: AskPreview | None = None,
     monitor: Monitor = warn_only,
 ) -> Model:
     """Train a network and return it as a model with its full record.
@@ -51,116 +55,142 @@ def train(
     images
         Inputs; None trains a denoiser from clean images alone, to which synthetic noise is added.
     targets
-        Segmentation: one annotation per image. Denoising: one clean image per image.
+        Segmentation: one annotation per image. Denoising: one clean image per image; None trains from noisy images
+        alone, as `config.noisy_only` says.
     start
         Begin with the weights of this model wherever they fit.
     validation
-        Images and targets to judge by; by default `config.validation_fraction` of the images is held out.
+        Images and targets to judge by; by default `config.validation_fraction` is held out: whole images, or a block
+        of a single one.
+    checkpoints
+        Where the state is kept after each validation; a training that was interrupted goes on from there.
+    preview
+        Asked after each validation, for the events `Preview`.
     monitor
         Receives every event; `StopEarly` keeps the best model so far, `Cancelled` discards it.
 
     Raises
     ------
     InputError
-        If images, targets, settings and parent model do not fit each other.
+        If images, targets, settings, parent model and checkpoint do not fit each other.
+    NoSplitError
+        If too little is annotated to hold some of it out for validation.
+    TrainingError
+        If the loss is no number again and again.
     """
-    if start is not None:
-        card_of(start)
-    lesson = prepare_lesson(images, targets, config, validation)
+    parent = card_of(start) if start is not None else None
+    settled = with_recipe(config)
+    lesson = prepare_lesson(images, targets, settled, validation)
+    settled = settled.model_copy(update={"architecture": lesson.architecture})
+    for advice in advise(lesson, parent):
+        monitor(Notice(advice))
     device = torch.device(choose_device(config.device))
     autocast = training_dtype(device, config.precision)
-    monitor(Notice(f"Training on {device} in {'bfloat16 and float32' if autocast else 'float32'}."))
-    network = _starting_network(lesson.architecture, config.seed, start, monitor)
-    network = network.to(device)
+    network = _starting_network(lesson, config, start, monitor).to(device)
+    course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)
+    settled = course.settings or settled
+    plan = _plan(settled, lesson, network, device, autocast, is_fine_tuning=start is not None)
+    course.settings = plan.settings(settled)
+    monitor(_opening(plan, course.settings, lesson, device, autocast))
     events = fit(
-        network,
-        lesson.batches(device),
+        course.state,
+        lesson.batches(plan, device),
         lesson.loss,
         lesson.judge,
-        config,
+        plan,
+        seed=config.seed,
         device=device,
         autocast=autocast,
         metric_name=lesson.metric_name,
     )
     with closing(events):
-        outcome = _drain(events, network, monitor)
-    network.load_state_dict(outcome.weights)
-    return _sealed(network, lesson, config, outcome, start)
+        course.follow(events, preview, monitor)
+    return _sealed(course, lesson, start)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Outcome:
-    weights: dict[str, torch.Tensor]
-    history: tuple[Epoch, ...]
-    seconds: float
-    ended_by: Literal["schedule", "user"]
-
-
-def _drain(events: Iterator[Event], network: nn.Module, monitor: Monitor) -> _Outcome:
-    """Hand every event on, keep the best weights, and end when the loop or the monitor does."""
-    best: dict[str, torch.Tensor] | None = None
-    history: list[Epoch] = []
-    seconds = 0.0
-    ended_by: Literal["schedule", "user"] = "schedule"
-    try:
-        for event in events:
-            if isinstance(event, EpochEnd):
-                seconds = event.seconds
-                history.append(
-                    Epoch(
-                        epoch=event.epoch,
-                        training_loss=event.training_loss,
-                        validation_loss=event.validation_loss,
-                        metric=event.metric,
-                    )
-                )
-                if event.is_best:
-                    best = _copy(network)
-            monitor(event)
-    except StopEarly:
-        ended_by = "user"
-    return _Outcome(best or _copy(network), tuple(history), seconds, ended_by)
-
-
-def _sealed(
-    network: nn.Module,
+def _plan(
+    settled: SegmentationTraining | DenoisingTraining,
     lesson: Lesson,
-    config: SegmentationTraining | DenoisingTraining,
-    outcome: _Outcome,
-    start: Model | None,
-) -> Model:
+    network: nn.Module,
+    device: torch.device,
+    autocast: torch.dtype | None,
+    *,
+    is_fine_tuning: bool,
+) -> Plan:
+    """Choose what the settings leave open; the pace is measured where the number of steps depends on it."""
+    facts = Facts(
+        device=device.type,
+        shapes=[example.spatial_shape for example in lesson.teaching],
+        n_judged=sum(int((example.weight[0] > 0).sum()) for example in lesson.teaching),
+        largest_object_px=2 * lesson.objects.largest_radius_px,
+        is_fine_tuning=is_fine_tuning,
+    )
+    plan = choose_patches(settled, lesson.architecture, facts)
+    pace = None
+    if needs_pace(settled):
+        batches = lesson.batches(plan, device)
+        pace = measure_pace(network, batches, lesson.loss, lesson.judge, device=device, autocast=autocast)
+    return complete(plan, settled, facts, pace)
+
+
+def _opening(
+    plan: Plan,
+    settings: SegmentationTraining | DenoisingTraining,
+    lesson: Lesson,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> TrainingStart:
+    return TrainingStart(
+        device=str(device),
+        precision="bfloat16 and float32" if autocast else "float32",
+        n_steps=plan.n_steps_to_take,
+        settings=settings.model_dump(mode="json"),
+        reasons=plan.reasons,
+        held_out=lesson.held_out,
+    )
+
+
+def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
+    settings = course.settings
+    assert settings is not None
     record = TrainingRecord(
-        config=config.model_dump(mode="json"),
+        config=settings.model_dump(mode="json"),
         data_sha256=lesson.data_sha256,
         n_images=lesson.n_images,
         n_validation_images=lesson.n_validation_images,
         metric_name=lesson.metric_name,
-        history=outcome.history,
-        seed=config.seed,
+        history=tuple(course.history),
+        seed=settings.seed,
         versions={"unveil": __version__, "torch": torch.__version__, "python": platform.python_version()},
         timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(outcome.seconds, 1),
-        ended_by=outcome.ended_by,
+        seconds=round(course.state.seconds, 1),
+        ended_by=course.state.ended_by,
         parent_sha256=start.card.weights_sha256 if start else None,
     )
     card = ModelCard.describe(
         lesson.architecture,
-        name=config.name,
-        normalization=config.normalization,
+        name=settings.name,
+        normalization=lesson.normalization,
         training=record,
         **lesson.card_fields,
     )
-    return Model.make(card, network, _check_input(lesson.check, size_step(lesson.architecture)))
+    return Model.make(card, course.best_network(), _check_input(lesson.check, size_step(lesson.architecture)))
 
 
-def _starting_network(architecture: Architecture, seed: int, start: Model | None, monitor: Monitor) -> nn.Module:
-    network = random_network(architecture, seed)
+def _starting_network(
+    lesson: Lesson, config: SegmentationTraining | DenoisingTraining, start: Model | None, monitor: Monitor
+) -> nn.Module:
+    network = random_network(lesson.architecture, config.seed)
     if start is None:
         return network
-    if start.card.architecture.kind != architecture.kind or start.card.n_dims != architecture.n_dims:
+    theirs, needed = (
+        f"{architecture.n_dims}D {architecture.kind} for {task}"
+        for architecture, task in ((start.card.architecture, start.card.task), (lesson.architecture, config.task))
+    )
+    if theirs != needed:
         raise MismatchError(
-            f"Model '{start.card.name}' is a {start.card.n_dims}D {start.card.architecture.kind}; this training needs "
-            f"a {architecture.n_dims}D {architecture.kind}. Choose another model to start from, or none."
+            f"Model '{start.card.name}' is a {theirs}; this training needs a {needed}. Choose another model to start "
+            f"from, or none."
         )
     left_out = inherit(network, start.network)
     if left_out:
@@ -186,7 +216,3 @@ def _check_input(example: Example, step: tuple[int, ...]) -> NDArray[np.float32]
     strongest = max(windows, key=lambda window: float(example.image[window].std()))
     padding = [(0, 0), *((0, -edge % s) for edge, s in zip(edges, step, strict=True))]
     return np.ascontiguousarray(np.pad(example.image[strongest], padding, mode="reflect")[None])
-
-
-def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -3,67 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from unveil.config.training import DenoisingTraining, NoiseConfig, SegmentationTraining
+from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig
 from unveil.data.examples import Example
 from unveil.data.patches import draw_windows
 from unveil.operators.augmentation import random_intensities, random_views, source_size
+from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.noise import log_uniform, poisson_gaussian
 from unveil.training.fit import Batch
+from unveil.training.plan import Plan
 
+Source: TypeAlias = Literal["pairs", "clean_only", "blind_spot", "frames"]
+"""What a denoiser learns from: clean images beside noisy ones, clean ones alone, or noisy ones alone in two ways."""
+
+_LEAST_KNOWN = 1e-3
+"""Where less than this of an interpolated distance is known, its weight is 0."""
 _DARK_END = 2.3
 """Standard deviations below the background at which a noisy image's low percentile lies: 1 % of its pixels."""
 _BRIGHT_END = 1.5
 """Standard deviations above the brightest structures at which the high percentile lies: few are that bright."""
 
 
-def segmentation_batches(
-    examples: Sequence[Example], config: SegmentationTraining, size: tuple[int, ...], device: torch.device
-) -> Iterator[Batch]:
-    """Yield augmented batches of images, class and distance targets, and weights, without end."""
-    generator = torch.Generator(device).manual_seed(config.seed)
-    source = source_size(size, config.augmentation)
-    for windows in draw_windows(examples, source, config.batch_size, config.seed):
+def segmentation_batches(examples: Sequence[Example], plan: Plan, seed: int, device: torch.device) -> Iterator[Batch]:
+    """Yield augmented batches of images, class and distance targets, and weights, without end.
+
+    Distances are interpolated between pixels where they are known, and only there.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
+    source = source_size(plan.patch, plan.augmentation)
+    for windows in draw_windows(examples, source, plan.batch_size, seed):
         image, target, weight = (torch.from_numpy(w).to(device) for w in windows)
-        n_channels = image.shape[1]
+        distance, known = target[:, 1:], weight[:, 1:]
         smooth, discrete = random_views(
-            torch.cat([image, target[:, 1:]], dim=1),
+            torch.cat([image, distance * known, known], dim=1),
             torch.cat([target[:, :1], weight], dim=1),
-            size,
-            config.augmentation,
+            plan.patch,
+            plan.augmentation,
             generator,
         )
-        target = torch.cat([discrete[:, :1], smooth[:, n_channels:]], dim=1)
-        view = random_intensities(smooth[:, :n_channels], config.augmentation, generator)
-        yield channels_last(view), target, discrete[:, 1:]
+        view, distance, known = smooth.split([part.shape[1] for part in (image, distance, known)], dim=1)
+        target = torch.cat([discrete[:, :1], distance / known.clamp(min=_LEAST_KNOWN)], dim=1)
+        yield channels_last(random_intensities(view, plan.augmentation, generator)), target, discrete[:, 1:]
 
 
 def denoising_batches(
-    examples: Sequence[Example],
-    config: DenoisingTraining,
-    size: tuple[int, ...],
-    device: torch.device,
-    *,
-    add_noise: bool,
+    examples: Sequence[Example], plan: Plan, config: DenoisingTraining, source: Source, seed: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Yield batches of noisy images, clean targets and weights, without end.
+    """Yield batches of noisy images, what to make of them, and weights, without end.
 
     Mirrored and turned, but resized and changed in gain and offset only where the noise is synthetic: real noise keeps
     its grain.
     """
-    generator = torch.Generator(device).manual_seed(config.seed)
-    views = config.augmentation if add_noise else config.augmentation.model_copy(update={"scale": 0.0})
-    source = source_size(size, views)
-    for windows in draw_windows(examples, source, config.batch_size, config.seed):
+    generator = torch.Generator(device).manual_seed(seed)
+    views = plan.augmentation if source == "clean_only" else plan.augmentation.model_copy(update={"scale": 0.0})
+    for windows in draw_windows(examples, source_size(plan.patch, views), plan.batch_size, seed):
         image, target, weight = (torch.from_numpy(w).to(device) for w in windows)
         n_channels = image.shape[1]
-        smooth, weight = random_views(torch.cat([image, target], dim=1), weight, size, views, generator)
+        smooth, weight = random_views(torch.cat([image, target], dim=1), weight, plan.patch, views, generator)
         noisy, clean = smooth[:, :n_channels], smooth[:, n_channels:]
-        if add_noise:
-            noisy, clean = _with_noise(clean, config, generator)
+        if source == "clean_only":
+            noisy, clean = _with_noise(clean, config.noise, plan.augmentation, generator)
+        if source == "blind_spot":
+            noisy, hidden = hide_pixels(noisy, generator)
+            weight = weight * hidden
         yield channels_last(noisy), clean, weight
 
 
@@ -93,10 +99,12 @@ def channels_last(batch: Tensor) -> Tensor:
     return batch.contiguous(memory_format=torch.channels_last if batch.dim() == 4 else torch.channels_last_3d)
 
 
-def _with_noise(clean: Tensor, config: DenoisingTraining, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _with_noise(
+    clean: Tensor, noise: NoiseConfig, augmentation: AugmentationConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Return noisy and clean in a gain and offset of their own, as no two images are normalized quite alike."""
-    noisy, clean = synthetic_noise(clean, config.noise, generator)
+    noisy, clean = synthetic_noise(clean, noise, generator)
     per_image = (len(clean), *[1] * (clean.dim() - 1))
     centred = 2 * torch.rand((2, *per_image), generator=generator, device=clean.device) - 1
-    gain, offset = 1 + config.augmentation.gain * centred[0], config.augmentation.offset * centred[1]
+    gain, offset = 1 + augmentation.gain * centred[0], augmentation.offset * centred[1]
     return gain * noisy + offset, gain * clean + offset

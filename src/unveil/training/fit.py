@@ -4,39 +4,51 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unveil.config.training import TrainingSchedule
-from unveil.events import EpochEnd, Preview, StepEnd
-from unveil.training.validation import Judge, on_device
+from unveil.errors import TrainingError
+from unveil.events import EpochEnd, Notice, StepEnd
+from unveil.training.plan import Plan
+from unveil.training.state import TrainingState
+from unveil.training.validation import Judge, Verdict, on_device
 
 Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Input ``(N, C, *spatial)``, target ``(N, K, *spatial)``, weight ``(N, 1, *spatial)``, on the device."""
+"""Input ``(N, C, *spatial)``, target ``(N, K, *spatial)``, weight ``(N, K or 1, *spatial)``, on the device."""
+Batches: TypeAlias = Callable[[int], Iterator[Batch]]
+"""Starts an endless stream of batches from a seed."""
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Of output, target and weight."""
 
+Told = TypeVar("Told", StepEnd, EpochEnd, Notice)
+
 _WARM_UP = 0.03
 _MAX_GRADIENT_NORM = 1.0
+_MOST_SETBACKS = 5
+"""How often a training whose loss is no number goes back before it gives up."""
 
 
 def fit(
-    network: nn.Module,
-    batches: Iterator[Batch],
+    state: TrainingState,
+    batches: Batches,
     loss: Loss,
     judge: Judge | None,
-    schedule: TrainingSchedule,
+    plan: Plan,
     *,
+    seed: int,
     device: torch.device,
     autocast: torch.dtype | None,
     metric_name: str,
-) -> Generator[StepEnd | Preview | EpochEnd, None, None]:
-    """Train `network` in place with Adam, yielding after each step and each epoch.
+) -> Generator[StepEnd | EpochEnd | Notice, None, None]:
+    """Train ``state.network`` with Adam from where `state` stands, yielding after each step and each epoch.
 
-    The network is at its state of that moment whenever this yields; keeping the best is the caller's.
+    The state is that of the moment whenever this yields; keeping the best is the caller's. The batches of an epoch
+    depend on `seed` and its number alone, so that a training goes on from an epoch's end as if nothing had happened.
+    Time that the caller takes between events (a pause) does not count.
 
     Parameters
     ----------
@@ -44,53 +56,131 @@ def fit(
         Validates after each epoch; None trains without validation.
     autocast
         Dtype of the convolutions, None for float32 throughout.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no number again and again.
     """
-    started = time.monotonic()
-    n_steps = schedule.epochs * schedule.steps_per_epoch
-    optimizer = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
-    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, n_steps, schedule.schedule))
-    best = math.inf
-    network.train()
-    for epoch in range(schedule.epochs):
-        losses = []
-        for step in range(epoch * schedule.steps_per_epoch, (epoch + 1) * schedule.steps_per_epoch):
-            losses.append(_step(network, next(batches), loss, optimizer, device, autocast))
-            rate.step()
-            yield StepEnd(step + 1, n_steps, losses[-1])
-        verdict = judge(on_device(network, device, autocast)) if judge else None
-        score = verdict.loss if verdict else sum(losses) / len(losses)
-        if verdict:
-            yield Preview(verdict.image.copy(), verdict.output.copy())
-        yield EpochEnd(
-            epoch=epoch + 1,
-            n_epochs=schedule.epochs,
-            training_loss=sum(losses) / len(losses),
-            validation_loss=verdict.loss if verdict else None,
-            metric=verdict.metric if verdict else None,
-            metric_name=metric_name,
-            is_best=score < best,
-            seconds=time.monotonic() - started,
+    clock = _Clock(state.seconds)
+    state.network.train()
+    while state.epoch < plan.stop_after:
+        if state.is_stuck(plan.patience):
+            state.ended_by = "patience"
+            what = "validation" if judge else "training"
+            yield Notice(
+                f"The {what} loss has not improved for {plan.patience} epochs: training ends, and the model of epoch "
+                f"{state.best_epoch} is kept."
+            )
+            return
+        before = state.snapshot()
+        losses: list[float] = []
+        stream = batches(_epoch_seed(seed, state.epoch, state.n_setbacks))
+        first = state.epoch * plan.steps_per_epoch
+        for step in range(first, first + plan.steps_per_epoch):
+            rate = plan.learning_rate * state.rate_factor * _rate(step, plan.n_steps, plan.schedule)
+            value = train_step(state, next(stream), loss, rate, device, autocast)
+            if not math.isfinite(value):
+                break
+            losses.append(value)
+            yield from clock.paused(StepEnd(step + 1, plan.n_steps_to_take, value))
+        else:
+            yield from clock.paused(_end_epoch(state, losses, judge, plan, device, autocast, metric_name, clock))
+            continue
+        yield from clock.paused(_go_back(state, before, rate))
+
+
+def _end_epoch(
+    state: TrainingState,
+    losses: list[float],
+    judge: Judge | None,
+    plan: Plan,
+    device: torch.device,
+    autocast: torch.dtype | None,
+    metric_name: str,
+    clock: _Clock,
+) -> EpochEnd:
+    """Validate, and move `state` on."""
+    verdict: Verdict | None = judge(on_device(state.network, device, autocast)) if judge else None
+    training_loss = sum(losses) / len(losses)
+    state.epoch += 1
+    state.seconds = clock.seconds
+    is_best = state.note_score(verdict.loss if verdict else training_loss)
+    return EpochEnd(
+        epoch=state.epoch,
+        n_epochs=plan.stop_after,
+        step=state.epoch * plan.steps_per_epoch,
+        training_loss=training_loss,
+        validation_loss=verdict.loss if verdict else None,
+        metric=verdict.metric if verdict else None,
+        metric_name=metric_name,
+        is_best=is_best,
+        seconds=state.seconds,
+    )
+
+
+def _go_back(state: TrainingState, before: Mapping[str, Tensor], rate: float) -> Notice:
+    """Return `state` to where the epoch began, with half the learning rate, and say so."""
+    state.go_back(before)
+    if state.n_setbacks > _MOST_SETBACKS:
+        raise TrainingError(
+            f"The loss became infinite or no number {state.n_setbacks} times, at last with a learning rate of "
+            f"{rate:.1g}. Look for extreme pixel values, or choose another normalization."
         )
-        best = min(best, score)
+    return Notice(
+        f"The loss became infinite or no number; training goes back to the end of epoch {state.epoch}, with half the "
+        f"learning rate."
+    )
 
 
-def _step(
-    network: nn.Module,
+def train_step(
+    state: TrainingState,
     batch: Batch,
     loss: Loss,
-    optimizer: torch.optim.Optimizer,
+    rate: float,
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> float:
+    """Take one step and return the loss; none is taken where that, or its gradient, is no number."""
     image, target, weight = batch
     with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
-        output = network(image)
+        output = state.network(image)
     value = loss(output, target, weight)
-    optimizer.zero_grad(set_to_none=True)
+    found = float(value.detach())
+    if not math.isfinite(found):
+        return found
+    state.optimizer.zero_grad(set_to_none=True)
     value.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT_NORM)
-    optimizer.step()
-    return float(value.detach())
+    norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), _MAX_GRADIENT_NORM))
+    if not math.isfinite(norm):
+        return norm
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    return found
+
+
+class _Clock:
+    """Seconds of work, without those in which the caller kept an event to itself."""
+
+    def __init__(self, seconds: float) -> None:
+        self._started = time.monotonic() - seconds
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def paused(self, event: Told) -> Iterator[Told]:
+        """Yield `event`, and do not count how long that takes."""
+        given = time.monotonic()
+        yield event
+        self._started += time.monotonic() - given
+
+
+def _epoch_seed(seed: int, epoch: int, n_setbacks: int) -> int:
+    """Return the seed of one epoch's batches; after a setback the epoch is tried with others."""
+    words = np.random.SeedSequence([seed, epoch, n_setbacks]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
 
 
 def _rate(step: int, n_steps: int, schedule: str) -> float:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from unveil.config.architecture import Architecture, UNetConfig
-from unveil.config.objects import ObjectRule
+from unveil.config.normalization import GlobalNormalization, Normalization
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
-from unveil.data.examples import Example, denoising_examples, digest_of, segmentation_examples
-from unveil.data.split import split_images
+from unveil.data.examples import (
+    Example,
+    denoising_examples,
+    digest_of,
+    fit_fixed,
+    segmentation_examples,
+    successive_frames,
+)
 from unveil.errors import ConfigError, ImageError
+from unveil.events import HeldOut
 from unveil.image import Image
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
-from unveil.operators.receptive_field import size_step
-from unveil.operators.targets import largest_radius
-from unveil.training.batches import denoising_batches, segmentation_batches, synthetic_noise
-from unveil.training.fit import Batch, Loss
-from unveil.training.validation import Judge, denoising_judge, segmentation_judge
+from unveil.operators.objects import ObjectFacts
+from unveil.training.batches import Source, denoising_batches, segmentation_batches, synthetic_noise
+from unveil.training.description import common_pixel_size, object_rule, objects_of
+from unveil.training.division import Division, divide
+from unveil.training.fit import Batches, Loss
+from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_foreground, check_pairs, image_pairs, pair_up
+from unveil.training.plan import Plan
+from unveil.training.validation import Judge, denoising_judge, noisy_judge, segmentation_judge
 
-Targets: TypeAlias = Sequence[Annotation] | Sequence[Image]
-_Pair: TypeAlias = tuple[Image, Annotation | Image]
+_NO_OBJECTS = ObjectFacts()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,31 +43,43 @@ class Lesson:
 
     Attributes
     ----------
+    normalization
+        As the card will keep it.
     batches
-        Starts the endless stream of training batches on a device.
+        Gives, for a plan and a device, what starts a stream of training batches.
     judge
         Validates on the held-out examples; None where nothing is held out.
     card_fields
         What the model's card says of the data: task, classes, objects, pixel size, channels.
+    teaching
+        The examples that teach.
     check
         The example from which the model's check input is cut.
+    held_out
+        Which part of which image judges; empty where whole images do.
+    objects
+        What the annotated objects are like; nothing where there are none.
     """
 
     architecture: Architecture
-    batches: Callable[[torch.device], Iterator[Batch]]
+    normalization: Normalization
+    batches: Callable[[Plan, torch.device], Batches]
     loss: Loss
     judge: Judge | None
     metric_name: Literal["IoU", "PSNR"]
     card_fields: dict[str, Any]
+    teaching: Sequence[Example]
     check: Example
     data_sha256: str
     n_images: int
     n_validation_images: int
+    held_out: tuple[HeldOut, ...]
+    objects: ObjectFacts = _NO_OBJECTS
 
 
 def prepare_lesson(
     images: Sequence[Image] | None,
-    targets: Targets,
+    targets: Targets | None,
     config: SegmentationTraining | DenoisingTraining,
     validation: tuple[Sequence[Image], Targets] | None,
 ) -> Lesson:
@@ -68,8 +87,10 @@ def prepare_lesson(
 
     Parameters
     ----------
-    images
-        None where synthetic noise is added to clean `targets`.
+    images, targets
+        No images where synthetic noise is added to clean targets; no targets where noisy images are all there is.
+    config
+        With the normalization that its recipe chose.
     validation
         Images and targets to judge by; None holds out `config.validation_fraction` of the images.
 
@@ -77,102 +98,118 @@ def prepare_lesson(
     ------
     InputError
         If images, targets and settings do not fit each other.
+    NoSplitError
+        If too little is annotated to hold some of it out.
     """
-    inputs = images if images is not None else [t for t in targets if isinstance(t, Image)]
-    if not inputs or len(inputs) != len(targets):
-        raise ImageError(
-            f"There are {len(inputs)} images and {len(targets)} targets; training needs one target for each image. "
-            f"Choose them again."
-        )
-    pairs: list[_Pair] = list(zip(inputs, targets, strict=True))
-    if validation is None:
-        teaching, judging = split_images(pairs, config.validation_fraction, config.seed)
-    else:
-        teaching, judging = pairs, list(zip(*validation, strict=True))
-        pairs = pairs + judging
+    pairs = pair_up(images, targets)
+    judging = pair_up(*validation) if validation is not None else None
     if isinstance(config, SegmentationTraining):
-        lesson = _segmentation_lesson(_annotated(teaching), _annotated(judging), config)
+        judged = None if judging is None else annotated_pairs(judging)
+        lesson = _segmentation_lesson(annotated_pairs(pairs), judged, config)
     else:
-        lesson = _denoising_lesson(_clean(teaching), _clean(judging), config, add_noise=images is None)
-    return replace(lesson, data_sha256=digest_of(_arrays(pair) for pair in pairs))
+        clean, source = None if judging is None else image_pairs(judging), _source(images, targets, config)
+        lesson = _denoising_lesson(image_pairs(pairs), clean, config, source)
+    return replace(lesson, data_sha256=digest_of(arrays_of(pair) for pair in pairs + (judging or [])))
 
 
-def _annotated(pairs: Sequence[_Pair]) -> list[tuple[Image, Annotation]]:
-    annotated = [(image, target) for image, target in pairs if isinstance(target, Annotation)]
-    if len(annotated) < len(pairs):
-        raise ConfigError("Segmentation learns from annotations, and images were given. Wrap labels in Annotation.")
-    return annotated
-
-
-def _clean(pairs: Sequence[_Pair]) -> list[tuple[Image, Image]]:
-    clean = [(image, target) for image, target in pairs if isinstance(target, Image)]
-    if len(clean) < len(pairs):
-        raise ConfigError("Denoising learns from clean images, and annotations were given. Give images.")
-    return clean
+def _source(images: Sequence[Image] | None, targets: Targets | None, config: DenoisingTraining) -> Source:
+    if images is None:
+        return "clean_only"
+    return config.noisy_only if targets is None else "pairs"
 
 
 def _segmentation_lesson(
-    teaching: Sequence[tuple[Image, Annotation]],
-    judging: Sequence[tuple[Image, Annotation]],
+    pairs: Sequence[tuple[Image, Annotation]],
+    judging: Sequence[tuple[Image, Annotation]] | None,
     config: SegmentationTraining,
 ) -> Lesson:
-    architecture = _segmentation_architecture(config, teaching[0][0])
+    if config.recipe == "lecture" and len(config.classes) == 2:
+        pairs, judging = as_foreground(pairs), None if judging is None else as_foreground(judging)
+    architecture = _segmentation_architecture(config, pairs[0][0])
+    check_pairs([*pairs, *(judging or [])], architecture.n_dims)
+    normalization = _fitted(config, [image for image, _ in pairs])
     make = partial(
-        segmentation_examples,
-        normalization=config.normalization,
-        n_dims=architecture.n_dims,
-        objects=config.objects,
+        segmentation_examples, normalization=normalization, n_dims=architecture.n_dims, objects=config.objects
     )
-    examples, held_out = make(teaching), make(judging)
-    _check_examples(examples, config)
-    n_classes, step = len(config.classes), size_step(architecture)
-    size = _patch_size(config, architecture)
+    division = divide(pairs, judging, make, config, architecture)
+    _check_examples([*division.teaching, *division.judging], config)
+    _check_examples(division.teaching, config)
+    if judging is not None and not division.judging:
+        raise ImageError("No pixel of the validation images is annotated. Annotate part of one, or give none.")
+    n_classes = len(config.classes)
+    annotations = [annotation for _, annotation in pairs]
+    objects = objects_of(annotations, architecture.n_dims) if config.objects else _NO_OBJECTS
     return Lesson(
         architecture=architecture,
-        batches=lambda device: segmentation_batches(examples, config, size, device),
+        normalization=normalization,
+        batches=lambda plan, device: lambda seed: segmentation_batches(division.teaching, plan, seed, device),
         loss=partial(segmentation_loss, n_classes=n_classes),
-        judge=segmentation_judge(held_out, n_classes=n_classes, step=step) if held_out else None,
+        judge=segmentation_judge(division.judging, architecture, n_classes=n_classes) if division.judging else None,
         metric_name="IoU",
         card_fields={
             "task": "segmentation",
             "classes": config.classes,
-            "objects": _object_rule(teaching) if config.objects else None,
-            "pixel_size_um": _common_pixel_size([image for image, _ in teaching]),
-            "channel_names": teaching[0][0].channel_names,
+            "objects": object_rule(objects) if config.objects else None,
+            "pixel_size_um": common_pixel_size([image for image, _ in pairs]),
+            "channel_names": pairs[0][0].channel_names,
         },
-        check=(held_out or examples)[0],
-        data_sha256="",
-        n_images=len(teaching),
-        n_validation_images=len(judging),
+        objects=objects,
+        **_common(division),
     )
 
 
 def _denoising_lesson(
-    teaching: Sequence[tuple[Image, Image]],
-    judging: Sequence[tuple[Image, Image]],
+    pairs: Sequence[tuple[Image, Image]],
+    judging: Sequence[tuple[Image, Image]] | None,
     config: DenoisingTraining,
-    *,
-    add_noise: bool,
+    source: Source,
 ) -> Lesson:
-    architecture = config.architecture
-    make = partial(denoising_examples, normalization=config.normalization, n_dims=architecture.n_dims)
-    examples, held_out = make(teaching), make(judging)
-    if add_noise:
+    architecture = _denoising_architecture(config)
+    check_pairs([*pairs, *(judging or [])], architecture.n_dims)
+    if source == "frames":
+        pairs = [successive_frames(stack, architecture.n_dims) for stack, _ in pairs]
+        judging = judging and [successive_frames(stack, architecture.n_dims) for stack, _ in judging]
+    normalization = _fitted(config, [image for image, _ in pairs])
+    make = partial(denoising_examples, normalization=normalization, n_dims=architecture.n_dims)
+    division = divide(pairs, judging, make, config, architecture)
+    if source == "clean_only":
         generator = torch.Generator().manual_seed(config.seed)
-        held_out = [_with_noise(example, config, generator) for example in held_out]
-    size, step = _patch_size(config, architecture), size_step(architecture)
+        noisy = [_with_noise(example, config, generator) for example in division.judging]
+        division = replace(division, judging=noisy)
     return Lesson(
         architecture=architecture,
-        batches=lambda device: denoising_batches(examples, config, size, device, add_noise=add_noise),
+        normalization=normalization,
+        batches=lambda plan, device: (
+            lambda seed: denoising_batches(division.teaching, plan, config, source, seed, device)
+        ),
         loss=denoising_loss if config.loss == "mse" else relative_denoising_loss,
-        judge=denoising_judge(held_out, step) if held_out else None,
+        judge=_denoising_judge(division.judging, architecture, source) if division.judging else None,
         metric_name="PSNR",
-        card_fields={"task": "denoising", "pixel_size_um": _common_pixel_size([image for image, _ in teaching])},
-        check=(held_out or examples)[0],
-        data_sha256="",
-        n_images=len(teaching),
-        n_validation_images=len(judging),
+        card_fields={"task": "denoising", "pixel_size_um": common_pixel_size([image for image, _ in pairs])},
+        **_common(division),
     )
+
+
+def _denoising_judge(examples: Sequence[Example], architecture: Architecture, source: Source) -> Judge:
+    if source in ("pairs", "clean_only"):
+        return denoising_judge(examples, architecture)
+    return noisy_judge(examples, architecture, hide=source == "blind_spot")
+
+
+def _common(division: Division) -> dict[str, Any]:
+    return {
+        "teaching": division.teaching,
+        "check": (division.judging or division.teaching)[0],
+        "data_sha256": "",
+        "n_images": division.n_images,
+        "n_validation_images": division.n_validation_images,
+        "held_out": division.held_out,
+    }
+
+
+def _fitted(config: SegmentationTraining | DenoisingTraining, images: Sequence[Image]) -> Normalization:
+    assert config.normalization is not None
+    return fit_fixed(images) if isinstance(config.normalization, GlobalNormalization) else config.normalization
 
 
 def _segmentation_architecture(config: SegmentationTraining, image: Image) -> UNetConfig:
@@ -180,8 +217,14 @@ def _segmentation_architecture(config: SegmentationTraining, image: Image) -> UN
     n_channels = image.size("C")
     needed = {"in_channels": n_channels, "out_channels": n_maps}
     architecture = config.architecture or UNetConfig()
+    if config.objects and len(config.classes) != 2:
+        raise ConfigError(
+            f"Objects are told apart for one foreground class, and there are {len(config.classes)} classes "
+            f"({', '.join(config.classes)}). Name two, or train on classes (objects false)."
+        )
+    default = UNetConfig()  # a settings file writes it out where nobody chose
     wrong = [
-        name for name in needed if name in architecture.model_fields_set and getattr(architecture, name) != needed[name]
+        name for name, value in needed.items() if getattr(architecture, name) not in (value, getattr(default, name))
     ]
     if wrong:
         raise ConfigError(
@@ -191,12 +234,28 @@ def _segmentation_architecture(config: SegmentationTraining, image: Image) -> UN
     return architecture.model_copy(update=needed)
 
 
+def _denoising_architecture(config: DenoisingTraining) -> Architecture:
+    architecture = config.architecture
+    if (architecture.in_channels, architecture.out_channels) != (1, 1):
+        raise ConfigError(
+            f"The network has {architecture.in_channels} input and {architecture.out_channels} output channel(s); "
+            f"channels are denoised one by one. Set both to 1."
+        )
+    return architecture
+
+
 def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -> None:
-    if not examples:
+    judged = [example.target[0][example.weight[0] > 0] for example in examples]
+    if not any(classes.size for classes in judged):
         raise ImageError("No pixel is annotated; training needs some. Annotate part of an image.")
-    highest = max(int(example.target[0].max()) for example in examples)
+    highest = max(int(classes.max(initial=0)) for classes in judged)
     if highest == 0:
         raise ImageError("The labels hold background only; training needs objects as well. Label at least one.")
+    if not any((classes == 0).any() for classes in judged):
+        raise ImageError(
+            "The labels hold no background; training needs some to tell objects from. Annotate a piece of ground, "
+            "or count 0 as background."
+        )
     if highest >= len(config.classes):
         raise ImageError(
             f"The labels go up to {highest}, but there are {len(config.classes)} classes "
@@ -204,33 +263,6 @@ def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -
         )
 
 
-def _object_rule(pairs: Sequence[tuple[Image, Annotation]]) -> ObjectRule:
-    """Derive the growth reach from the largest training object: its radius, and half as much for larger ones."""
-    radius = max(largest_radius(np.asarray(annotation.labels.data)) for _, annotation in pairs)
-    return ObjectRule(reach_px=max(8, int(np.ceil(1.5 * radius))))
-
-
-def _patch_size(config: SegmentationTraining | DenoisingTraining, architecture: Architecture) -> tuple[int, ...]:
-    wanted = (config.patch_z, config.patch_px, config.patch_px)[-architecture.n_dims :]
-    return tuple(-(-edge // step) * step for edge, step in zip(wanted, size_step(architecture), strict=True))
-
-
-def _common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
-    """Return the pixel size that all images share; axes on which they differ or know nothing are left out."""
-    first = images[0].pixel_size_um
-    return {
-        axis: um
-        for axis, um in first.items()
-        if all(np.isclose(image.pixel_size_um.get(axis, 0), um, rtol=0.01) for image in images)
-    }
-
-
 def _with_noise(example: Example, config: DenoisingTraining, generator: torch.Generator) -> Example:
     noisy, clean = synthetic_noise(torch.from_numpy(example.target)[None], config.noise, generator)
     return replace(example, image=noisy[0].numpy(), target=clean[0].numpy())
-
-
-def _arrays(pair: _Pair) -> Iterator[NDArray[Any]]:
-    image, target = pair
-    yield np.asarray(image.data)
-    yield np.asarray(target.labels.data if isinstance(target, Annotation) else target.data)

@@ -1,4 +1,4 @@
-"""Judge a network on examples that never teach: whole frames, never augmented."""
+"""Judge a network on examples that never teach: never augmented, tile by tile where they are large."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unveil.config.architecture import Architecture
 from unveil.data.examples import Example
+from unveil.inference.tiling import fit_tiling
+from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.losses import denoising_loss, segmentation_loss
+from unveil.operators.receptive_field import halo, size_step
+
+Apply = Callable[[Tensor], Tensor]
+"""A network as a function from a normalized batch ``(1, C, *spatial)`` to maps ``(1, K, *spatial)``."""
+
+_MOST_PIXELS = 1 << 20
+"""Largest window that is computed at once."""
+_HIDDEN_SHARE = 0.04
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a validation found.
 
@@ -23,72 +34,93 @@ class Verdict:
     loss
         Mean over judged pixels.
     metric
-        Foreground IoU pooled over all judged pixels, or the mean PSNR in dB.
-    image, output
-        Input and output maps of the first example, ``(C, *spatial)`` and ``(K, *spatial)``.
+        Foreground IoU pooled over all judged pixels, or the mean PSNR in dB; None where no clean image is known.
     """
 
     loss: float
-    metric: float
-    image: NDArray[np.float32]
-    output: NDArray[np.float32]
+    metric: float | None
 
 
-Judge = Callable[[Callable[[Tensor], Tensor]], Verdict]
-"""Judges a function from a normalized batch ``(1, C, *spatial)`` to output maps."""
+Judge = Callable[[Apply], Verdict]
 
 
-def segmentation_judge(examples: Sequence[Example], *, n_classes: int, step: tuple[int, ...]) -> Judge:
+def segmentation_judge(examples: Sequence[Example], architecture: Architecture, *, n_classes: int) -> Judge:
     """Return the judge of a segmentation network: loss and pooled foreground IoU."""
 
-    def judge(network: Callable[[Tensor], Tensor]) -> Verdict:
+    def judge(network: Apply) -> Verdict:
         losses, intersection, union = [], 0, 0
-        outputs = [_whole(network, example, step) for example in examples]
-        for example, maps in zip(examples, outputs, strict=True):
+        for example in examples:
+            maps = torch.from_numpy(maps_of(network, example.image, architecture))[None]
             target, weight = (torch.from_numpy(a)[None] for a in (example.target, example.weight))
-            losses.append((float(segmentation_loss(maps, target, weight, n_classes=n_classes)), example.weight.sum()))
+            losses.append(
+                (float(segmentation_loss(maps, target, weight, n_classes=n_classes)), example.weight[0].sum())
+            )
             judged = example.weight[0] > 0
             predicted = (maps[0, :n_classes].argmax(dim=0).numpy() > 0) & judged
             true = (example.target[0] > 0) & judged
             intersection += int((predicted & true).sum())
             union += int((predicted | true).sum())
-        return Verdict(_mean(losses), intersection / union if union else 1.0, examples[0].image, outputs[0][0].numpy())
+        return Verdict(_mean(losses), intersection / union if union else 1.0)
 
     return judge
 
 
-def denoising_judge(examples: Sequence[Example], step: tuple[int, ...]) -> Judge:
+def denoising_judge(examples: Sequence[Example], architecture: Architecture) -> Judge:
     """Return the judge of a denoiser: mean squared error, and mean PSNR against the range of each clean image."""
 
-    def judge(network: Callable[[Tensor], Tensor]) -> Verdict:
+    def judge(network: Apply) -> Verdict:
         losses, psnr = [], []
-        outputs = [_whole(network, example, step) for example in examples]
-        for example, output in zip(examples, outputs, strict=True):
-            target, weight = (torch.from_numpy(a)[None] for a in (example.target, example.weight))
-            error = float(denoising_loss(output, target, weight))
+        for example in examples:
+            error = _error(maps_of(network, example.image, architecture), example, example.weight)
             losses.append((error, example.weight.sum()))
             psnr.append(10 * np.log10(max(float(np.ptp(example.target)), 1e-6) ** 2 / max(error, 1e-12)))
-        return Verdict(_mean(losses), float(np.mean(psnr)), examples[0].image, outputs[0][0].numpy())
+        return Verdict(_mean(losses), float(np.mean(psnr)))
 
     return judge
 
 
-def _whole(network: Callable[[Tensor], Tensor], example: Example, step: tuple[int, ...]) -> Tensor:
-    """Run `network` on a whole example, extended by reflection to multiples of `step`, and cut to its size."""
-    extra = [(0, 0), *((0, -length % s) for length, s in zip(example.spatial_shape, step, strict=True))]
-    batch = torch.from_numpy(np.pad(example.image, extra, mode="reflect"))[None]
+def noisy_judge(examples: Sequence[Example], architecture: Architecture, *, hide: bool) -> Judge:
+    """Return the judge of a denoiser where every target is noisy: a loss, and no PSNR, which would mean nothing.
+
+    Parameters
+    ----------
+    hide
+        Judge the pixels hidden from the network, always the same ones; otherwise all.
+    """
+    generator = torch.Generator().manual_seed(0)
+    seen: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+    for example in examples:
+        if hide:
+            image, hidden = hide_pixels(torch.from_numpy(example.image)[None], generator, share=_HIDDEN_SHARE)
+            seen.append((image[0].numpy(), hidden[0].numpy() * example.weight))
+        else:
+            seen.append((example.image, example.weight))
+
+    def judge(network: Apply) -> Verdict:
+        losses = [
+            (_error(maps_of(network, image, architecture), example, weight), weight.sum())
+            for example, (image, weight) in zip(examples, seen, strict=True)
+        ]
+        return Verdict(_mean(losses), None)
+
+    return judge
+
+
+def maps_of(network: Apply, image: NDArray[np.float32], architecture: Architecture) -> NDArray[np.float32]:
+    """Run `network` over a whole normalized image ``(C, *spatial)``; tiles bound the memory and change nothing."""
+    spatial = image.shape[1:]
+    tiling = fit_tiling(spatial, size_step(architecture), halo(architecture), _MOST_PIXELS)
+    extra = [(0, 0), *((0, whole - length) for whole, length in zip(tiling.extended, spatial, strict=True))]
+    extended = np.pad(image, extra, mode="reflect")
+    maps = np.empty((architecture.out_channels, *spatial), np.float32)
     with torch.inference_mode():
-        maps = network(batch).float().cpu()
-    inside: tuple[slice, ...] = tuple(slice(0, length) for length in example.spatial_shape)
-    return maps[(slice(None), slice(None), *inside)]
+        for tile in tiling:
+            batch = torch.from_numpy(np.ascontiguousarray(extended[(slice(None), *tile.window)]))[None]
+            maps[(slice(None), *tile.inner)] = network(batch).float().cpu().numpy()[0][(slice(None), *tile.crop)]
+    return maps
 
 
-def _mean(weighted: list[tuple[float, float]]) -> float:
-    values, weights = zip(*weighted, strict=True)
-    return float(np.average(values, weights=weights))
-
-
-def on_device(network: nn.Module, device: torch.device, autocast: torch.dtype | None) -> Callable[[Tensor], Tensor]:
+def on_device(network: nn.Module, device: torch.device, autocast: torch.dtype | None) -> Apply:
     """Return `network` as a function of batches on any device, in evaluation mode while it runs."""
 
     def run(batch: Tensor) -> Tensor:
@@ -102,3 +134,13 @@ def on_device(network: nn.Module, device: torch.device, autocast: torch.dtype | 
         return output
 
     return run
+
+
+def _error(output: NDArray[np.float32], example: Example, weight: NDArray[np.float32]) -> float:
+    maps, target, judged = (torch.from_numpy(a)[None] for a in (output, example.target, weight))
+    return float(denoising_loss(maps, target, judged))
+
+
+def _mean(weighted: list[tuple[float, float]]) -> float:
+    values, weights = zip(*weighted, strict=True)
+    return float(np.average(values, weights=weights))

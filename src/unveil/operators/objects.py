@@ -1,0 +1,62 @@
+"""What annotated objects are like: how many, how large, how crowded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """What some objects are like.
+
+    Attributes
+    ----------
+    sizes
+        Pixels of each object.
+    largest_radius_px
+        Largest distance of any pixel to the border of its object; 0 where there is no object.
+    n_touching
+        Objects with a neighbour of another number beside one of their pixels.
+    """
+
+    sizes: tuple[int, ...] = ()
+    largest_radius_px: float = 0.0
+    n_touching: int = 0
+
+    @classmethod
+    def of_all(cls, parts: Sequence[ObjectFacts]) -> ObjectFacts:
+        """Put the objects of several images together."""
+        return cls(
+            sizes=tuple(size for part in parts for size in part.sizes),
+            largest_radius_px=max((part.largest_radius_px for part in parts), default=0.0),
+            n_touching=sum(part.n_touching for part in parts),
+        )
+
+
+def object_facts(labels: NDArray[Any]) -> ObjectFacts:
+    """Describe the objects of `labels`, non-negative integers of any shape, one number per object."""
+    counts = np.bincount(labels.ravel().astype(np.int64))[1:]
+    touching: set[int] = set()
+    for axis in range(labels.ndim):
+        here, there = (labels[(slice(None),) * axis + (part,)] for part in (slice(None, -1), slice(1, None)))
+        meets = (here != there) & (here > 0) & (there > 0)
+        touching.update(np.unique(here[meets]).tolist(), np.unique(there[meets]).tolist())
+    return ObjectFacts(tuple(counts[counts > 0].tolist()), largest_radius(labels), len(touching))
+
+
+def largest_radius(labels: NDArray[Any]) -> float:
+    """Return the largest distance of any pixel to the border of its object, in pixels; 0 where there is none."""
+    return max(
+        (
+            float(ndimage.distance_transform_edt(np.pad(labels[box] == number, 1)).max())
+            for number, box in enumerate(ndimage.find_objects(labels), start=1)
+            if box is not None
+        ),
+        default=0.0,
+    )

@@ -1,0 +1,41 @@
+"""What is noted of the data that a model learns from: its objects and its pixel size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from unveil.config.objects import ObjectRule
+from unveil.data.annotation import Annotation
+from unveil.image import Image, frames
+from unveil.operators.objects import ObjectFacts, object_facts
+
+
+def objects_of(annotations: Sequence[Annotation], n_dims: int) -> ObjectFacts:
+    """Look at all objects of which a part was judged and whose outlines are drawn, plane by plane or as volumes."""
+    found = [facts for annotation in annotations if annotation.has_outlines for facts in _facts(annotation, n_dims)]
+    return ObjectFacts.of_all(found)
+
+
+def object_rule(objects: ObjectFacts) -> ObjectRule:
+    """Let growth reach half as far again as the largest training object does; without any, as far as usual."""
+    reach_px = int(np.ceil(1.5 * objects.largest_radius_px))
+    return ObjectRule(reach_px=max(8, reach_px)) if reach_px else ObjectRule()
+
+
+def common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
+    """Return the pixel size that all images share; axes on which they differ or know nothing are left out."""
+    first = images[0].pixel_size_um
+    return {
+        axis: um
+        for axis, um in first.items()
+        if all(np.isclose(image.pixel_size_um.get(axis, 0), um, rtol=0.01) for image in images)
+    }
+
+
+def _facts(annotation: Annotation, n_dims: int) -> Iterator[ObjectFacts]:
+    for frame in frames(annotation.labels, n_dims, (0,)):
+        whole = tuple(slice(0, n) for n in frame.shape[1:])
+        labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, whole))
+        yield object_facts(np.where(np.isin(labels, np.unique(labels[mask])), labels, 0))

@@ -1,0 +1,131 @@
+"""Divide the examples of a training: some teach, the others judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.config.architecture import Architecture
+from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.data.examples import Example, held_out
+from unveil.data.split import choose_block, split_images
+from unveil.errors import NoSplitError
+from unveil.events import HeldOut
+from unveil.operators.receptive_field import halo, size_step
+
+Pair = TypeVar("Pair", bound=tuple[Any, Any])
+
+_LEAST_JUDGING_PX = 30
+"""Annotated pixels of a kind that a validation needs to say anything."""
+_ATTEMPTS = 20
+"""Divisions of whole images that are tried before none is said to fit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Division:
+    """Examples that teach and examples that judge.
+
+    Attributes
+    ----------
+    n_images, n_validation_images
+        Images of which all or part teaches, and of which all or part judges.
+    held_out
+        The part of an image that judges, where images are divided.
+    """
+
+    teaching: list[Example]
+    judging: list[Example]
+    n_images: int
+    n_validation_images: int
+    held_out: tuple[HeldOut, ...] = ()
+
+
+def divide(
+    pairs: Sequence[Pair],
+    judging: Sequence[Pair] | None,
+    make: Callable[[Sequence[Pair]], list[Example]],
+    config: SegmentationTraining | DenoisingTraining,
+    architecture: Architecture,
+) -> Division:
+    """Divide `pairs` of image and target: as given, by whole images where there are several, else by a block.
+
+    Images of which nothing is annotated count nowhere.
+
+    Parameters
+    ----------
+    judging
+        Pairs that judge; None divides `pairs`.
+    make
+        Makes the examples of pairs.
+
+    Raises
+    ------
+    NoSplitError
+        If the images hold too little to be divided.
+    """
+    if judging is not None:
+        return Division(make(pairs), make(judging), len(pairs), len(judging))
+    made = [(number, examples) for number, pair in enumerate(pairs) if (examples := make([pair]))]
+    if len(made) == 1 and config.validation_fraction > 0:
+        return _by_block(*made[0], config, architecture)
+    return _by_images([examples for _, examples in made], config)
+
+
+def _by_images(images: Sequence[list[Example]], config: SegmentationTraining | DenoisingTraining) -> Division:
+    """Hold out whole images, in a segmentation so that both parts show objects and background."""
+    fraction, is_segmentation = config.validation_fraction, config.task == "segmentation"
+    for attempt in range(_ATTEMPTS):
+        taught, judged = split_images(images, fraction, config.seed + attempt)
+        teaching, judging = (list(chain.from_iterable(part)) for part in (taught, judged))
+        division = Division(teaching, judging, len(taught), len(judged))
+        if not (is_segmentation and judging) or (_has_both(teaching) and _has_both(judging)):
+            return division
+    if not all(_kinds([*division.teaching, *division.judging])):
+        return division  # whoever looks at the examples says what is missing altogether
+    raise _no_split("no part of the images holds both objects and background and leaves both to learn from")
+
+
+def _by_block(
+    number: int, examples: list[Example], config: SegmentationTraining | DenoisingTraining, architecture: Architecture
+) -> Division:
+    if config.task == "segmentation" and not all(_kinds(examples)):
+        return Division(examples, [], 1, 0)
+    step = size_step(architecture)
+    block = choose_block([_content(e, config.task) for e in examples], config.validation_fraction, halo(architecture))
+    if block is None:
+        raise _no_split("there is no part that could be set aside and leave enough to learn from")
+    teaching, judging = held_out(examples, block, step)
+    for part, name in ((teaching, "learn from"), (judging, "judge by")):
+        if config.task == "segmentation" and not _has_both(part):
+            raise _no_split(f"the part to {name} would not hold both objects and background")
+    start, stop = [0] * architecture.n_dims, list(examples[0].spatial_shape)
+    start[block.axis], stop[block.axis] = block.start, block.stop
+    return Division(teaching, judging, 1, 1, (HeldOut(number, tuple(start), tuple(stop)),))
+
+
+def _content(example: Example, task: str) -> NDArray[np.bool_]:
+    """Return the pixels that a validation should hold its share of: annotated objects, or all that are annotated."""
+    judged: NDArray[np.bool_] = example.weight[0] > 0
+    return judged & (example.target[0] > 0) if task == "segmentation" else judged
+
+
+def _has_both(examples: Sequence[Example]) -> bool:
+    return min(_kinds(examples)) >= _LEAST_JUDGING_PX
+
+
+def _kinds(examples: Sequence[Example]) -> tuple[int, int]:
+    """Count the annotated pixels of objects and of background."""
+    objects = sum(int(((e.target[0] > 0) & (e.weight[0] > 0)).sum()) for e in examples)
+    return objects, sum(int((e.weight[0] > 0).sum()) for e in examples) - objects
+
+
+def _no_split(why: str) -> NoSplitError:
+    return NoSplitError(
+        f"Too little is annotated for an honest validation: {why}. Annotate more, in several places or in another "
+        f"image; or train without a validation score (validation_fraction 0)."
+    )

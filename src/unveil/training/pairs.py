@@ -1,0 +1,86 @@
+"""Pairs of an image and what a network should make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.data.annotation import Annotation
+from unveil.errors import ConfigError, ImageError
+from unveil.image import Image
+
+Targets: TypeAlias = Sequence[Annotation] | Sequence[Image]
+Pair: TypeAlias = tuple[Image, Annotation | Image]
+
+
+def pair_up(images: Sequence[Image] | None, targets: Targets | None) -> list[Pair]:
+    """Pair images with targets; a missing side is stood in for by the other."""
+    inputs = images if images is not None else [t for t in targets or () if isinstance(t, Image)]
+    outputs: Sequence[Annotation | Image] = targets if targets is not None else inputs
+    if not inputs or len(inputs) != len(outputs):
+        raise ImageError(
+            f"There are {len(inputs)} images and {len(outputs)} targets; training needs one target for each image. "
+            f"Choose them again."
+        )
+    return list(zip(inputs, outputs, strict=True))
+
+
+def annotated_pairs(pairs: Sequence[Pair]) -> list[tuple[Image, Annotation]]:
+    """Return `pairs` as what segmentation learns from."""
+    annotated = [(image, target) for image, target in pairs if isinstance(target, Annotation)]
+    if len(annotated) < len(pairs):
+        raise ConfigError("Segmentation learns from annotations, and images were given. Wrap labels in Annotation.")
+    return annotated
+
+
+def image_pairs(pairs: Sequence[Pair]) -> list[tuple[Image, Image]]:
+    """Return `pairs` as what denoising learns from."""
+    clean = [(image, target) for image, target in pairs if isinstance(target, Image)]
+    if len(clean) < len(pairs):
+        raise ConfigError("Denoising learns from clean images, and annotations were given. Give images.")
+    return clean
+
+
+def check_pairs(pairs: Sequence[tuple[Image, Annotation]] | Sequence[tuple[Image, Image]], n_dims: int) -> None:
+    """Refuse images that a network of `n_dims` spatial dimensions cannot learn from together.
+
+    Raises
+    ------
+    ImageError
+        All problems together.
+    """
+    n_channels, problems = pairs[0][0].size("C"), []
+    for image, target in pairs:
+        n_wanted = n_channels if isinstance(target, Annotation) else target.size("C")
+        if n_dims == 3 and "Z" not in image.axes:
+            problems.append(f"image '{image.name}' has axes {image.axes}, and a network for volumes needs Z")
+        if image.size("C") != n_wanted:
+            other = pairs[0][0].name if isinstance(target, Annotation) else target.name
+            problems.append(f"image '{image.name}' has {image.size('C')} channel(s) and '{other}' has {n_wanted}")
+    if problems:
+        raise ImageError(f"The images do not fit: {'; '.join(problems)}. Choose images that do, or another network.")
+
+
+def as_foreground(pairs: Sequence[tuple[Image, Annotation]]) -> list[tuple[Image, Annotation]]:
+    """Make one class of all objects, whatever their numbers."""
+
+    def flat(labels: Image) -> Image:
+        return labels.like(np.minimum(np.asarray(labels.data), 1), labels.axes)
+
+    return [(image, replace(annotation, labels=flat(annotation.labels))) for image, annotation in pairs]
+
+
+def arrays_of(pair: Pair) -> Iterator[NDArray[Any]]:
+    """Yield all arrays of `pair`, for its digest; one that stands for both sides comes once."""
+    image, target = pair
+    yield np.asarray(image.data)
+    if isinstance(target, Annotation):
+        yield np.asarray(target.labels.data)
+        if target.mask is not None:
+            yield target.mask
+    elif target is not image:
+        yield np.asarray(target.data)

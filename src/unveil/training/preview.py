@@ -1,0 +1,40 @@
+"""What a network in training makes of an image, shown while it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unveil.image import Image, frames
+from unveil.operators.normalization import fit_array
+from unveil.training.lesson import Lesson
+from unveil.training.validation import Apply, maps_of
+
+
+def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.float32]:
+    """Return class probabilities ``(n_classes, *spatial)``, or the denoised channels in grey values ``(C, *spatial)``.
+
+    Parameters
+    ----------
+    image
+        One plane, or one volume for a network of volumes; pixels that are not finite count as the lowest value.
+    """
+    n_dims, task = lesson.architecture.n_dims, lesson.card_fields["task"]
+    channels = tuple(range(image.size("C")))
+    groups = [channels] if task == "segmentation" else [(channel,) for channel in channels]
+    maps = []
+    for group in groups:
+        frame = next(frames(image, n_dims, group))
+        grey = frame.read(tuple(slice(0, n) for n in frame.shape[1:]))
+        is_finite = np.isfinite(grey)
+        if not is_finite.all():
+            grey = np.where(is_finite, grey, grey[is_finite].min() if is_finite.any() else 0)
+        affine = fit_array(lesson.normalization, grey)
+        output = maps_of(network, affine.apply(grey), lesson.architecture)
+        maps.append(output if task == "segmentation" else affine.invert(output))
+    if task == "segmentation":
+        n_classes = len(lesson.card_fields["classes"])
+        probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(maps[0][:n_classes]), dim=0).numpy()
+        return probabilities
+    return np.concatenate(maps)

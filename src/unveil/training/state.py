@@ -1,0 +1,103 @@
+"""Where a training stands: all that it needs to go on, as tensors and numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(slots=True, eq=False)
+class TrainingState:
+    """A network, its optimizer, and how far they have come; changed in place by the loop.
+
+    Attributes
+    ----------
+    epoch
+        Epochs done.
+    rate_factor
+        What setbacks have left of the learning rate, 1 at first.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Adam
+    epoch: int = 0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    seconds: float = 0.0
+    n_setbacks: int = 0
+    rate_factor: float = 1.0
+    ended_by: Literal["schedule", "user", "patience"] = "schedule"
+    best_weights: Tensors = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, network: nn.Module) -> TrainingState:
+        """Begin anew with `network`."""
+        return cls(network, torch.optim.Adam(network.parameters()))
+
+    def note_score(self, loss: float) -> bool:
+        """Remember the loss of the epoch just done; say whether it is the best so far."""
+        is_best = loss < self.best_loss
+        if is_best:
+            self.best_loss, self.best_epoch = loss, self.epoch
+            self.best_weights = self.weights()
+        return is_best
+
+    def is_stuck(self, patience: int) -> bool:
+        """Say whether nothing has improved for `patience` epochs; 0 is endless patience."""
+        return 0 < patience <= self.epoch - self.best_epoch
+
+    def weights(self) -> Tensors:
+        """Return a copy of the network's weights, on the CPU."""
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+
+    def snapshot(self) -> Tensors:
+        """Return copies of all tensors that a step changes, by name."""
+        taken = {f"network.{name}": tensor for name, tensor in self.weights().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            taken |= {f"optimizer.{index}.{name}": tensor.detach().cpu().clone() for name, tensor in moments.items()}
+        return taken
+
+    def go_back(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Return to `snapshot` with half the learning rate."""
+        self.restore(snapshot)
+        self.n_setbacks += 1
+        self.rate_factor /= 2
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Put the tensors of `snapshot` back; nothing is shared with it."""
+        self.network.load_state_dict(_part(snapshot, "network."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(snapshot, "optimizer.").items():
+            index, _, what = name.partition(".")
+            moments.setdefault(int(index), {})[what] = tensor.clone()
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+    def tensors(self) -> Tensors:
+        """Return everything that a checkpoint holds as tensors."""
+        return self.snapshot() | {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return everything that a checkpoint holds as numbers."""
+        return {name: getattr(self, name) for name in _NUMBERS}
+
+    def resume(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint was made."""
+        self.restore(tensors)
+        self.best_weights = _part(tensors, "best.")
+        for name in _NUMBERS:
+            setattr(self, name, numbers[name])
+
+
+_NUMBERS = ("epoch", "best_loss", "best_epoch", "seconds", "n_setbacks", "rate_factor")
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,52 @@
+"""Facts of objects: how many, how large, how crowded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from unveil.operators.objects import ObjectFacts, largest_radius, object_facts
+
+
+def squares() -> np.ndarray:
+    labels = np.zeros((20, 40), np.uint16)
+    labels[5:14, 4:13] = 3
+    labels[5:14, 13:22] = 7
+    labels[2:5, 30:33] = 9
+    return labels
+
+
+def test_squares_are_described() -> None:
+    assert object_facts(squares()) == ObjectFacts(sizes=(81, 81, 9), largest_radius_px=5, n_touching=2)
+
+
+def test_nothing_is_described_as_nothing() -> None:
+    assert object_facts(np.zeros((4, 4), np.uint8)) == ObjectFacts()
+    assert largest_radius(np.zeros((4, 4), np.uint8)) == 0
+    assert ObjectFacts.of_all([]) == ObjectFacts()
+
+
+def test_corners_do_not_touch_and_volumes_do() -> None:
+    assert object_facts(np.array([[1, 0], [0, 2]])).n_touching == 0
+    stacked = np.stack([np.full((3, 3), 1), np.full((3, 3), 2)])
+    assert object_facts(stacked).n_touching == 2
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 5)))
+def test_facts_depend_neither_on_numbers_nor_on_orientation(labels: np.ndarray) -> None:
+    facts = object_facts(labels)
+    assert sum(facts.sizes) == (labels > 0).sum()
+    renumbered = np.where(labels > 0, 12 - labels.astype(int), 0)
+    for other in (renumbered, labels.T, labels[::-1]):
+        again = object_facts(other)
+        assert sorted(again.sizes) == sorted(facts.sizes)
+        assert again.n_touching == facts.n_touching
+        assert again.largest_radius_px == pytest.approx(facts.largest_radius_px)
+
+
+def test_images_are_put_together() -> None:
+    one, two = object_facts(squares()), object_facts(np.ones((3, 3), np.uint8))
+    assert ObjectFacts.of_all([one, two]) == ObjectFacts((*one.sizes, 9), 5, 2)

@@ -1,0 +1,220 @@
+"""Lessons: what is learnt from, in the lecture's way and in ours, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.config.normalization import FixedNormalization
+from unveil.config.training import AugmentationConfig, DenoisingTraining, SegmentationTraining
+from unveil.data.annotation import Annotation, scribbled
+from unveil.errors import ConfigError, ImageError
+from unveil.events import HeldOut
+from unveil.image import Image
+from unveil.training.lesson import Lesson, prepare_lesson
+from unveil.training.plan import Plan, with_recipe
+
+RNG = np.random.default_rng(0)
+GREY = RNG.normal(100, 10, (64, 128)).astype(np.float32)
+LABELS = np.zeros((64, 128), np.uint16)
+for number in range(8):
+    LABELS[8:20, 4 + 15 * number :][:, :10] = 3 * number + 1
+FLAT = AugmentationConfig(flips=False, scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0)
+
+
+def segmentation(labels: np.ndarray | Annotation = LABELS, *, validation: Any = None, **changes: Any) -> Lesson:
+    annotation = labels if isinstance(labels, Annotation) else Annotation(Image(labels))
+    small = {"architecture": {"width": 2, "poolings": 1}, "validation_fraction": 0}
+    config = with_recipe(SegmentationTraining.model_validate(small | changes))
+    return prepare_lesson([Image(GREY)], [annotation], config, validation)
+
+
+def denoising(images: Any, targets: Any, validation: Any = None, **changes: Any) -> Lesson:
+    small = {"architecture": DnCNNConfig(depth=2, width=2)}
+    return prepare_lesson(images, targets, with_recipe(DenoisingTraining.model_validate(small | changes)), validation)
+
+
+def test_the_lecture_learns_two_classes_of_objects_with_any_numbers() -> None:
+    lesson = segmentation(recipe="lecture")
+    assert lesson.architecture == UNetConfig(width=2, poolings=1, in_channels=1, out_channels=2)
+    np.testing.assert_array_equal(lesson.teaching[0].target[0], LABELS > 0)
+    assert lesson.teaching[0].target.shape == (1, 64, 128)
+    assert lesson.card_fields["objects"] is None
+    assert isinstance(lesson.normalization, FixedNormalization)
+    assert lesson.normalization.mean == pytest.approx((GREY.mean(),))
+    assert lesson.normalization.std == pytest.approx((GREY.std(),))
+    assert lesson.teaching[0].image.mean() == pytest.approx(0, abs=1e-4)
+
+
+def test_the_lecture_minimizes_cross_entropy_alone_and_mean_squared_error() -> None:
+    loss = segmentation(recipe="lecture").loss
+    maps, target = torch.randn(2, 2, 4, 4), torch.randint(0, 2, (2, 1, 4, 4)).float()
+    ones = torch.ones(2, 1, 4, 4)
+    torch.testing.assert_close(loss(maps, target, ones), torch.nn.functional.cross_entropy(maps, target[:, 0].long()))
+    squared = denoising(None, [Image(GREY)], recipe="lecture").loss
+    torch.testing.assert_close(squared(maps, 0 * maps, ones), maps.square().mean())
+
+
+def test_the_lecture_tells_more_classes_apart() -> None:
+    classes = (LABELS > 0).astype(np.uint8) + (LABELS > 9)
+    lesson = segmentation(classes, recipe="lecture", classes=("ground", "a", "b"))
+    np.testing.assert_array_equal(lesson.teaching[0].target[0], classes)
+
+
+def test_a_network_follows_the_data_where_its_settings_are_the_usual_ones() -> None:
+    written_out = UNetConfig(width=2).model_dump()
+    assert segmentation(architecture=written_out).architecture == UNetConfig(width=2, out_channels=3)
+    with pytest.raises(ConfigError, match="Leave out_channels out"):
+        segmentation(architecture=written_out | {"out_channels": 4})
+    with pytest.raises(ConfigError, match="Leave in_channels out"):
+        segmentation(architecture=written_out | {"in_channels": 2})
+
+
+def test_objects_are_of_one_class() -> None:
+    with pytest.raises(ConfigError, match=r"3 classes.*Name two"):
+        segmentation(classes=("ground", "a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.zeros_like(LABELS), "background only"),
+        (np.ones_like(LABELS), "no background"),
+        (Annotation(Image(LABELS), np.zeros(LABELS.shape, bool)), "No pixel is annotated"),
+        (Annotation(Image(LABELS), np.arange(128) + np.zeros((64, 1)) > 124), "background only"),
+        (LABELS.astype(np.int32) - 1, "negative"),
+        (LABELS[:60], "same pixels"),
+    ],
+)
+@pytest.mark.parametrize("fraction", [0, 0.25])
+def test_what_cannot_be_learnt_from_is_named(labels: Any, words: str, fraction: float) -> None:
+    with pytest.raises(ImageError, match=words):
+        segmentation(labels, validation_fraction=fraction)
+
+
+def test_images_that_do_not_fit_each_other_are_named_together() -> None:
+    grey, labels = Image(GREY, name="a"), Annotation(Image(LABELS))
+    colour = Image(np.stack([GREY] * 3), "CYX", name="b")
+    config = with_recipe(SegmentationTraining(architecture=UNetConfig(n_dims=3, width=2, poolings=1, out_channels=3)))
+    with pytest.raises(ImageError) as caught:
+        prepare_lesson([grey, colour], [labels, labels], config, None)
+    for words in ("'a' has axes YX", "'b' has axes CYX", "'b' has 3 channel(s) and 'a' has 1"):
+        assert words in str(caught.value)
+    with pytest.raises(ImageError, match="has 3 channel"):
+        segmentation(validation=([colour], [labels]))
+
+
+def test_noisy_and_clean_have_the_same_channels() -> None:
+    colour = Image(np.stack([GREY] * 2), "CYX", name="colour")
+    for images, targets in (([colour], [Image(GREY)]), ([Image(GREY)], [colour])):
+        with pytest.raises(ImageError, match="channel"):
+            denoising(images, targets)
+    assert len(denoising([colour], [colour]).teaching) == 2
+
+
+@pytest.mark.parametrize("architecture", [DnCNNConfig(in_channels=2), UNetConfig()], ids=["two in", "two out"])
+def test_a_denoiser_takes_and_gives_one_channel(architecture: Any) -> None:
+    with pytest.raises(ConfigError, match="one by one"):
+        denoising(None, [Image(GREY)], architecture=architecture)
+
+
+def test_pixels_that_nobody_judged_enter_no_loss_and_no_verdict() -> None:
+    mask = np.zeros(LABELS.shape, bool)
+    mask[:, :77] = True  # between two objects
+    changed = np.where(mask, LABELS, RNG.integers(50, 60, LABELS.shape)).astype(np.uint16)
+    plan = Plan((32, 32), 4, 1e-3, "constant", AugmentationConfig())
+    network = torch.nn.Conv2d(1, 3, 3, padding=1)
+
+    def looked_at(labels: np.ndarray) -> tuple[list[float], Any, Any]:
+        lesson = segmentation(Annotation(Image(labels), mask), validation_fraction=0.25)
+        batches = lesson.batches(plan, torch.device("cpu"))(3)
+        losses = [
+            float(lesson.loss(network(image), target, weight).detach())
+            for (image, target, weight), _ in zip(batches, range(5), strict=False)
+        ]
+        assert lesson.judge is not None
+        return losses, lesson.judge(network), (lesson.objects, lesson.held_out)
+
+    assert looked_at(LABELS) == looked_at(changed)
+
+
+def test_a_validation_that_is_given_is_used_and_nothing_is_held_out() -> None:
+    other = Annotation(Image(np.roll(LABELS, 3, axis=0)))
+    lesson = segmentation(validation_fraction=0.25, validation=([Image(GREY)], [other]))
+    assert lesson.held_out == ()
+    assert (lesson.n_images, lesson.n_validation_images) == (1, 1)
+    assert lesson.teaching[0].spatial_shape == (64, 128)
+
+
+def test_what_is_learnt_from_follows_from_what_is_given() -> None:
+    clean, stack = Image(GREY), Image(np.stack([GREY, GREY + 1, GREY - 1]), "TYX")
+    noisy = Image(GREY + 1)  # the noise is the same everywhere, and shows as a shift
+    plan = Plan((16, 16), 2, 1e-3, "constant", FLAT)
+
+    def first(lesson: Lesson) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        image, target, weight = next(lesson.batches(plan, torch.device("cpu"))(0))
+        return image.numpy(), target.numpy(), weight.numpy()
+
+    image, target, weight = first(denoising([noisy], [clean]))
+    assert np.ptp(image - target) < 1e-3
+    assert (image - target).mean() > 0
+    image, target, weight = first(denoising(None, [clean]))
+    assert np.ptp(image - target) > 0.01
+    image, target, weight = first(denoising([noisy], None))
+    np.testing.assert_array_equal(image != target, weight > 0)
+    assert 0 < weight.mean() < 0.2
+    image, target, weight = first(denoising([stack], None, noisy_only="frames"))
+    assert abs(image - target).min() > 0
+    assert weight.mean() > 0.5
+    assert np.ptp(image - target, axis=(1, 2, 3)).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("images", "targets", "metric"),
+    [([GREY], [GREY], True), (None, [GREY], True), ([GREY], None, False)],
+    ids=["pairs", "clean_only", "blind_spot"],
+)
+def test_psnr_is_claimed_only_where_the_truth_is_known(images: Any, targets: Any, metric: bool) -> None:
+    lesson = denoising(images and [Image(GREY + 1)], targets and [Image(GREY)])
+    assert lesson.judge is not None
+    assert (lesson.judge(lambda batch: batch).metric is not None) == metric
+    assert len(lesson.held_out) == 1
+    assert isinstance(lesson.held_out[0], HeldOut)
+
+
+def test_synthetic_noise_for_judging_is_always_the_same() -> None:
+    first, again, other = (denoising(None, [Image(GREY)], seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.check.image, again.check.image)
+    assert not np.array_equal(first.check.image, other.check.image)
+
+
+def test_the_digest_tells_data_apart() -> None:
+    mask = np.ones(LABELS.shape, bool)
+    lessons = [
+        segmentation(),
+        segmentation(np.roll(LABELS, 1)),
+        segmentation(Annotation(Image(LABELS), mask)),
+        segmentation(validation=([Image(GREY)], [Annotation(Image(LABELS))])),
+        denoising([Image(GREY)], None),
+        denoising([Image(GREY)], [Image(GREY + 1)]),
+    ]
+    assert len({lesson.data_sha256 for lesson in lessons}) == len(lessons)
+    assert segmentation(seed=9).data_sha256 == lessons[0].data_sha256
+
+
+def test_strokes_are_learnt_as_objects_or_as_classes() -> None:
+    strokes = np.where(LABELS > 0, 2, 1).astype(np.uint8)
+    strokes[:, 100:] = 0
+    lesson = segmentation(scribbled(Image(strokes)))
+    assert lesson.card_fields["objects"].reach_px > 0
+    np.testing.assert_array_equal(lesson.teaching[0].weight[1], strokes > 0)
+    assert segmentation(scribbled(Image(strokes)), objects=False).card_fields["objects"] is None
+
+
+def test_pixel_sizes_that_differ_are_left_out() -> None:
+    images = [Image(GREY, pixel_size_um={"Y": 0.5, "X": x}) for x in (0.5, 0.7)]
+    assert denoising(None, images).card_fields["pixel_size_um"] == {"Y": 0.5}

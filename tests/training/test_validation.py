@@ -1,0 +1,155 @@
+"""Validation: what is measured, and that pixels nobody judged change nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import unveil.training.validation as validation
+from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.data.examples import Example
+from unveil.networks.build import build_network
+from unveil.training.validation import denoising_judge, maps_of, noisy_judge, on_device, segmentation_judge
+
+UNET = UNetConfig(width=2, poolings=1, out_channels=3)
+DNCNN = DnCNNConfig(depth=2, width=2)
+
+
+def segmented(n: int = 1, size: int = 32) -> list[Example]:
+    rng = np.random.default_rng(n)
+    found = []
+    for _ in range(n):
+        target = np.stack([np.zeros((size, size)), rng.random((size, size))]).astype(np.float32)
+        target[0, 8:20, 8:20] = 1
+        weight = np.ones((2, size, size), np.float32)
+        weight[:, :, size // 2 :] = 0
+        found.append(
+            Example(target[:1] + rng.normal(0, 0.1, (1, size, size)).astype(np.float32), target, weight, np.ones(1))
+        )
+    return found
+
+
+def says(foreground: np.ndarray) -> validation.Apply:
+    """A network that is sure of `foreground`, and of a distance of 0."""
+    logits = torch.from_numpy(np.where(foreground, 50.0, -50.0).astype(np.float32))
+    return lambda batch: torch.stack([-logits, logits, torch.zeros_like(logits)])[None]
+
+
+def test_the_overlap_counts_judged_pixels_alone() -> None:
+    (example,) = segmented()
+    judge = segmentation_judge([example], UNET, n_classes=2)
+    true = example.target[0] > 0
+    assert judge(says(true)).metric == 1
+    wrong_beside = true.copy()
+    wrong_beside[:, 16:] ^= True
+    assert judge(says(wrong_beside)) == judge(says(true))
+    half = true.copy()
+    half[:14] = False
+    assert judge(says(half)).metric == pytest.approx(0.5)
+    assert judge(says(np.zeros_like(true))).metric == 0
+
+
+def test_labels_that_nobody_judged_change_no_verdict() -> None:
+    examples = segmented(2)
+    changed = [replace(e, target=np.where(e.weight > 0, e.target, 1 - e.target)) for e in examples]
+    network = on_device(build_network(UNET), torch.device("cpu"), None)
+    verdicts = [segmentation_judge(part, UNET, n_classes=2)(network) for part in (examples, changed)]
+    assert verdicts[0] == verdicts[1]
+    assert not np.array_equal(examples[0].target, changed[0].target)
+    for example in examples:
+        example.weight[0] = 1
+    assert segmentation_judge(changed, UNET, n_classes=2)(network) != verdicts[0]
+
+
+def test_the_overlap_is_pooled_and_the_loss_weighed_by_judged_pixels() -> None:
+    small, large = segmented(1, 24)[0], segmented(1, 48)[0]
+    alone = [segmentation_judge([part], UNET, n_classes=2) for part in (small, large)]
+    both = segmentation_judge([small, large], UNET, n_classes=2)
+    network = on_device(build_network(UNET), torch.device("cpu"), None)
+    n_small, n_large = small.weight[0].sum(), large.weight[0].sum()
+    expected = (alone[0](network).loss * n_small + alone[1](network).loss * n_large) / (n_small + n_large)
+    assert both(network).loss == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_nothing_found_where_nothing_is_is_right() -> None:
+    (example,) = segmented()
+    example.target[0] = 0
+    assert segmentation_judge([example], UNET, n_classes=2)(says(np.zeros((32, 32), bool))).metric == 1
+
+
+def noisy(clean: np.ndarray, sigma: float, seed: int = 0) -> Example:
+    noise = np.random.default_rng(seed).normal(0, sigma, clean.shape).astype(np.float32)
+    return Example(clean + noise, clean, np.ones((1, *clean.shape[1:]), np.float32), np.ones(1))
+
+
+def identity(batch: Tensor) -> Tensor:
+    return batch
+
+
+def test_psnr_is_that_of_the_judged_pixels_against_the_range() -> None:
+    clean = np.tile(np.linspace(0, 2, 64, dtype=np.float32), (1, 64, 1))
+    example = noisy(clean, 0.2)
+    verdict = denoising_judge([example], DNCNN)(identity)
+    assert verdict.loss == pytest.approx(0.04, rel=0.05)
+    assert verdict.metric == pytest.approx(10 * math.log10(2**2 / verdict.loss), rel=1e-6)
+    example.weight[..., :32] = 0
+    example.image[..., :32] = 99
+    assert denoising_judge([example], DNCNN)(identity).loss == pytest.approx(0.04, rel=0.05)
+
+
+def test_without_a_clean_image_no_psnr_is_claimed() -> None:
+    flat = np.zeros((1, 64, 64), np.float32)
+    example = noisy(flat, 1.0)
+    both_noisy = replace(example, target=noisy(flat, 1.0, seed=1).image)
+    verdict = noisy_judge([both_noisy], DNCNN, hide=False)(identity)
+    assert verdict.metric is None
+    assert verdict.loss == pytest.approx(2, rel=0.1)  # the variances of two independent noises
+
+
+def test_hidden_pixels_are_judged_and_always_the_same() -> None:
+    flat = np.zeros((1, 64, 64), np.float32)
+    example = noisy(flat, 1.0)
+    example = replace(example, target=example.image)
+    judge = noisy_judge([example], DNCNN, hide=True)
+    assert judge(identity).loss == pytest.approx(2, rel=0.3), "copying what stands there instead is no use"
+    assert judge(identity) == judge(identity)
+    assert judge(torch.zeros_like).loss == pytest.approx(1, rel=0.2)
+    example.target[..., :32] = 99
+    example.weight[..., :32] = 0
+    assert noisy_judge([example], DNCNN, hide=True)(torch.zeros_like).loss == pytest.approx(1, rel=0.3)
+
+
+@pytest.mark.parametrize("shape", [(1, 61, 90), (1, 90, 61)])
+def test_tiles_change_nothing(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = UNetConfig(width=3, poolings=2)
+    torch.manual_seed(0)
+    calls: list[tuple[int, ...]] = []
+    network = build_network(architecture)
+
+    def counted(batch: Tensor) -> Tensor:
+        calls.append(tuple(batch.shape))
+        output: Tensor = network(batch)
+        return output
+
+    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    whole = maps_of(counted, image, architecture)
+    assert len(calls) == 1
+    monkeypatch.setattr(validation, "_MOST_PIXELS", 70 * 70)
+    tiled = maps_of(counted, image, architecture)
+    assert len(calls) > 2
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    assert whole.shape == (2, *shape[1:])
+
+
+def test_judging_leaves_the_network_in_training_mode() -> None:
+    network = build_network(DNCNN).train()
+    modes = []
+    network.register_forward_hook(lambda module, *_: modes.append(module.training))
+    on_device(network, torch.device("cpu"), None)(torch.zeros(1, 1, 8, 8))
+    assert modes == [False]
+    assert network.training
