@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import warnings
 
+import numpy as np
 import pytest
 
 from unveil.cli.terminal import Terminal, epoch_line
 from unveil.errors import UnveilWarning
-from unveil.events import EpochEnd, Notice, Progress
+from unveil.events import EpochEnd, Notice, Preview, Progress, StepEnd, TrainingStart
 
 
 def test_with_json_nothing_else_reaches_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +65,17 @@ def test_our_warnings_are_sentences_and_come_once(capsys: pytest.CaptureFixture[
 
 
 def test_an_epoch_is_one_line() -> None:
-    event = EpochEnd(3, 30, 0.25, 0.5, 0.8125, "IoU", True, 12.3)
+    event = EpochEnd(3, 30, 12, 0.25, 0.5, 0.8125, "IoU", True, 12.3)
 
     assert epoch_line(event) == "epoch  3/30  loss 0.2500  validation 0.5000  IoU 0.812  12 s  *"
-    assert "validation" not in epoch_line(EpochEnd(3, 30, 0.25, None, None, "IoU", False, 12.3))
+    assert "validation" not in epoch_line(EpochEnd(3, 30, 12, 0.25, None, None, "IoU", False, 12.3))
+
+
+def test_a_training_says_where_it_runs_and_what_was_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal().progress() as bar:
+        monitor = bar.about("training")
+        monitor(TrainingStart("cpu", "float32", 10, {"epochs": 5}, ("5 epochs of 2 steps.", "Patches of 32 px."), ()))
+        monitor(StepEnd(1, 10, 0.5))
+        monitor(Preview(1, np.zeros((2, 4, 4), np.float32)))
+
+    assert capsys.readouterr().err == "Training on cpu in float32.\n5 epochs of 2 steps.\nPatches of 32 px.\n"

@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 import tifffile
 
+from unveil.config.architecture import UNetConfig
+from unveil.config.training import SegmentationTraining
 from unveil.io.card_file import read_card
+from unveil.io.checkpoint_file import CheckpointFile
 from unveil.io.model_file import load_model
+from unveil.io.settings import write_settings
 
 QUICK = ["--set", "patch_px=32", "--set", "batch_size=2", "--set", "steps_per_epoch=2", "--set", "precision=exact"]
 SMALL_UNET = ["--set", "architecture={width: 2, poolings: 1, out_channels: 3}"]
@@ -83,10 +87,31 @@ def test_train_denoising(unveil: Callable[..., Any], annotated: Path, given: lis
     )
 
     assert outcome.code == 0, outcome.err
+    assert "1 epoch on " in outcome.out
+    assert ("PSNR" in outcome.out) == ("clean" in given)  # noisy images alone have no PSNR that means anything
     card = read_card(annotated / "mine.safetensors")
     assert card.task == "denoising"
     assert card.architecture.width == 2
-    assert ("No clean images are given" in outcome.err) == (given == ["images"])
+
+
+def test_train_denoising_from_the_frames_of_a_stack(
+    unveil: Callable[..., Any], refused: Callable[..., str], annotated: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    stack = rng.poisson(np.asarray(tifffile.imread(annotated / "clean" / "cell0.tif")), (4, 48, 48)).astype(np.uint16)
+    tifffile.imwrite(annotated / "stack.tif", stack, imagej=True, metadata={"axes": "TYX"})
+    frames = ["--set", "noisy_only=frames", *QUICK, *SMALL_DNCNN, "--set", "epochs=1", "--output", annotated / "mine"]
+
+    message = refused("train", "denoising", "--images", annotated / "noisy", *frames)
+    assert "at least two along T" in message
+    outcome = unveil("train", "denoising", "--images", annotated / "stack.tif", *frames)
+
+    assert outcome.code == 0, outcome.err
+    training = read_card(annotated / "mine.safetensors").training
+    assert training is not None
+    assert training.config["noisy_only"] == "frames"
+    assert training.history[0].metric is None
+    assert training.history[0].validation_loss is not None
 
 
 def test_denoising_needs_a_folder(refused: Callable[..., str], annotated: Path) -> None:
@@ -155,3 +180,197 @@ def test_an_interrupt_keeps_the_best_model(annotated: Path) -> None:
     training = read_card(annotated / "mine.safetensors").training
     assert training is not None
     assert training.ended_by == "user"
+
+
+def _segmentation(annotated: Path, *more: object) -> list[object]:
+    folders = ["--images", annotated / "images", "--labels", annotated / "labels"]
+    return ["train", "segmentation", *folders, *QUICK, *SMALL_UNET, "--set", "epochs=2", *more]
+
+
+def _weights(model: Path) -> str:
+    return read_card(model).weights_sha256
+
+
+def test_what_a_mask_leaves_out_teaches_nothing(unveil: Callable[..., Any], annotated: Path) -> None:
+    (annotated / "masks").mkdir()
+    mask = np.zeros((48, 48), np.uint8)
+    mask[:24] = 255
+    for number in range(3):
+        tifffile.imwrite(annotated / "masks" / f"{number}_mask.tif", mask)
+    masked = _segmentation(annotated, "--mask", annotated / "masks")
+
+    outcome = unveil(*masked, "--output", annotated / "one")
+    assert outcome.code == 0, outcome.err
+    assert "1 image without a mask: taken as annotated everywhere." in outcome.err
+    for number in range(3):
+        pixels = tifffile.imread(annotated / "labels" / f"{number}.tif")
+        pixels[30:] = 7
+        tifffile.imwrite(annotated / "labels" / f"{number}.tif", pixels)
+    assert unveil(*masked, "--output", annotated / "two").code == 0
+    assert unveil(*_segmentation(annotated), "--output", annotated / "three").code == 0
+
+    weights = [_weights(annotated / f"{name}.safetensors") for name in ("one", "two", "three")]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_scribbles_teach_where_they_were_painted(
+    unveil: Callable[..., Any], refused: Callable[..., str], annotated: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    (annotated / "painted").mkdir()
+    for number in range(4):
+        labels = tifffile.imread(annotated / "labels" / f"{number}.tif")
+        painted = np.where(rng.random(labels.shape) < 0.1, np.where(labels > 0, 1, 9), 0)
+        tifffile.imwrite(annotated / "painted" / f"{number}.tif", painted.astype(np.uint8))
+    common = ["train", "segmentation", "--images", annotated / "images", "--labels", annotated / "painted", *QUICK]
+    common += [*SMALL_UNET, "--set", "epochs=1", "--output", annotated / "mine", "--scribbles"]
+
+    assert "background's number 1" not in refused(*common, "--background-label", 5)
+    assert "--mask and --scribbles" in refused(*common, "--mask", annotated / "masks")
+    outcome = unveil(*common, "--background-label", 9)
+
+    assert outcome.code == 0, outcome.err
+    card = read_card(annotated / "mine.safetensors")
+    assert card.objects is not None
+    assert card.training is not None
+    assert card.training.n_images == 3
+
+
+def test_planes_without_labels_are_left_out_and_named(unveil: Callable[..., Any], annotated: Path) -> None:
+    stack = np.stack([tifffile.imread(annotated / "images" / f"{number}.tif") for number in range(4)])
+    labels = np.stack([tifffile.imread(annotated / "labels" / f"{number}.tif") for number in range(4)])
+    labels[1:3] = 0
+    tifffile.imwrite(annotated / "stack.tif", stack, imagej=True, metadata={"axes": "TYX"})
+    tifffile.imwrite(annotated / "labels.tif", labels, photometric="minisblack")  # says nothing of its axes
+    common = ["train", "segmentation", "--images", annotated / "stack.tif", "--labels", annotated / "labels.tif"]
+    common += [*QUICK, *SMALL_UNET, "--set", "epochs=1", "--set", "validation_fraction=0", "--axes", "TYX"]
+
+    outcome = unveil(*common, "--output", annotated / "one")
+    labels += 1
+    labels[1:3] = 0
+    labels[1:3, 5:9, 5:9] = 1  # scribbles of background alone are an annotation
+    tifffile.imwrite(annotated / "labels.tif", labels, photometric="minisblack")
+    scribbled = unveil(*common, "--output", annotated / "two", "--scribbles")
+
+    assert outcome.code == 0, outcome.err
+    assert "Nothing is labelled on 2 planes of 'labels': not used." in outcome.err
+    assert scribbled.code == 0, scribbled.err
+    assert "not used" not in scribbled.err
+
+
+def test_a_single_image_with_too_little_is_refused_with_what_to_do(
+    unveil: Callable[..., Any], refused: Callable[..., str], annotated: Path
+) -> None:
+    common = ["train", "segmentation", "--images", annotated / "images" / "0.tif", "--labels"]
+    common += [annotated / "labels" / "0.tif", *QUICK, "--set", "architecture={width: 2, poolings: 3}"]
+    common += ["--set", "epochs=1", "--output", annotated / "mine"]
+
+    message = refused(*common)
+    assert "Too little is annotated" in message
+    assert "validation_fraction" in message
+    outcome = unveil(*common, "--set", "validation_fraction=0")
+
+    assert outcome.code == 0, outcome.err
+    assert "IoU" not in outcome.out
+
+
+def test_a_time_budget_chooses_the_steps(unveil: Callable[..., Any], annotated: Path) -> None:
+    arguments = ["train", "denoising", "--clean", annotated / "clean", "--output", annotated / "mine", *SMALL_DNCNN]
+
+    outcome = unveil(*arguments, "--set", "time_budget_s=1", "--set", "patch_px=16")
+
+    assert outcome.code == 0, outcome.err
+    assert "what 1 s allow" in outcome.err
+    training = read_card(annotated / "mine.safetensors").training
+    assert training is not None
+    assert training.config["time_budget_s"] is None
+    assert training.config["epochs"] == len(training.history)
+
+
+def test_the_config_is_what_is_written_elsewhere(unveil: Callable[..., Any], annotated: Path) -> None:
+    written = SegmentationTraining(
+        name="night shift",
+        architecture=UNetConfig(width=2, poolings=1),
+        patch_px=32,
+        batch_size=2,
+        epochs=1,
+        steps_per_epoch=2,
+        precision="exact",
+    )
+    write_settings(annotated / "settings.yaml", written)
+    folders = ["--images", annotated / "images", "--labels", annotated / "labels"]
+    common = ["train", "segmentation", *folders, "--config"]
+
+    outcome = unveil(*common, annotated / "settings.yaml", "--output", annotated / "one")
+    assert outcome.code == 0, outcome.err
+    card = read_card(annotated / "one.safetensors")
+    assert card.training is not None
+    resolved = SegmentationTraining.model_validate(card.training.config)
+    write_settings(annotated / "resolved.yaml", resolved)
+    (annotated / "null.yaml").write_text("time_budget_s: null\nnormalization: ~\n")
+    again = unveil(*common, annotated / "resolved.yaml", "--output", annotated / "two")
+    nothing = unveil(*_segmentation(annotated, "--config", annotated / "null.yaml", "-o", annotated / "three"))
+
+    assert again.code == 0, again.err
+    assert card.name == "night shift"
+    assert _weights(annotated / "two.safetensors") == card.weights_sha256
+    assert nothing.code == 0, nothing.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal between processes")
+@pytest.mark.slow
+def test_a_killed_training_goes_on_where_it_was(
+    unveil: Callable[..., Any], refused: Callable[..., str], annotated: Path
+) -> None:
+    command = _segmentation(annotated, "--set", "epochs=60", "--output")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unveil", *map(str, command), str(annotated / "mine")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        assert process.stderr is not None
+        while "epoch  2/60" not in process.stderr.readline():
+            assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    checkpoint = annotated / ".mine.checkpoint"
+    assert checkpoint.exists()
+
+    message = refused(*command, annotated / "mine")
+    assert "Add --resume" in message
+    assert str(checkpoint) in message
+    other = unveil(*command, annotated / "mine", "--resume", "--set", "seed=1")
+    assert other.code == 2
+    assert "other settings" in other.err
+    resumed = unveil(*command, annotated / "mine.safetensors", "--resume")
+    whole = unveil(*command, annotated / "whole")
+
+    assert resumed.code == 0, resumed.err
+    assert whole.code == 0, whole.err
+    assert "Training goes on after epoch" in resumed.err
+    assert not checkpoint.exists()
+    cards = [read_card(annotated / f"{name}.safetensors") for name in ("mine", "whole")]
+    assert cards[0].weights_sha256 == cards[1].weights_sha256
+    assert cards[0].training is not None
+    assert cards[1].training is not None
+    assert cards[0].training.history == cards[1].training.history
+    assert "is missing" in refused(*command, annotated / "mine", "--resume")
+
+
+def test_an_interrupt_for_good_keeps_the_checkpoint_and_says_so(
+    unveil: Callable[..., Any], annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, checkpoints: CheckpointFile, **__: object) -> None:
+        checkpoints.save({}, {})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unveil.tasks.train.train", interrupted)
+    outcome = unveil(*_segmentation(annotated, "--output", annotated / "mine"))
+
+    assert outcome.code == 130
+    assert "--resume" in outcome.err
+    assert (annotated / ".mine.checkpoint").exists()
+    assert not (annotated / "mine.safetensors").exists()

@@ -23,7 +23,7 @@ COMMANDS = {
     "train segmentation": ("training:segmentation", "Train a model that segments, from images and labels."),
     "train denoising": (
         "training:denoising",
-        "Train a model that denoises, from noisy and clean images, or from one kind to which noise is added.",
+        "Train a model that denoises, from noisy and clean images, or from one kind alone.",
     ),
     "evaluate segmentation": ("evaluation:segmentation", "Judge a segmentation model against labels."),
     "evaluate denoising": ("evaluation:denoising", "Judge a denoising model against clean images."),

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from unveil.config.base import Config
 from unveil.config.explanation import explain
-from unveil.errors import ConfigError, FileError
+from unveil.errors import ConfigError
+from unveil.io.settings import read_settings
 
 Settings = TypeVar("Settings", bound=Config)
 
@@ -42,28 +43,6 @@ def gather(kind: type[Settings], file: Path | None, assignments: Iterable[str], 
         is_unknown = any(error["type"] == "extra_forbidden" for error in failure.errors())
         known = f"The settings are {', '.join(kind.model_fields)}." if is_unknown else "Change them, and try again."
         raise ConfigError(f"The training settings do not fit: {explain(failure)}. {known}") from failure
-
-
-def read_settings(file: Path) -> dict[str, Any]:
-    """Read a YAML file that maps settings to values.
-
-    Raises
-    ------
-    FileError
-        If it cannot be read, or holds something else.
-    """
-    import yaml
-
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as failure:
-        raise FileError(f"The settings {file} cannot be read: {failure.strerror}. Check the path.") from failure
-    except (yaml.YAMLError, UnicodeDecodeError) as failure:
-        message = " ".join(str(failure).split())
-        raise FileError(f"The settings {file} are no valid YAML: {message}. Mend the file.") from failure
-    if not isinstance(settings, dict | None):
-        raise FileError(f"The settings {file} hold {type(settings).__name__}, not 'key: value' lines. Mend the file.")
-    return settings or {}
 
 
 def parse_assignment(assignment: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 from unveil.errors import UnveilWarning
-from unveil.events import EpochEnd, Event, Monitor, Notice, Progress, StepEnd
+from unveil.events import EpochEnd, Event, Monitor, Notice, Progress, StepEnd, TrainingStart
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -133,6 +133,10 @@ class ProgressLine:
                 self._bar.update(self._task, completed=event.step, total=event.n_steps, unit="steps")
             case Notice():
                 self._terminal.notice(event.message)
+            case TrainingStart():
+                self._terminal.say(f"Training on {event.device} in {event.precision}.")
+                for reason in event.reasons:
+                    self._terminal.say(reason)
             case EpochEnd():
                 self._terminal.say(epoch_line(event))
             case _:

@@ -19,6 +19,7 @@ from unveil.io.card_file import ENDING
 if TYPE_CHECKING:
     from unveil.data.annotation import Annotation
     from unveil.image import Image
+    from unveil.io.checkpoint_file import CheckpointFile
     from unveil.model.model import Model
 
 Assignments: TypeAlias = Annotated[list[str] | None, Parameter(name="--set", alias="-s")]
@@ -28,15 +29,20 @@ def segmentation(
     *,
     images: Path,
     labels: Path,
+    mask: Path | None = None,
+    scribbles: bool = False,
+    background_label: int = 1,
     output: Annotated[Path, Parameter(alias="-o")],
     start: str | None = None,
     config: Path | None = None,
     assignments: Assignments = None,
+    resume: bool = False,
     axes: str | None = None,
 ) -> int:
     """Train a model that segments, from images and labels.
 
-    Ctrl-C ends the training early and keeps the best model so far; a second Ctrl-C discards it.
+    Ctrl-C ends the training early and keeps the best model so far; a second Ctrl-C ends it without a model, and
+    --resume goes on from its last epoch.
 
     Parameters
     ----------
@@ -44,6 +50,12 @@ def segmentation(
         Folder of images (or one image).
     labels
         Folder of label images of the same names: 0 is background, each object its own number.
+    mask
+        Folder of masks of the same names: only pixels other than 0 were annotated, the others teach nothing.
+    scribbles
+        The labels are scribbles: 0 was not annotated, and one number marks the background.
+    background_label
+        The number that marks the background of scribbles.
     output
         Model file to write, ending in .safetensors.
     start
@@ -51,18 +63,30 @@ def segmentation(
     config
         YAML file with training settings (epochs: 50).
     assignments
-        One training setting as KEY=VALUE (--set epochs=50 --set augmentation.flips=false); may be repeated.
+        One training setting as KEY=VALUE (--set epochs=50 --set time_budget_s=300); may be repeated.
+    resume
+        Go on with a training that was interrupted: the same command with this option.
     axes
         Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
     """
     terminal = Terminal()
     with terminal.session():
+        if mask is not None and scribbles:
+            raise ConfigError("--mask and --scribbles exclude each other: scribbles are their own mask. Give one.")
         target = _model_file(output)
         settings = gather(SegmentationTraining, config, assignments or (), name=target.stem)
         parent = _parent(start)
-        _check_folder(target)
-        inputs, annotations = _labelled(images, labels, axes)
-        return _train(inputs, annotations, settings, parent, target, terminal)
+        checkpoints = _checkpoints(target, resume=resume)
+        background = background_label if scribbles else None
+        inputs, annotations = _labelled(images, labels, masks=mask, background=background, axes=axes)
+        n_whole = sum(annotation.mask is None for annotation in annotations)
+        if mask is not None and n_whole:
+            terminal.notice(f"{_count(n_whole, 'image')} without a mask: taken as annotated everywhere.")
+        n_dims = settings.architecture.n_dims if settings.architecture is not None else 2
+        judged = _without_empty_frames(annotations, n_dims, terminal)
+        return _train(
+            inputs, judged, settings, parent=parent, checkpoints=checkpoints, target=target, terminal=terminal
+        )
 
 
 def denoising(
@@ -73,16 +97,19 @@ def denoising(
     start: str | None = None,
     config: Path | None = None,
     assignments: Assignments = None,
+    resume: bool = False,
     axes: str | None = None,
 ) -> int:
-    """Train a model that denoises, from noisy and clean images, or from one kind to which noise is added.
+    """Train a model that denoises, from noisy and clean images, or from one kind alone.
 
-    Ctrl-C ends the training early and keeps the best model so far; a second Ctrl-C discards it.
+    Ctrl-C ends the training early and keeps the best model so far; a second Ctrl-C ends it without a model, and
+    --resume goes on from its last epoch.
 
     Parameters
     ----------
     images
-        Folder of noisy images; with --clean they pair by name. Alone, further noise is added to them.
+        Folder of noisy images; with --clean they pair by name. Alone, each pixel is learnt from its neighbours, or
+        each frame from another (--set noisy_only=frames).
     clean
         Folder of clean images. Alone, noise is added to them.
     output
@@ -93,6 +120,8 @@ def denoising(
         YAML file with training settings (epochs: 50).
     assignments
         One training setting as KEY=VALUE (--set epochs=50 --set noise.gaussian=[0.01,0.1]); may be repeated.
+    resume
+        Go on with a training that was interrupted: the same command with this option.
     axes
         Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
     """
@@ -103,25 +132,35 @@ def denoising(
             raise ConfigError("Neither --images nor --clean is given; training needs at least one of the two folders.")
         settings = gather(DenoisingTraining, config, assignments or (), name=target.stem)
         parent = _parent(start)
-        _check_folder(target)
-        inputs, cleans = _noisy_and_clean(images, clean, axes, terminal)
-        return _train(inputs, cleans, settings, parent, target, terminal)
+        checkpoints = _checkpoints(target, resume=resume)
+        inputs, cleans = _noisy_and_clean(images, clean, axes)
+        return _train(
+            inputs, cleans, settings, parent=parent, checkpoints=checkpoints, target=target, terminal=terminal
+        )
 
 
 def _train(
     images: Sequence[Image] | None,
-    targets: Sequence[Annotation] | Sequence[Image],
+    targets: Sequence[Annotation] | Sequence[Image] | None,
     settings: SegmentationTraining | DenoisingTraining,
+    *,
     parent: Model | None,
+    checkpoints: CheckpointFile,
     target: Path,
     terminal: Terminal,
 ) -> int:
     from unveil.io.model_file import save_model
     from unveil.tasks.train import train
 
-    with terminal.progress() as bar, stopping_early(bar.about("training"), terminal) as monitor:
-        model = train(images, targets, settings, start=parent, monitor=monitor)
-        save_model(model, target)
+    try:
+        with terminal.progress() as bar, stopping_early(bar.about("training"), terminal) as monitor:
+            model = train(images, targets, settings, start=parent, checkpoints=checkpoints, monitor=monitor)
+            save_model(model, target)
+    except KeyboardInterrupt:
+        if checkpoints.path.exists():
+            terminal.say("The last checkpoint is kept: the same command with --resume goes on from there.")
+        raise
+    checkpoints.remove()
     terminal.result(f"{target}: {_outcome(model)}")
     return failures.DONE
 
@@ -141,10 +180,26 @@ def _model_file(output: Path) -> Path:
     return target
 
 
-def _check_folder(target: Path) -> None:
+def _checkpoints(target: Path, *, resume: bool) -> CheckpointFile:
+    """Return where the state is kept beside the model, having checked that it can be.
+
+    Raises
+    ------
+    ConfigError
+        If there is a checkpoint and nobody said what to do with it, or none to go on from.
+    """
+    from unveil.io.checkpoint_file import CheckpointFile
     from unveil.io.writing import check_output_folder
 
     check_output_folder(target.parent)
+    path = target.with_name(f".{target.stem}.checkpoint")
+    if path.exists() and not resume:
+        raise ConfigError(
+            f"A training of {target} was interrupted. Add --resume to go on with it, or delete {path} to begin anew."
+        )
+    if resume and not path.exists():
+        raise ConfigError(f"There is no interrupted training of {target}: {path} is missing. Leave --resume out.")
+    return CheckpointFile(path)
 
 
 def _parent(start: str | None) -> Model | None:
@@ -155,41 +210,61 @@ def _parent(start: str | None) -> Model | None:
     return load_model(start)
 
 
-def _labelled(images: Path, labels: Path, axes: str | None) -> tuple[list[Image], list[Annotation]]:
-    """Read images and labels, paired by name."""
-    from unveil.data.annotation import Annotation
-    from unveil.io.images import pair_files, read_image, read_labels
+def _labelled(
+    images: Path, labels: Path, *, masks: Path | None, background: int | None, axes: str | None
+) -> tuple[list[Image], list[Annotation]]:
+    """Read images and annotations, paired by name; labels have the axes of their images less the channels."""
+    from unveil.axes import without
+    from unveil.io.annotations import read_annotations
+    from unveil.io.images import pair_files, read_image
 
     pairs = pair_files(images, labels)
     inputs = [read_image(image, axes=axes) for image, _ in pairs]
-    return inputs, [Annotation(read_labels(reference)) for _, reference in pairs]
+    files = [file for _, file in pairs]
+    label_axes = without(axes.upper(), "C") if axes else None
+    return inputs, read_annotations(files, masks=masks, background=background, axes=label_axes)
+
+
+def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, terminal: Terminal) -> list[Annotation]:
+    """Leave out the frames of stacks on which nothing was labelled, and say which."""
+    from unveil.data.annotation import annotated_frames
+
+    kept = []
+    for annotation in annotations:
+        judged, n_empty = annotated_frames(annotation, n_dims)
+        kept.append(judged)
+        if n_empty:
+            frames = _count(n_empty, "plane" if n_dims == 2 else "volume")
+            terminal.notice(f"Nothing is labelled on {frames} of '{annotation.labels.name}': not used.")
+    return kept
 
 
 def _noisy_and_clean(
-    noisy: Path | None, clean: Path | None, axes: str | None, terminal: Terminal
-) -> tuple[list[Image] | None, list[Image]]:
-    """Read noisy and clean images, paired by name; no noisy ones where noise is to be added."""
+    noisy: Path | None, clean: Path | None, axes: str | None
+) -> tuple[list[Image] | None, list[Image] | None]:
+    """Read noisy and clean images, paired by name; None for the kind that is not given."""
     from unveil.io.images import find_images, pair_files, read_image
 
     if noisy is not None and clean is not None:
         pairs = pair_files(noisy, clean)
         images = [read_image(image, axes=axes) for image, _ in pairs]
         return images, [read_image(reference, axes=axes) for _, reference in pairs]
-    if clean is None:
-        terminal.notice(
-            "No clean images are given, so noise is added to these and the model learns to remove that. "
-            "What noise they hold already is taken for signal: give --clean where you can."
-        )
-    only = [folder for folder in (noisy, clean) if folder is not None]
-    return None, [read_image(image, axes=axes) for image in find_images(only)]
+    only = [read_image(image, axes=axes) for folder in (noisy, clean) if folder for image in find_images([folder])]
+    return (None, only) if noisy is None else (only, None)
 
 
 def _outcome(model: Model) -> str:
     """Say in a few words how the training went."""
     record = model.card.training
     if record is None or not record.history:
-        return "no epoch was finished"
-    metrics = [epoch.metric for epoch in record.history if epoch.metric is not None]
-    best = f", best {record.metric_name} {max(metrics):.3f} on {record.n_validation_images} held out" if metrics else ""
-    ended = ", ended early" if record.ended_by == "user" else ""
-    return f"{len(record.history)} epochs on {record.n_images} images in {record.seconds:.0f} s{best}{ended}"
+        return "ended before the first epoch"
+    words = f"{_count(len(record.history), 'epoch')} on {_count(record.n_images, 'image')} in {record.seconds:.0f} s"
+    judged = [epoch for epoch in record.history if epoch.validation_loss is not None and epoch.metric is not None]
+    if judged:
+        kept = min(judged, key=lambda epoch: epoch.validation_loss or 0.0)
+        words += f", {record.metric_name} {kept.metric:.3f} on what was held out"
+    return words + {"user": ", ended early", "patience": ", ended as it got no better", "schedule": ""}[record.ended_by]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,7 +8,8 @@ from pathlib import Path
 from unveil.errors import FileError
 from unveil.io.finding import find_images, stem
 
-_REFERENCE_SUFFIX = re.compile(r"[_-](labels?|masks?|cp_masks|seg|gt)$", re.IGNORECASE)
+REFERENCE_SUFFIX = re.compile(r"[_-](labels?|masks?|cp_masks|seg|gt)$", re.IGNORECASE)
+"""What a reference may add to the name of its image."""
 _FRAME_NUMBER = re.compile(r"_\d+$")
 _SHOWN = 5
 
@@ -26,7 +27,7 @@ def pair_files(images: Path, references: Path) -> list[tuple[Path, Path]]:
     """
     image_files, reference_files = find_images([images]), find_images([references])
     if Path(images).resolve() == Path(references).resolve() and len(image_files) > 1:
-        reference_files = [path for path in reference_files if _REFERENCE_SUFFIX.search(stem(path))]
+        reference_files = [path for path in reference_files if REFERENCE_SUFFIX.search(stem(path))]
         image_files = [path for path in image_files if path not in reference_files]
     if image_files == [Path(images)] and reference_files == [Path(references)]:  # two images, no folders
         return [(image_files[0], reference_files[0])]
@@ -41,7 +42,7 @@ def _index(references: list[Path], *, strip_suffix: bool) -> dict[str, list[Path
     index: dict[str, list[Path]] = {}
     for path in references:
         name = stem(path)
-        index.setdefault(_REFERENCE_SUFFIX.sub("", name) if strip_suffix else name, []).append(path)
+        index.setdefault(REFERENCE_SUFFIX.sub("", name) if strip_suffix else name, []).append(path)
     return index
 
 
