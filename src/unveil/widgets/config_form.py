@@ -3,7 +3,7 @@
 =====================================  =====================================================
 annotation                             row
 =====================================  =====================================================
-``Literal``                            choice
+``Literal``                            choice, with "automatic" first where it may be ``None``
 ``bool``                               tick
 ``int``, ``float`` within bounds       spin box
 number or ``None``                     spin box whose lowest step says "automatic"
@@ -11,6 +11,7 @@ number or ``None``                     spin box whose lowest step says "automati
 ``str``                                line of text
 ``tuple``                              line of text in Python's notation
 another config                         the fields of that config, in a group of their own
+another config or ``None``             choice of "automatic" and "own values", and the group for these
 =====================================  =====================================================
 """
 
@@ -43,6 +44,7 @@ C = TypeVar("C", bound=BaseModel)
 
 _AUTOMATIC = "automatic"
 _NUMBER = "number"
+_OWN = "own values"
 _UNITS = {"px": "px", "um": "µm", "s": "s"}
 
 
@@ -117,7 +119,8 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
     kinds = {option for option in options if option is not type(None)}
     literals = [value for option in kinds if get_origin(option) is Literal for value in get_args(option)]
     if len(kinds) == 1 and literals:
-        return _plain(ComboBox(choices=literals, **basics))
+        automatic = [(_AUTOMATIC, None)] if type(None) in options else []
+        return _plain(ComboBox(choices=[*automatic, *((str(value), value) for value in literals)], **basics))
     if literals and kinds - {Literal[tuple(literals)]} <= {int, float}:
         return _choice_or_number(literals, basics)
     if len(kinds) > 1:
@@ -130,7 +133,7 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
     if kind is str:
         return _plain(LineEdit(nullable=type(None) in options, **basics))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return _group(kind, basics)
+        return _optional_group(kind, basics) if type(None) in options else _group(kind, basics)
     if get_origin(kind) is tuple:
         return _plain(LiteralEvalLineEdit(value="()", **basics))
     raise TypeError(f"No widget is known for field '{basics['name']}' of type {annotation}.")
@@ -188,6 +191,23 @@ def _group(config: type[BaseModel], basics: dict[str, Any]) -> _Row:
     for widget in form.widgets.values():
         widget.changed.connect(lambda *_: group.changed.emit(group))
     return _Row(group, form.config, lambda value: form.set_values(dict(value)))
+
+
+def _optional_group(config: type[BaseModel], basics: dict[str, Any]) -> _Row:
+    """Return a group that appears when its values are to be other than automatic."""
+    row = _group(config, {"name": "values"})
+    choice: Any = ComboBox(choices=[_AUTOMATIC, _OWN], tooltip=basics["tooltip"], name="choice")
+    both = Container(widgets=[choice, row.widget], layout="vertical", labels=False, **basics)
+    both.margins = (0, 0, 0, 0)
+    row.widget.native.setVisible(False)
+    choice.changed.connect(lambda value: row.widget.native.setVisible(value == _OWN))
+
+    def write(value: Any) -> None:
+        choice.value = _AUTOMATIC if value is None else _OWN
+        if value is not None:
+            row.write(value)
+
+    return _Row(both, lambda: row.read() if choice.value == _OWN else None, write)
 
 
 def _union(annotation: Any) -> tuple[Any, ...]:

@@ -47,11 +47,15 @@ class Job(QObject):
         What is done, for the activity dock and for napari's question when it closes: "Segmenting nuclei".
     is_brief
         Show no bar in the activity dock.
+    interrupt
+        Called when the end is asked for, by any thread: wakes work that waits for something else than its monitor.
     """
 
     progressed = Signal(object)
     """`Progress`, at most ten times a second."""
     noticed = Signal(str)
+    happened = Signal(list)
+    """All other events since the last time, in order, at most ten times a second."""
     succeeded = Signal(object)
     """What `work` returned."""
     failed = Signal(object)
@@ -59,10 +63,18 @@ class Job(QObject):
     cancelled = Signal()
     finished = Signal()
 
-    def __init__(self, work: Work, title: str, parent: QObject | None = None, *, is_brief: bool = False) -> None:
+    def __init__(
+        self,
+        work: Work,
+        title: str,
+        parent: QObject | None = None,
+        *,
+        is_brief: bool = False,
+        interrupt: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(parent)
         self._is_brief = is_brief
-        self._errand = _Errand(work, title)
+        self._errand = _Errand(work, title, interrupt)
         self._timer = QTimer(self)
         self._timer.setInterval(_DELIVERY_MS)
         self._timer.timeout.connect(self._deliver)
@@ -97,7 +109,7 @@ class Job(QObject):
             self._errand.stop()
         if self._errand.is_stopped:  # here, in the activity dock, or by napari that closes
             self._bar.close()
-        progress, notices = self._errand.collect()
+        progress, notices, events = self._errand.collect()
         if progress is not None and not self._errand.is_stopped:
             self._bar.show(progress)
             if self._ended:  # the activity dock lets Qt work through its events
@@ -105,6 +117,8 @@ class Job(QObject):
             self.progressed.emit(progress)
         for message in notices:
             self.noticed.emit(message)
+        if events and not self._errand.is_stopped:
+            self.happened.emit(events)
 
     def _finish(self) -> None:
         """Emit how the work ended; called once, in the main thread, after the thread's last word."""
@@ -126,7 +140,7 @@ class Job(QObject):
 class _Errand:
     """What the thread is sent to do, and the mailbox it leaves its events in."""
 
-    def __init__(self, work: Work, title: str) -> None:
+    def __init__(self, work: Work, title: str, interrupt: Callable[[], None] | None) -> None:
         self.title = title
         self.outcome: _Succeeded | _Failed | None = None
         self._work = work
@@ -134,6 +148,8 @@ class _Errand:
         self._lock = threading.Lock()
         self._progress: Progress | None = None
         self._notices: list[str] = []
+        self._events: list[Event] = []
+        self._interrupt = interrupt
 
     def __str__(self) -> str:
         return self.title
@@ -157,13 +173,15 @@ class _Errand:
 
     def stop(self, *_: object) -> None:
         self._stop.set()
+        if self._interrupt is not None:
+            self._interrupt()
 
-    def collect(self) -> tuple[Progress | None, list[str]]:
-        """Empty the mailbox: the latest progress and all notices since the last time."""
+    def collect(self) -> tuple[Progress | None, list[str], list[Event]]:
+        """Empty the mailbox: the latest progress, and all notices and other events since the last time."""
         with self._lock:
-            progress, notices = self._progress, self._notices
-            self._progress, self._notices = None, []
-        return progress, notices
+            collected = self._progress, self._notices, self._events
+            self._progress, self._notices, self._events = None, [], []
+        return collected
 
     def _monitor(self, event: Event) -> None:
         if self._stop.is_set():
@@ -173,6 +191,8 @@ class _Errand:
                 self._progress = event
             elif isinstance(event, Notice):
                 self._notices.append(event.message)
+            else:
+                self._events.append(event)
 
 
 _turns_lock = threading.Lock()

@@ -1,0 +1,107 @@
+"""Train from one annotated image for three minutes, as the panel does, and score on images of the same kind.
+
+    python benchmarks/accuracy/one_image.py --data FOLDER [--choices 5] [--seconds 180] [--output FOLDER]
+
+FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). One by one, `choices`
+images of 512×640 of ``train`` teach; foreground IoU is pooled over all images of that size in ``val`` and ``test``. The
+clock runs from the start of the process that trains until its model is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from unveil import Annotation, Image, SegmentationTraining, evaluate, load_model
+from unveil.events import EpochEnd, Event, Preview, StepEnd, ignore
+from unveil.io.images import read_image, read_labels
+from unveil.io.pairs import pair_files
+from unveil.io.runs import create_run
+from unveil.tasks.isolated import IsolatedTraining
+
+SIZE = (512, 640)
+GOALS = {"first_preview_s": 20.0, "median_iou": 0.80}
+START_UP_S = 12
+"""Left of the time for the process to start and the model to be written."""
+
+Pair = tuple[Image, Image]
+
+
+def main() -> None:
+    """Train from each chosen image, print and write the table."""
+    arguments = _arguments()
+    teachers = _pairs(arguments.data / "train")
+    judges = _pairs(arguments.data / "val") + _pairs(arguments.data / "test")
+    chosen = np.random.default_rng(0).permutation(len(teachers))[: arguments.choices]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["UNVEIL_RUNS"] = folder
+        for index in sorted(chosen.tolist()):
+            rows.append(train_from(teachers[index], judges, arguments.seconds))
+            print(json.dumps(rows[-1]), flush=True)
+    report = {
+        "seconds": arguments.seconds,
+        "n_judges": len(judges),
+        "median_iou": median(row["iou"] for row in rows),
+        "slowest_first_preview_s": max(row["first_preview_s"] for row in rows),
+        "goals": GOALS,
+        "rows": rows,
+    }
+    print(f"median IoU {report['median_iou']:.3f}, first preview within {report['slowest_first_preview_s']:.1f} s")
+    (arguments.output / "one_image.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+def train_from(pair: Pair, judges: list[Pair], seconds: float) -> dict[str, Any]:
+    """Train in a process of its own and score the model."""
+    image, labels = pair
+    started = time.monotonic()
+    seen: dict[str, float] = {}
+
+    def note(event: Event) -> None:
+        for kind, name in ((StepEnd, "first_step_s"), (Preview, "first_preview_s"), (EpochEnd, "last_epoch_s")):
+            if isinstance(event, kind) and (name not in seen or kind is EpochEnd):
+                seen[name] = round(time.monotonic() - started, 1)
+
+    run = create_run([image], [Annotation(labels)], SegmentationTraining(time_budget_s=seconds - START_UP_S))
+    training = IsolatedTraining(run)
+    training.show(image)
+    model = load_model(training.train(note))
+    taken = time.monotonic() - started
+    scores = evaluate(model, [image for image, _ in judges], [labels for _, labels in judges], monitor=ignore)
+    record = model.card.training
+    assert record is not None
+    return {
+        "image": image.name,
+        "iou": scores.as_dict()["iou"],
+        **seen,
+        "seconds": round(taken, 1),
+        "n_steps": record.config["epochs"] * record.config["steps_per_epoch"],  # type: ignore[operator]
+        "validation_iou": max(epoch.metric or 0 for epoch in record.history),
+    }
+
+
+def _pairs(folder: Path) -> list[Pair]:
+    files = pair_files(folder / "images", folder / "masks")
+    pairs = [(read_image(image), read_labels(mask)) for image, mask in files]
+    return [(image, labels) for image, labels in pairs if image.shape == SIZE]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real images")
+    parser.add_argument("--choices", type=int, default=5, help="how many images teach, one at a time")
+    parser.add_argument("--seconds", type=float, default=180, help="time from the start to the model")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the result file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""How far the annotation reaches: the whole image, the areas of a Shapes layer, or scribbles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QObject, QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
+
+from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, shapes_among
+
+_KINDS = {
+    Whole: "the whole image",
+    Rectangles: "only inside shapes",
+    Scribbles: "scribbles",
+}
+
+
+class ExtentForm(QObject):
+    """Rows added to a panel's form: the kind of annotation, and what that kind needs to know."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, form: QFormLayout, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._form = viewer, form
+        self._is_visible = True
+        self.kind_list, self.shapes_list, self.background = QComboBox(), QComboBox(), QSpinBox()
+        for box in (self.kind_list, self.shapes_list):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(10)
+        for kind, words in _KINDS.items():
+            self.kind_list.addItem(words, kind)
+        self.kind_list.setToolTip(
+            "Which pixels you have judged; the others teach nothing.\n"
+            "Whole image and shapes: 0 is background. Scribbles: 0 is not annotated."
+        )
+        self.shapes_list.setToolTip("The Shapes layer with the rectangles inside which everything is annotated")
+        self.background.setRange(1, 65535)
+        self.background.setToolTip("The label number that you painted on the background")
+        form.addRow("Annotated", self.kind_list)
+        form.addRow("Shapes", self.shapes_list)
+        form.addRow("Background is", self.background)
+        self._fill_shapes()
+        self._connect()
+        self._draw()
+
+    def extent(self) -> Extent | None:
+        """Return the choice; None where shapes are meant and there are none."""
+        kind = self.kind_list.currentData()
+        if kind is Scribbles:
+            return Scribbles(self.background.value())
+        if kind is Whole:
+            return Whole()
+        chosen = self.shapes_list.currentData()
+        layer = next((s for s in shapes_among(self._viewer.layers) if s.unique_id == chosen), None)
+        return Rectangles(layer) if layer is not None else None
+
+    def choose(self, extent: Extent) -> None:
+        """Show `extent`."""
+        self.kind_list.setCurrentIndex(list(_KINDS).index(type(extent)))
+        if isinstance(extent, Rectangles):
+            self.shapes_list.setCurrentIndex(self.shapes_list.findData(extent.shapes.unique_id))
+        elif isinstance(extent, Scribbles):
+            self.background.setValue(extent.background)
+
+    def set_visible(self, visible: bool) -> None:
+        """Show the rows, or hide them where nothing is segmented."""
+        self._is_visible = visible
+        self._draw()
+
+    def problem(self) -> str | None:
+        """Return what is missing, or None."""
+        if self._is_visible and self.extent() is None:
+            return "There is no Shapes layer: add one, and draw rectangles around what you have annotated."
+        return None
+
+    def close_for_good(self) -> None:
+        """Listen to the viewer no more."""
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.disconnect(self._fill_shapes)
+
+    def _connect(self) -> None:
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.connect(self._fill_shapes)
+        self.kind_list.currentIndexChanged.connect(self._draw)
+        self.shapes_list.currentIndexChanged.connect(self.changed)
+        self.background.valueChanged.connect(self.changed)
+
+    def _fill_shapes(self, event: Any = None) -> None:
+        chosen = self.shapes_list.currentData()
+        layers = shapes_among(self._viewer.layers)
+        with QSignalBlocker(self.shapes_list):
+            self.shapes_list.clear()
+            for layer in layers:
+                self.shapes_list.addItem(layer.name, layer.unique_id)
+            self.shapes_list.setCurrentIndex(max(self.shapes_list.findData(chosen), min(0, len(layers) - 1)))
+        self.changed.emit()
+
+    def _draw(self) -> None:
+        kind = self.kind_list.currentData()
+        self._show(self.kind_list, self._is_visible)
+        self._show(self.shapes_list, self._is_visible and kind is Rectangles)
+        self._show(self.background, self._is_visible and kind is Scribbles)
+        self.changed.emit()
+
+    def _show(self, row: QWidget, visible: bool) -> None:
+        row.setVisible(visible)
+        self._form.labelForField(row).setVisible(visible)

@@ -1,0 +1,189 @@
+"""What to train, proposed from what the layers hold, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+
+from unveil.widgets.label_facts import LabelFacts, label_facts
+from unveil.widgets.layer_samples import central_window, painted_window
+from unveil.widgets.layers import known_axes
+from unveil.widgets.pairing import has_same_pixels, pair_up
+from unveil.widgets.training_layers import (
+    Extent,
+    LayerPair,
+    Rectangles,
+    Scribbles,
+    TrainingTask,
+    Whole,
+    images_among,
+    labels_among,
+    likely_axes,
+    pixels,
+    role_of,
+    shapes_among,
+)
+
+_WHOLE = Whole()
+_BUDGET_PX = 1_000_000
+"""Pixels read in all, about half of them from labels."""
+_COARSE_PX = 8
+"""Means over squares of this edge show the scene without its noise."""
+_SAME_SCENE = 0.8
+"""Correlation of coarse images from which they show the same."""
+_SMOOTHER = 1.5
+"""Factor by which a clean image is less noisy than its noisy one."""
+_STILL = 2.0
+"""How far the coarse difference of still frames may exceed that of pure noise, which neighbours share a little."""
+_MOST_IMAGES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the panel offers before the user has chosen anything.
+
+    Attributes
+    ----------
+    reason
+        One sentence for the user.
+    """
+
+    task: TrainingTask
+    pairs: tuple[LayerPair, ...]
+    reason: str
+    extent: Extent = _WHOLE
+
+
+def propose_task(layers: Iterable[Layer]) -> Proposal:
+    """Look at about a million pixels of `layers`, in the viewer's order, and say what could be learnt from them."""
+    layers = list(layers)
+    images = [layer for layer in images_among(layers) if role_of(layer) != "denoised" and likely_axes(layer)]
+    images = images[:_MOST_IMAGES]
+    if not images:
+        return Proposal(TrainingTask.OBJECTS, (), "There is no image yet: open one, then paint some of its objects.")
+    return _from_labels(images, layers) or _from_images(images)
+
+
+def _from_labels(images: Sequence[ImageLayer], layers: Sequence[Layer]) -> Proposal | None:
+    matched = pair_up(images, labels_among(layers))[::-1]
+    if not matched:
+        return None
+    budget_px = _BUDGET_PX // 2 // len(matched)
+    facts = [label_facts(painted_window(labels, budget_px)) for _, labels in matched]
+    pairs = tuple(LayerPair(image, labels, likely_axes(image)) for image, labels in matched)
+    told = next((at for at, one in enumerate(facts) if one.n_numbers), None)
+    if told is None:
+        reason = f"Labels '{matched[0][1].name}' are still empty: paint each object with a number of its own."
+        return Proposal(TrainingTask.OBJECTS, pairs, reason)
+    labels, fact = matched[told][1], facts[told]
+    task = TrainingTask.CLASSES if fact.are_classes else TrainingTask.OBJECTS
+    return Proposal(task, pairs, _reason(labels, fact), _extent(fact, layers))
+
+
+def _reason(labels: Labels, facts: LabelFacts) -> str:
+    if facts.background is not None:
+        return (
+            f"Labels '{labels.name}' are thin strokes on a small part of the image: scribbles, with number "
+            f"{facts.background} on the background."
+        )
+    if facts.are_classes:
+        numbers = "1 number" if facts.n_numbers == 1 else f"{facts.n_numbers} numbers"
+        return f"Labels '{labels.name}' hold {numbers} in {facts.n_regions} separate regions: each number is a class."
+    if facts.n_numbers == 1:
+        return f"Labels '{labels.name}' hold one object so far: every object has a number of its own."
+    return f"Labels '{labels.name}' hold {facts.n_numbers} numbers, each in one place: every number is an object."
+
+
+def _extent(facts: LabelFacts, layers: Sequence[Layer]) -> Extent:
+    if facts.background is not None:
+        return Scribbles(facts.background)
+    drawn = [shapes for shapes in shapes_among(layers) if "rectangle" in map(str, shapes.shape_type)]
+    return Rectangles(drawn[0]) if drawn else _WHOLE
+
+
+def _from_images(images: Sequence[ImageLayer]) -> Proposal:
+    edge_px = int(np.sqrt(_BUDGET_PX / 4 / len(images)))
+    large = [image for image in images if min(pixels(image).shape[image.ndim - 2 : image.ndim]) >= 2 * _COARSE_PX]
+    pairs = _noisy_and_clean(large, edge_px)
+    if pairs:
+        noisy, clean = pairs[0].image, pairs[0].target
+        assert noisy is not None
+        assert clean is not None
+        reason = f"Images '{noisy.name}' and '{clean.name}' show the same scene, and '{clean.name}' has less noise."
+        return Proposal(TrainingTask.PAIRS, pairs, reason)
+    for image in large:
+        if (axes := _axes_of_repeats(image, edge_px)) is not None:
+            reason = f"There are no labels, and the frames of '{image.name}' show the same scene with other noise."
+            return Proposal(TrainingTask.FRAMES, (LayerPair(image, None, axes),), reason)
+    alone = f"'{images[0].name}' stands" if len(images) == 1 else "the images stand"
+    reason = f"There are no labels that fit an image, and {alone} alone: a denoiser can learn from noisy images only."
+    return Proposal(TrainingTask.NOISY_ONLY, tuple(LayerPair(i, None, likely_axes(i)) for i in images[::-1]), reason)
+
+
+def _noisy_and_clean(images: Sequence[ImageLayer], edge_px: int) -> tuple[LayerPair, ...]:
+    """Give each image the least noisy one of the same scene, if that is clearly less noisy."""
+    if len(images) < 2:
+        return ()
+    windows = [central_window(image, likely_axes(image), edge_px) for image in images]
+    noise = [_relative_noise(window) for window in windows]
+    pairs = []
+    for noisy, image in enumerate(images):
+        better = [
+            clean
+            for clean, other in enumerate(images)
+            if noise[noisy] > _SMOOTHER * noise[clean]
+            and has_same_pixels(image, other)
+            and _likeness(windows[noisy], windows[clean]) > _SAME_SCENE
+        ]
+        if better:
+            clean = min(better, key=lambda at: noise[at])
+            pairs.append(LayerPair(image, images[clean], likely_axes(image)))
+    cleans = {pair.target.unique_id for pair in pairs if pair.target is not None}
+    return tuple(pair for pair in pairs[::-1] if pair.image is not None and pair.image.unique_id not in cleans)
+
+
+def _axes_of_repeats(image: ImageLayer, edge_px: int) -> str | None:
+    """Return the axes, time among them, of a stack whose frames differ by noise alone; None if they do not."""
+    axes = known_axes(image) or {3: "TYX"}.get(image.ndim, likely_axes(image))  # a stack of unnamed axes may be a movie
+    if image.rgb or "T" not in axes:
+        return None
+    n_frames = pixels(image).shape[axes.index("T")]
+    if n_frames < 2:
+        return None
+    first, *others = (central_window(image, axes, edge_px, T=at) for at in (0, 1, n_frames - 1))
+    return axes if all(_differ_by_noise(first, other) for other in others) else None
+
+
+def _differ_by_noise(frame: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    difference = frame - other
+    difference -= difference.mean()
+    noise = float(difference.std())
+    if noise == 0 or _likeness(frame, other) < _SAME_SCENE:
+        return False
+    return float(_coarse(difference).std()) * _COARSE_PX < _STILL * noise
+
+
+def _likeness(image: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the correlation of two images without their noise, 0 where one of them is flat."""
+    a, b = (_coarse(one).ravel() for one in (image, other))
+    if a.size < 4 or a.std() == 0 or b.std() == 0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _coarse(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return means over squares."""
+    height, width = (n // _COARSE_PX for n in image.shape)
+    squares = image[: height * _COARSE_PX, : width * _COARSE_PX].reshape(height, _COARSE_PX, width, _COARSE_PX)
+    return np.asarray(squares.mean(axis=(1, 3)), np.float32)
+
+
+def _relative_noise(image: NDArray[np.float32]) -> float:
+    """Return the mean diagonal difference between neighbours, over the contrast of the coarse image."""
+    diagonal = image[1:, 1:] - image[1:, :-1] - image[:-1, 1:] + image[:-1, :-1]
+    return float(np.abs(diagonal).mean()) / max(float(_coarse(image).std()), 1e-12)

@@ -1,0 +1,49 @@
+"""Trainings that were interrupted, to go on with or to give up."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from unveil.io.runs import Run, resumable_runs
+
+
+class ResumeRow(QWidget):
+    """A list of interrupted trainings with a button to go on; hidden where there are none."""
+
+    resume = Signal(object)
+    """Go on with this `Run`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._runs: list[Run] = []
+        self.list = QComboBox()
+        self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.list.setMinimumContentsLength(10)
+        self.resume_button = QPushButton("Resume")
+        self.discard_button = QPushButton("Discard")
+        self.discard_button.setToolTip("Give this training up; the annotations in its folder stay")
+        label = QLabel("A training was interrupted:")
+        row = QHBoxLayout()
+        row.addWidget(self.list, stretch=1)
+        row.addWidget(self.resume_button)
+        row.addWidget(self.discard_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(label)
+        column.addLayout(row)
+        self.resume_button.clicked.connect(lambda: self.resume.emit(self._runs[self.list.currentIndex()]))
+        self.discard_button.clicked.connect(self._discard)
+        self.setVisible(False)
+
+    def refresh(self) -> None:
+        """Look for interrupted trainings again."""
+        self._runs = resumable_runs()
+        self.list.clear()
+        for run in self._runs:
+            self.list.addItem(f"{run.facts['title']} ({run.path.name[:15]})")
+        self.setVisible(bool(self._runs))
+
+    def _discard(self) -> None:
+        self._runs[self.list.currentIndex()].discard()
+        self.refresh()

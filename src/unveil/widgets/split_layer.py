@@ -1,0 +1,65 @@
+"""The layer that shows which part of an image judges instead of teaching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from unveil.events import HeldOut
+from unveil.widgets.aside import insert_aside
+from unveil.widgets.layers import Source
+
+_METADATA = {"unveil": {"role": "split"}}
+_COLORS = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: (1.0, 0.69, 0.0, 1.0)}
+
+
+class SplitLayer:
+    """At most one layer with a tint over what is held out.
+
+    It is no Shapes layer, which would be the obvious choice: on some OpenGL drivers a removed Shapes layer takes napari
+    with it at the next repaint.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._layer_id: Any = None
+
+    def show(self, held_out: Sequence[HeldOut], sources: Sequence[Source]) -> None:
+        """Tint `held_out` on the images that `sources` took down; nothing where whole images judge."""
+        self.remove()
+        parts = [part for part in held_out if part.image < len(sources)]
+        if not parts:
+            return
+        source = sources[parts[0].image]
+        layer = Labels(
+            _tinted(parts, source),
+            name="held out for validation",
+            colormap=DirectLabelColormap(color_dict=_COLORS),
+            opacity=0.25,
+            metadata=_METADATA,
+            **source.space.keep("YX").layer_arguments(),
+        )
+        layer.editable = False
+        self._layer_id = layer.unique_id
+        insert_aside(self._viewer, layer)
+
+    def remove(self) -> None:
+        """Remove the layer."""
+        for layer in list(self._viewer.layers):
+            if layer.unique_id == self._layer_id:
+                self._viewer.layers.remove(layer)
+        self._layer_id = None
+
+
+def _tinted(parts: Sequence[HeldOut], source: Source) -> NDArray[np.uint8]:
+    """Return a plane ``(Y, X)`` in the layer's order of axes that is 1 where something is held out."""
+    size = {axis: int(source.data.shape[source.axes.index(axis)]) for axis in "YX"}
+    plane = np.zeros((size["Y"], size["X"]), np.uint8)
+    for part in parts:
+        plane[tuple(slice(start, stop) for start, stop in zip(part.start[-2:], part.stop[-2:], strict=True))] = 1
+    return plane if source.axes.index("Y") < source.axes.index("X") else plane.T

@@ -1,0 +1,309 @@
+"""What the Train panel asks: what to learn, from which layers, from which model, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from unveil.config.architecture import UNetConfig
+from unveil.config.training import DenoisingTraining
+from unveil.errors import ConfigError, ImageError
+from unveil.events import TrainingStart
+from unveil.widgets.extent_form import ExtentForm
+from unveil.widgets.layers import Source, cut_axes, source_of
+from unveil.widgets.pair_form import PairForm
+from unveil.widgets.proposal import propose_task
+from unveil.widgets.session_models import session_models
+from unveil.widgets.train_settings import TrainSettings
+from unveil.widgets.train_work import Settings, TrainingRequest, free_name
+from unveil.widgets.training_data import TrainingData, training_data
+from unveil.widgets.training_layers import LayerPair, TrainingTask, Whole, images_among, role_of
+
+_TASKS = {
+    TrainingTask.OBJECTS: "Segment objects",
+    TrainingTask.CLASSES: "Segment classes",
+    TrainingTask.PAIRS: "Denoise: noisy and clean",
+    TrainingTask.NOISY_ONLY: "Denoise: noisy only",
+    TrainingTask.FRAMES: "Denoise: frames of a still scene",
+    TrainingTask.CLEAN_ONLY: "Denoise: clean only, add noise",
+}
+_TIMES_S = {
+    "automatic": None,
+    "about 1 minute": 60.0,
+    "about 3 minutes": 180.0,
+    "about 10 minutes": 600.0,
+    "about 30 minutes": 1800.0,
+    "about 2 hours": 7200.0,
+}
+_FROM_SCRATCH = "nothing (from scratch)"
+_TWO = ("background", "foreground")
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+class TrainForm(QWidget):
+    """The inputs of one training, collected into a `TrainingRequest`."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._was_chosen = False
+        self._used: list[Source] = []
+        self.task_list, self.sees_list, self.start_list, self.time_list = (_list() for _ in range(4))
+        self.reason = _small_print()
+        self.choices = _small_print()
+        self.pairs = PairForm(viewer)
+        self.name = QLineEdit()
+        self.settings = TrainSettings()
+        self._lay_out()
+        self._fill()
+        self._connect()
+        self._propose()
+
+    @property
+    def task(self) -> TrainingTask:
+        """What is to be learnt."""
+        return TrainingTask(self.task_list.currentData())
+
+    @property
+    def n_dims(self) -> Literal[2, 3]:
+        """What the network sees at once: planes or volumes."""
+        return 3 if self.sees_list.isVisibleTo(self) and self.sees_list.currentIndex() == 1 else 2
+
+    def problem(self) -> str | None:
+        """Return what the user must do before a training is possible, or None."""
+        return self.pairs.problem() or self.extent.problem()
+
+    def request(self) -> TrainingRequest:
+        """Take down everything that a training needs; the layers can be painted on meanwhile.
+
+        Raises
+        ------
+        InputError
+            If something is missing or contradicts something else; all problems are told together.
+        """
+        extent = self.extent.extent() if self.task.is_segmentation else Whole()
+        if extent is None:
+            raise ConfigError(self.extent.problem() or "Choose what is annotated.")
+        data = training_data(self.pairs.pairs(), self.task, extent, n_dims=self.n_dims)
+        settings = self._settings(data)
+        self._used = [self._source(pair) for pair in self.pairs.pairs()]
+        parent = self.start_list.currentData()
+        return TrainingRequest(
+            data.images,
+            data.targets,
+            settings,
+            parent=Path(parent) if parent else None,
+            shown=self.shown(),
+            notices=data.notices,
+        )
+
+    def shown(self) -> tuple[Source, str] | None:
+        """Return the first image as it is in view, and the axes along which only the plane in view is meant."""
+        pair = next((pair for pair in self.pairs.pairs() if pair.shown is not None), None)
+        if pair is None or self.task is TrainingTask.CLEAN_ONLY:
+            return None
+        return self._source(pair), cut_axes(pair.axes_meant, self.n_dims)
+
+    def sources_used(self) -> Sequence[Source]:
+        """Return the layers of the last request as they were."""
+        return self._used
+
+    def first_image_name(self) -> str:
+        """Return the name of the first image, or nothing."""
+        return next((pair.shown.name for pair in self.pairs.pairs() if pair.shown is not None), "")
+
+    def label_layers(self) -> list[Labels]:
+        """Return the annotations that are chosen."""
+        return [pair.target for pair in self.pairs.pairs() if isinstance(pair.target, Labels)]
+
+    def start_from(self, model: Path) -> None:
+        """Choose the model to start from."""
+        self._fill_models()
+        self.start_list.setCurrentIndex(max(self.start_list.findData(str(model.resolve())), 0))
+
+    def show_choices(self, event: TrainingStart) -> None:
+        """Say what the recipe chose, and why."""
+        self.choices.setText(" ".join(event.reasons))
+        self.choices.setVisible(bool(event.reasons))
+
+    def correct_prediction(self) -> None:
+        """Copy the topmost predicted labels into an annotation of their image, ready to be corrected."""
+        predicted = next((layer for layer in reversed(self._viewer.layers) if role_of(layer) == "labels"), None)
+        image = self._image_of(predicted)
+        if predicted is None or image is None:
+            self.reason.setText("There is no prediction to correct: press 'Segment with it' first.")
+            return
+        layer = Labels(
+            np.array(predicted.data),
+            name=f"{image.name} corrected",
+            **{name: getattr(predicted, name) for name in _PLACE},
+        )
+        self._viewer.layers.append(layer)
+        others = [pair for pair in self.pairs.pairs() if pair.image is not None and pair.image != image]
+        self.pairs.set_pairs([*others, LayerPair(image, layer)])
+        self._viewer.layers.selection.active = layer
+        layer.mode = "paint"
+
+    def close_for_good(self) -> None:
+        """Listen to nothing any more."""
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed):
+            emitter.disconnect(self._propose)
+        session_models.opened.disconnect(self._fill_models, missing_ok=True)
+        self.pairs.close_for_good()
+        self.extent.close_for_good()
+
+    def _settings(self, data: TrainingData) -> Settings:
+        others: dict[str, Any] = {
+            "name": free_name(self.name.text().strip() or _default_name(self.first_image_name(), self.task)),
+            "time_budget_s": self.time_list.currentData(),
+        }
+        if self.task.is_segmentation:
+            others["objects"] = self.task is TrainingTask.OBJECTS
+            numbers = () if others["objects"] else data.class_numbers
+            others["classes"] = ("background", *(f"class {number}" for number in numbers)) if numbers else _TWO
+            if self.n_dims == 3:
+                assert data.images is not None
+                others["architecture"] = _volume_unet(min(image.size("Z") for image in data.images))
+        elif self.task in (TrainingTask.NOISY_ONLY, TrainingTask.FRAMES):
+            others["noisy_only"] = "frames" if self.task is TrainingTask.FRAMES else "blind_spot"
+        settings = self.settings.config(**others)
+        if isinstance(settings, DenoisingTraining) and self.n_dims == 3:
+            architecture = settings.architecture.model_copy(update={"n_dims": 3})
+            settings = settings.model_copy(update={"architecture": architecture})
+        return settings
+
+    def _source(self, pair: LayerPair) -> Source:
+        layer = pair.shown
+        if layer is None:
+            raise ImageError("There is no image layer. Open an image, then press the button again.")
+        dims = self._viewer.dims
+        return source_of(layer, pair.axes_meant, tuple(dims.point), getattr(dims, "units", None))
+
+    def _image_of(self, predicted: Any) -> ImageLayer | None:
+        if predicted is None:
+            return None
+        name = predicted.metadata["unveil"].get("source")
+        return next((layer for layer in images_among(self._viewer.layers) if layer.name == name), None)
+
+    def _propose(self, event: Any = None) -> None:
+        """Offer a task and its layers, until the user has chosen a task."""
+        if self._was_chosen:
+            return
+        proposal = propose_task(self._viewer.layers)
+        with QSignalBlocker(self.task_list):
+            self.task_list.setCurrentIndex(list(_TASKS).index(proposal.task))
+        self.reason.setText(proposal.reason)
+        self.extent.choose(proposal.extent)
+        if proposal.pairs and not any(pair.target for pair in self.pairs.pairs()):
+            self.pairs.set_pairs(proposal.pairs)
+        self._take_task()
+
+    def _choose_task(self) -> None:
+        self._was_chosen = True
+        self.reason.setText("")
+        self._take_task()
+
+    def _take_task(self) -> None:
+        self.pairs.set_task(self.task)
+        self.extent.set_visible(self.task.is_segmentation)
+        self.settings.set_kind("segmentation" if self.task.is_segmentation else "denoising")
+        self._fill_models()
+        self._draw()
+
+    def _fill_models(self, event: Any = None) -> None:
+        """List the models of the task's kind to start from, and keep the choice."""
+        chosen = self.start_list.currentData()
+        entries = session_models.entries("segmentation" if self.task.is_segmentation else "denoising")
+        with QSignalBlocker(self.start_list):
+            self.start_list.clear()
+            self.start_list.addItem(_FROM_SCRATCH, "")
+            for entry in entries:
+                if entry.card is not None:
+                    self.start_list.addItem(entry.name, str(entry.path.resolve()))
+            self.start_list.setCurrentIndex(max(self.start_list.findData(chosen), 0))
+
+    def _draw(self) -> None:
+        has_depth = any("Z" in pair.axes_meant for pair in self.pairs.pairs())
+        self.sees_list.setVisible(has_depth)
+        self._rows.labelForField(self.sees_list).setVisible(has_depth)
+        self.reason.setVisible(bool(self.reason.text()))
+        self.choices.setVisible(False)
+        self.name.setPlaceholderText(_default_name(self.first_image_name(), self.task))
+        self.changed.emit()
+
+    def _fill(self) -> None:
+        for task, words in _TASKS.items():
+            self.task_list.addItem(words, task.value)
+        self.sees_list.addItems(["planes, one by one", "volumes (3D)"])
+        for words, seconds in _TIMES_S.items():
+            self.time_list.addItem(words, seconds)
+        self.start_list.setToolTip("Begin with what this model has learnt, as far as its layers fit")
+        self.time_list.setToolTip("How long to train; Stop ends it earlier and keeps the best")
+        self.name.setToolTip("What the model will be called in every list")
+
+    def _connect(self) -> None:
+        self.task_list.currentIndexChanged.connect(self._choose_task)
+        self.pairs.changed.connect(self._draw)
+        self.extent.changed.connect(self._draw)
+        self.settings.changed.connect(self.changed)
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed):
+            emitter.connect(self._propose)
+        session_models.opened.connect(self._fill_models)
+
+    def _lay_out(self) -> None:
+        top, self._rows = _form(), _form()
+        top.addRow("Learn to", self.task_list)
+        self.extent = ExtentForm(self._viewer, self._rows, self)
+        self._rows.addRow("Network sees", self.sees_list)
+        self._rows.addRow("Start from", self.start_list)
+        self._rows.addRow("Time", self.time_list)
+        self._rows.addRow("Name", self.name)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(top)
+        column.addWidget(self.reason)
+        column.addWidget(self.pairs)
+        column.addLayout(self._rows)
+        column.addWidget(self.settings)
+        column.addWidget(self.choices)
+
+
+def _volume_unet(n_planes: int) -> UNetConfig:
+    """Return a network for volumes; thin ones are pooled less along Z."""
+    along_z = min(3, max(0, int(np.log2(max(n_planes, 1) / 4)))) if n_planes >= 4 else 0
+    return UNetConfig(n_dims=3, poolings=(along_z, 3, 3))
+
+
+def _default_name(image: str, task: TrainingTask) -> str:
+    """Return a name for a model: of its image, and what it does."""
+    return f"{image or 'my'} {'segmenter' if task.is_segmentation else 'denoiser'}"
+
+
+def _list() -> QComboBox:
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(10)
+    return box
+
+
+def _form() -> QFormLayout:
+    form = QFormLayout()
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def _small_print() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    return label

@@ -1,0 +1,112 @@
+"""The settings of a training behind a fold: every knob, from and to a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.errors import InputError
+from unveil.io.settings import read_settings, write_settings
+from unveil.widgets.config_form import ConfigForm
+from unveil.widgets.notify import tell, tell_failure
+
+_FIELDS = (
+    *("recipe", "device", "precision", "learning_rate", "schedule", "epochs", "steps_per_epoch", "patience"),
+    *("batch_size", "patch_px", "patch_z", "validation_fraction", "seed", "augmentation"),
+)
+_KINDS = {"segmentation": SegmentationTraining, "denoising": DenoisingTraining}
+
+Kind = Literal["segmentation", "denoising"]
+
+
+class TrainSettings(QWidget):
+    """A fold with a form for each kind of training; fields without a row come from a settings file."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._kind: Kind = "segmentation"
+        self._loaded: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
+        self.forms: dict[str, ConfigForm[Any]] = {kind: ConfigForm(config, _FIELDS) for kind, config in _KINDS.items()}
+        self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
+        self.load_button = QPushButton("Load settings…")
+        self.load_button.setToolTip("Take all settings from a YAML file, also those that have no row here")
+        self.save_button = QPushButton("Save settings…")
+        self.save_button.setToolTip("Write all settings into a YAML file, as `unveil train --config` reads it")
+        self._lay_out()
+        self.load_button.clicked.connect(self._ask_load)
+        self.save_button.clicked.connect(self._ask_save)
+        self.set_kind("segmentation")
+
+    def set_kind(self, kind: Kind) -> None:
+        """Show the settings for `kind` of training."""
+        self._kind = kind
+        for name, form in self.forms.items():
+            form.native.setVisible(name == kind)
+
+    def config(self, **others: Any) -> SegmentationTraining | DenoisingTraining:
+        """Return the settings, `others` being what is asked elsewhere in the panel.
+
+        Raises
+        ------
+        ConfigError
+            If the values contradict each other.
+        """
+        settings: SegmentationTraining | DenoisingTraining = self.forms[self._kind].config(
+            **{**self._loaded[self._kind], **others}
+        )
+        return settings
+
+    def load(self, file: Path) -> None:
+        """Take all settings from `file`; one that cannot be used is refused with a notification."""
+        try:
+            given = read_settings(file)
+            config = _KINDS[self._kind](**given) if given.get("task", self._kind) == self._kind else None
+        except (InputError, ValueError) as error:
+            tell_failure(error if isinstance(error, InputError) else InputError(f"{file.name} does not fit: {error}"))
+            return
+        if config is None:
+            tell_failure(InputError(f"{file.name} is for {given['task']}. Choose that task above, then load it again."))
+            return
+        values = {name: getattr(config, name) for name in type(config).model_fields}
+        self.forms[self._kind].set_values(values)
+        self._loaded[self._kind] = {name: value for name, value in values.items() if name not in _FIELDS}
+        self.changed.emit()
+
+    def save(self, file: Path, **others: Any) -> None:
+        """Write all settings into `file`."""
+        try:
+            write_settings(file, self.config(**others))
+        except InputError as error:
+            tell_failure(error)
+        else:
+            tell(f"The settings are in {file}.")
+
+    def _ask_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load settings", "", "Settings (*.yaml *.yml)")
+        if path:
+            self.load(Path(path))
+
+    def _ask_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save settings", "training.yaml", "Settings (*.yaml)")
+        if path:
+            self.save(Path(path))
+
+    def _lay_out(self) -> None:
+        for form in self.forms.values():
+            self.fold.addWidget(form.native)
+        buttons = QWidget()
+        row = QHBoxLayout(buttons)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.load_button)
+        row.addWidget(self.save_button)
+        self.fold.addWidget(buttons)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.fold)

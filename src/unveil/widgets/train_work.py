@@ -1,0 +1,158 @@
+"""One training as a job's work: from what the panel asks for to a model in the library. No Qt, no live layers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.data.annotation import Annotation
+from unveil.events import Cancelled, Monitor, Notice
+from unveil.image import Image
+from unveil.io.card_file import ENDING, read_card
+from unveil.io.library import own_models_folder
+from unveil.io.runs import Run, create_run
+from unveil.io.settings import write_settings
+from unveil.model.card import ModelCard
+from unveil.widgets.layers import Source
+
+if TYPE_CHECKING:
+    from unveil.tasks.isolated import IsolatedTraining
+
+Settings: TypeAlias = SegmentationTraining | DenoisingTraining
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingRequest:
+    """One training, as the panel stood when the button was pressed.
+
+    Attributes
+    ----------
+    images, targets
+        As the task `train` takes them.
+    parent
+        Model file to start from, or None.
+    shown
+        The layer to show the network's output on, and the axes along which only the plane in view is meant.
+    """
+
+    images: Sequence[Image] | None
+    targets: Sequence[Annotation] | Sequence[Image] | None
+    settings: Settings
+    parent: Path | None = None
+    shown: tuple[Source, str] | None = None
+    notices: tuple[str, ...] = ()
+
+    def without_validation(self) -> TrainingRequest:
+        """Return the same training with nothing held out."""
+        return replace(self, settings=self.settings.model_copy(update={"validation_fraction": 0.0}))
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training.
+
+    Attributes
+    ----------
+    model
+        The model's file in the library of own models.
+    settings_file
+        The settings with every choice written out, in the run's folder.
+    """
+
+    model: Path
+    card: ModelCard
+    run: Run
+    settings_file: Path
+
+
+class TrainingWork:
+    """Writes the run, trains in a process of its own, and puts the model into the library.
+
+    Parameters
+    ----------
+    order
+        A new training, or the folder of one that was interrupted.
+    """
+
+    def __init__(self, order: TrainingRequest | Run) -> None:
+        self._order = order
+        self._training: IsolatedTraining | None = None
+        self._is_cancelled = False
+
+    def __call__(self, monitor: Monitor) -> Trained:
+        """Train; called in the job's thread."""
+        from unveil.tasks.isolated import IsolatedTraining
+
+        run, preview = self._run(monitor)
+        self._training = training = IsolatedTraining(run)
+        if self._is_cancelled:
+            raise Cancelled
+        if preview is not None:
+            training.show(preview)
+        try:
+            return _put_away(run, training.train(monitor))
+        except Cancelled:
+            run.discard()
+            raise
+
+    def pause(self) -> None:
+        """Hold the training after the step at work."""
+        if self._training is not None:
+            self._training.pause()
+
+    def go_on(self) -> None:
+        """Let a held training go on."""
+        if self._training is not None:
+            self._training.go_on()
+
+    def stop(self) -> None:
+        """End the training and keep the best model."""
+        if self._training is not None:
+            self._training.stop()
+
+    def show(self, image: Image) -> None:
+        """Let previews be of `image`: one plane or volume."""
+        if self._training is not None:
+            self._training.show(image)
+
+    def interrupt(self) -> None:
+        """End the training at once; nothing of it is kept."""
+        self._is_cancelled = True
+        if self._training is not None:
+            self._training.cancel()
+
+    def _run(self, monitor: Monitor) -> tuple[Run, Image | None]:
+        order = self._order
+        if isinstance(order, Run):
+            return order, None
+        for notice in order.notices:
+            monitor(Notice(notice))
+        preview = order.shown[0].image(order.shown[1]) if order.shown is not None else None
+        return create_run(order.images, order.targets, order.settings, parent=order.parent), preview
+
+
+def free_name(wanted: str) -> str:
+    """Return `wanted`, or `wanted-2` and so on where own or shipped models are called so already."""
+    from unveil.io.library import list_models
+
+    taken = {entry.name for entry in list_models()}
+    names = (wanted if number == 1 else f"{wanted}-{number}" for number in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+def _put_away(run: Run, model: Path) -> Trained:
+    """Move the finished model into the library, and write the settings down as they were resolved."""
+    card = read_card(model)
+    assert card.training is not None
+    kind = SegmentationTraining if card.task == "segmentation" else DenoisingTraining
+    settings_file = run.path / "resolved.yaml"
+    write_settings(settings_file, kind.model_validate(card.training.config))
+    target = own_models_folder() / f"{free_name(card.name)}{ENDING}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(model, target)
+    run.discard()
+    return Trained(target, card, run, settings_file)
