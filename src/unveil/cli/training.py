@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from unveil.io.checkpoint_file import CheckpointFile
     from unveil.model.model import Model
 
+_ENDINGS = {
+    "schedule": "",
+    "user": ", ended early",
+    "patience": ", ended as it got no better",
+    "time": ", ended when the time was up",
+}
+
 Assignments: TypeAlias = Annotated[list[str] | None, Parameter(name="--set", alias="-s")]
 
 
@@ -263,7 +270,7 @@ def _outcome(model: Model) -> str:
     if judged:
         kept = min(judged, key=lambda epoch: epoch.validation_loss or 0.0)
         words += f", {record.metric_name} {kept.metric:.3f} on what was held out"
-    return words + {"user": ", ended early", "patience": ", ended as it got no better", "schedule": ""}[record.ended_by]
+    return words + _ENDINGS[record.ended_by]
 
 
 def _count(number: int, noun: str) -> str:

@@ -50,8 +50,8 @@ class TrainingRecord(Config):
     """UTC date and time of the end, ISO 8601."""
     seconds: float
     """Duration of the training."""
-    ended_by: Literal["schedule", "user", "patience"]
-    """Whether the training ran to its end, was stopped with the best model kept, or ended as it got no better."""
+    ended_by: Literal["schedule", "user", "patience", "time"]
+    """Whether the training ran to its end, was stopped with the best model kept, got no better, or ran out of time."""
     parent_sha256: str | None = None
     """Weights digest of the model that training started from."""
 

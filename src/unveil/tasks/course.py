@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
@@ -154,8 +155,11 @@ class Course:
             )
 
     def _preview(self, image: Image) -> Preview:
+        started = time.monotonic()
         network = on_device(self.state.network, self._device, self._autocast)
-        return Preview(self.state.epoch, preview_maps(network, image, self._lesson))
+        maps = preview_maps(network, image, self._lesson)
+        self.state.seconds += time.monotonic() - started
+        return Preview(self.state.epoch, maps)
 
 
 def _score(epoch: Epoch) -> float:

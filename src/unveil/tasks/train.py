@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -17,7 +18,7 @@ from unveil import __version__
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.examples import Example
 from unveil.errors import MismatchError
-from unveil.events import Monitor, Notice, TrainingStart, warn_only
+from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
 from unveil.image import Image
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
@@ -31,8 +32,9 @@ from unveil.training.initial_weights import inherit, random_network
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets
-from unveil.training.plan import Facts, Plan, choose_patches, complete, needs_pace, with_recipe
+from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import training_dtype
+from unveil.training.preview import preview_maps
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
 
@@ -77,21 +79,27 @@ def train(
         If too little is annotated to hold some of it out for validation.
     TrainingError
         If the loss is no number again and again.
+    Cancelled
+        If the monitor says so, or asks to stop before the first step.
     """
     parent = card_of(start) if start is not None else None
     settled = with_recipe(config)
     lesson = prepare_lesson(images, targets, settled, validation)
     settled = settled.model_copy(update={"architecture": lesson.architecture})
-    for advice in advise(lesson, parent):
-        monitor(Notice(advice))
     device = torch.device(choose_device(config.device))
     autocast = training_dtype(device, config.precision)
-    network = _starting_network(lesson, config, start, monitor).to(device)
+    with _nothing_to_keep_yet():
+        network = _starting_network(lesson, config, start, monitor).to(device)
     course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)
     settled = course.settings or settled
-    plan = _plan(settled, lesson, network, device, autocast, is_fine_tuning=start is not None)
-    course.settings = plan.settings(settled)
-    monitor(_opening(plan, course.settings, lesson, device, autocast))
+    with _nothing_to_keep_yet():
+        for advice in advise(lesson, parent):
+            monitor(Notice(advice))
+        pace = _pace(settled, lesson, network, device, autocast, preview) if needs_pace(settled) else None
+        plan = _plan(settled, lesson, device, pace, is_fine_tuning=start is not None)
+        course.settings = plan.settings(settled)
+        course.state.seconds += pace.spent_s if pace is not None else 0.0
+        monitor(_opening(plan, course.settings, lesson, device, autocast))
     events = fit(
         course.state,
         lesson.batches(plan, device),
@@ -108,29 +116,57 @@ def train(
     return _sealed(course, lesson, start)
 
 
-def _plan(
+@contextmanager
+def _nothing_to_keep_yet() -> Iterator[None]:
+    """Take a request to stop for one to cancel: there is no model so far."""
+    try:
+        yield
+    except StopEarly as request:
+        raise Cancelled from request
+
+
+def _pace(
     settled: SegmentationTraining | DenoisingTraining,
     lesson: Lesson,
     network: nn.Module,
     device: torch.device,
     autocast: torch.dtype | None,
+    preview: AskPreview | None,
+) -> Pace:
+    """Measure how fast steps, validations and previews are."""
+    image = preview() if preview is not None else None
+    return measure_pace(
+        network,
+        lesson.batches(choose_patches(settled, lesson.architecture, _facts(lesson, device)), device),
+        lesson.loss,
+        lesson.judge,
+        device=device,
+        autocast=autocast,
+        show=partial(preview_maps, image=image, lesson=lesson) if image is not None else None,
+    )
+
+
+def _plan(
+    settled: SegmentationTraining | DenoisingTraining,
+    lesson: Lesson,
+    device: torch.device,
+    pace: Pace | None,
     *,
     is_fine_tuning: bool,
 ) -> Plan:
-    """Choose what the settings leave open; the pace is measured where the number of steps depends on it."""
-    facts = Facts(
+    """Choose what the settings leave open."""
+    facts = _facts(lesson, device, is_fine_tuning=is_fine_tuning)
+    return complete(choose_patches(settled, lesson.architecture, facts), settled, facts, pace)
+
+
+def _facts(lesson: Lesson, device: torch.device, *, is_fine_tuning: bool = False) -> Facts:
+    return Facts(
         device=device.type,
         shapes=[example.spatial_shape for example in lesson.teaching],
         n_judged=sum(int((example.weight[0] > 0).sum()) for example in lesson.teaching),
         largest_object_px=2 * lesson.objects.largest_radius_px,
         is_fine_tuning=is_fine_tuning,
     )
-    plan = choose_patches(settled, lesson.architecture, facts)
-    pace = None
-    if needs_pace(settled):
-        batches = lesson.batches(plan, device)
-        pace = measure_pace(network, batches, lesson.loss, lesson.judge, device=device, autocast=autocast)
-    return complete(plan, settled, facts, pace)
 
 
 def _opening(
@@ -153,6 +189,8 @@ def _opening(
 def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
     settings = course.settings
     assert settings is not None
+    if course.state.ended_by != "schedule" and course.state.epoch:
+        settings = settings.model_copy(update={"stop_after": course.state.epoch})
     record = TrainingRecord(
         config=settings.model_dump(mode="json"),
         data_sha256=lesson.data_sha256,

@@ -48,7 +48,8 @@ def fit(
 
     The state is that of the moment whenever this yields; keeping the best is the caller's. The batches of an epoch
     depend on `seed` and its number alone, so that a training goes on from an epoch's end as if nothing had happened.
-    Time that the caller takes between events (a pause) does not count.
+    Time that the caller takes between events (a pause) does not count, unless it adds
+    it to ``state.seconds`` itself. Where a time budget is nearly used up, the learning rate falls sooner than planned.
 
     Parameters
     ----------
@@ -62,32 +63,45 @@ def fit(
     TrainingError
         If the loss is no number again and again.
     """
-    clock = _Clock(state.seconds)
+    clock = _Clock(state)
     state.network.train()
     while state.epoch < plan.stop_after:
-        if state.is_stuck(plan.patience):
-            state.ended_by = "patience"
-            what = "validation" if judge else "training"
-            yield Notice(
-                f"The {what} loss has not improved for {plan.patience} epochs: training ends, and the model of epoch "
-                f"{state.best_epoch} is kept."
-            )
+        if ending := _ending(state, plan, clock, "validation" if judge else "training"):
+            yield ending
             return
         before = state.snapshot()
         losses: list[float] = []
         stream = batches(_epoch_seed(seed, state.epoch, state.n_setbacks))
-        first = state.epoch * plan.steps_per_epoch
-        for step in range(first, first + plan.steps_per_epoch):
-            rate = plan.learning_rate * state.rate_factor * _rate(step, plan.n_steps, plan.schedule)
-            value = train_step(state, next(stream), loss, rate, device, autocast)
-            if not math.isfinite(value):
+        for step in range(state.epoch * plan.steps_per_epoch, (state.epoch + 1) * plan.steps_per_epoch):
+            if losses and clock.share_of(plan.time_budget_s) >= 1:
                 break
-            losses.append(value)
-            yield from clock.paused(StepEnd(step + 1, plan.n_steps_to_take, value))
-        else:
+            progress = max(step / plan.n_steps, clock.share_of(plan.time_budget_s))
+            rate = plan.learning_rate * state.rate_factor * _rate(progress, plan.schedule)
+            losses.append(train_step(state, next(stream), loss, rate, device, autocast))
+            if not math.isfinite(losses[-1]):
+                break
+            yield from clock.paused(StepEnd(step + 1, plan.n_steps_to_take, losses[-1]))
+        if math.isfinite(losses[-1]):
             yield from clock.paused(_end_epoch(state, losses, judge, plan, device, autocast, metric_name, clock))
-            continue
-        yield from clock.paused(_go_back(state, before, rate))
+        else:
+            yield from clock.paused(_go_back(state, before, rate))
+
+
+def _ending(state: TrainingState, plan: Plan, clock: _Clock, which: str) -> Notice | None:
+    """Say why training ends before its schedule does, and note it; None where it goes on."""
+    if state.is_stuck(plan.patience):
+        state.ended_by = "patience"
+        return Notice(
+            f"The {which} loss has not improved for {plan.patience} epochs: training ends, and the model of epoch "
+            f"{state.best_epoch} is kept."
+        )
+    if state.epoch and clock.share_of(plan.time_budget_s) >= 1:
+        state.ended_by = "time"
+        return Notice(
+            f"The time is up after epoch {state.epoch} of {plan.epochs}: the computer was slower than it seemed at "
+            f"first. The model of epoch {state.best_epoch} is kept."
+        )
+    return None
 
 
 def _end_epoch(
@@ -104,7 +118,6 @@ def _end_epoch(
     verdict: Verdict | None = judge(on_device(state.network, device, autocast)) if judge else None
     training_loss = sum(losses) / len(losses)
     state.epoch += 1
-    state.seconds = clock.seconds
     is_best = state.note_score(verdict.loss if verdict else training_loss)
     return EpochEnd(
         epoch=state.epoch,
@@ -115,7 +128,7 @@ def _end_epoch(
         metric=verdict.metric if verdict else None,
         metric_name=metric_name,
         is_best=is_best,
-        seconds=state.seconds,
+        seconds=clock.read(),
     )
 
 
@@ -161,20 +174,27 @@ def train_step(
 
 
 class _Clock:
-    """Seconds of work, without those in which the caller kept an event to itself."""
+    """Counts seconds of work into the state, without those in which the caller kept an event to itself."""
 
-    def __init__(self, seconds: float) -> None:
-        self._started = time.monotonic() - seconds
+    def __init__(self, state: TrainingState) -> None:
+        self._state, self._since = state, time.monotonic()
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
+    def read(self) -> float:
+        """Bring the state's seconds up to now, and return them."""
+        now = time.monotonic()
+        self._state.seconds += now - self._since
+        self._since = now
+        return self._state.seconds
+
+    def share_of(self, budget_s: float | None) -> float:
+        """Return which part of the budget is used up; 0 without one."""
+        return self.read() / budget_s if budget_s is not None else 0.0
 
     def paused(self, event: Told) -> Iterator[Told]:
         """Yield `event`, and do not count how long that takes."""
-        given = time.monotonic()
+        self.read()
         yield event
-        self._started += time.monotonic() - given
+        self._since = time.monotonic()
 
 
 def _epoch_seed(seed: int, epoch: int, n_setbacks: int) -> int:
@@ -183,11 +203,10 @@ def _epoch_seed(seed: int, epoch: int, n_setbacks: int) -> int:
     return int(words[0] >> np.uint64(1))
 
 
-def _rate(step: int, n_steps: int, schedule: str) -> float:
-    """Return the learning rate at `step` as a share of its peak."""
+def _rate(progress: float, schedule: str) -> float:
+    """Return the learning rate as a share of its peak, at a `progress` of 0 to 1."""
     if schedule == "constant":
         return 1.0
-    n_warm_up = max(1, round(_WARM_UP * n_steps))
-    if step < n_warm_up:
-        return (step + 1) / n_warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - n_warm_up) / max(1, n_steps - n_warm_up)))
+    if progress < _WARM_UP:
+        return max(progress, _WARM_UP / 10) / _WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))

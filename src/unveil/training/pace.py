@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from torch import nn
 from unveil.training.fit import Batches, Loss, train_step
 from unveil.training.plan import Pace
 from unveil.training.state import TrainingState
-from unveil.training.validation import Judge, on_device
+from unveil.training.validation import Apply, Judge, on_device
 
 _N_STEPS = 2
 
@@ -24,8 +25,16 @@ def measure_pace(
     *,
     device: torch.device,
     autocast: torch.dtype | None,
+    show: Callable[[Apply], object] | None = None,
 ) -> Pace:
-    """Take one step to warm up and two to measure, then validate once, all on a copy of `network`."""
+    """Take one step to warm up and two to measure, then validate once, all on a copy of `network`.
+
+    Parameters
+    ----------
+    show
+        What else is done with the network after each validation: its preview.
+    """
+    begun = time.monotonic()
     state = TrainingState.begin(copy.deepcopy(network).train())
     stream = batches(0)
     train_step(state, next(stream), loss, 0.0, device, autocast)
@@ -34,6 +43,8 @@ def measure_pace(
         train_step(state, next(stream), loss, 0.0, device, autocast)
     step_s = (time.monotonic() - started) / _N_STEPS
     started = time.monotonic()
-    if judge is not None:
-        judge(on_device(state.network, device, autocast))
-    return Pace(step_s=step_s, validation_s=time.monotonic() - started)
+    for use in (judge, show):
+        if use is not None:
+            use(on_device(state.network, device, autocast))
+    now = time.monotonic()
+    return Pace(step_s=step_s, validation_s=now - started, spent_s=now - begun)

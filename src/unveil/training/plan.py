@@ -54,10 +54,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Measured seconds per optimizer step and per validation."""
+    """Measured seconds per optimizer step and per validation, and what measuring took."""
 
     step_s: float
     validation_s: float
+    spent_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Plan:
     steps_per_epoch: int = 1
     patience: int = 0
     stop_after: int = 1
+    time_budget_s: float | None = None
     reasons: tuple[str, ...] = ()
 
     @property
@@ -196,6 +198,7 @@ def complete(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace | No
         steps_per_epoch=per_epoch,
         patience=patience,
         stop_after=min(epochs, config.stop_after or epochs),
+        time_budget_s=config.time_budget_s,
         reasons=(*plan.reasons, *reasons),
     )
 
@@ -233,7 +236,7 @@ def _total_steps(config: TrainingSettings, pace: Pace, per_epoch: int, n_windows
     """Return how many steps to take, and why."""
     per_step = pace.step_s + pace.validation_s / per_epoch
     if config.time_budget_s is not None:
-        total = max(1, int(config.time_budget_s / per_step))
+        total = max(1, int((config.time_budget_s - pace.spent_s) / per_step))
         return total, f"what {config.time_budget_s:.0f} s allow at {pace.step_s:.2g} s per step"
     low, high, per_window = (300, 4000, 40) if config.task == "segmentation" else (1000, 10000, 10)
     total = int(min(max(low, per_window * n_windows), high))

@@ -33,7 +33,7 @@ class TrainingState:
     seconds: float = 0.0
     n_setbacks: int = 0
     rate_factor: float = 1.0
-    ended_by: Literal["schedule", "user", "patience"] = "schedule"
+    ended_by: Literal["schedule", "user", "patience", "time"] = "schedule"
     best_weights: Tensors = field(default_factory=dict)
 
     @classmethod

@@ -22,6 +22,7 @@ _ENDINGS = {
     "schedule": "ran to its end",
     "user": "stopped by the user, the best model kept",
     "patience": "ended by itself as it got no better",
+    "time": "ended when the time was up",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -260,6 +261,8 @@ class TrainForm(QWidget):
         for emitter in (events.inserted, events.removed):
             emitter.connect(self._propose)
         session_models.opened.connect(self._fill_models)
+        # where the window goes with all in it, nobody closes the panel
+        self.destroyed.connect(partial(session_models.opened.disconnect, self._fill_models, missing_ok=True))
 
     def _lay_out(self) -> None:
         top, self._rows = _form(), _form()

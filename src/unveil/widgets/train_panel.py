@@ -157,12 +157,13 @@ class TrainPanel(QWidget):
     def _on_events(self, job: Job, events: list[Event]) -> None:
         if job is not self._job:
             return
-        steps = [event for event in events if isinstance(event, StepEnd)]
-        self.plot.add_steps([event.step for event in steps], [event.loss for event in steps])
         for event in events:
             match event:
                 case TrainingStart():
                     self._on_start(event)
+                case StepEnd():
+                    self._pace.note_step(event)
+                    self.plot.add_steps([event.step], [event.loss])
                 case EpochEnd():
                     self._pace.note_epoch(event)
                     self.plot.add_epoch(
@@ -173,8 +174,6 @@ class TrainPanel(QWidget):
                     )
                 case Preview():
                     self.preview.update(event, self._task)
-        if steps:
-            self._pace.note_step(steps[-1])
         if self._state in (TrainState.RUNNING, TrainState.PAUSED) and self._pace.step:
             self.bar.show_steps(self._pace.step, self._pace.n_steps, self._pace.sentence())
 

@@ -50,6 +50,11 @@ class TrainSettings(QWidget):
         for name, form in self.forms.items():
             form.native.setVisible(name == kind)
 
+    def set_hidden(self, kind: Kind, **values: Any) -> None:
+        """Set fields of `kind` that have no row here."""
+        assert not set(values) & set(_FIELDS)
+        self._loaded[kind] |= values
+
     def config(self, **others: Any) -> SegmentationTraining | DenoisingTraining:
         """Return the settings, `others` being what is asked elsewhere in the panel.
 

@@ -1,0 +1,269 @@
+"""The Train panel in a real viewer: start, watch, stop, cancel, close, kill, resume, use, correct, repeat."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from unveil.cli.main import make_app
+from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.io.card_file import read_card
+from unveil.io.runs import resumable_runs
+from unveil.widgets.train_bar import TrainState
+from unveil.widgets.train_panel import TrainPanel
+from unveil.widgets.training_layers import TrainingTask
+
+WAIT_MS = 90_000
+QUICK = {"patch_px": 32, "batch_size": 2, "epochs": 2, "steps_per_epoch": 2, "precision": "exact", "device": "cpu"}
+ENDLESS = QUICK | {"epochs": 5000}
+
+
+@pytest.fixture
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of training runs."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("UNVEIL_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def scene(viewer: Any) -> Any:
+    """A viewer with discs on a dark ground and their labels, both with a scale."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((160, 160), np.uint16)
+    yy, xx = np.mgrid[:160, :160]
+    for number, (y, x) in enumerate(((y, x) for y in range(16, 160, 32) for x in range(16, 160, 32)), start=1):
+        labels[(yy - y) ** 2 + (xx - x) ** 2 < 64] = number
+    viewer.add_image(
+        (100 * (labels > 0) + rng.normal(20, 5, labels.shape)).astype(np.float32), name="cells", scale=(2, 2)
+    )
+    viewer.add_labels(labels, name="painted", scale=(2, 2))
+    return viewer
+
+
+@pytest.fixture
+def panel(scene: Any, models_folder: Path, runs_folder: Path) -> TrainPanel:
+    """The panel in a dock, set to a tiny network and few steps."""
+    made = TrainPanel(scene)
+    scene.window.add_dock_widget(made, name="Train")
+    use_tiny_networks(made)
+    made.form.settings.forms["segmentation"].set_values(QUICK)
+    made.form.settings.forms["denoising"].set_values(QUICK)
+    return made
+
+
+def use_tiny_networks(panel: TrainPanel) -> None:
+    panel.form.settings.set_hidden("segmentation", architecture=UNetConfig(width=4, poolings=1))
+    panel.form.settings.set_hidden("denoising", architecture=DnCNNConfig(depth=2, width=4))
+
+
+def press(qtbot: Any, button: Any) -> None:
+    assert button.isEnabled()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def start(qtbot: Any, panel: TrainPanel, **settings: Any) -> None:
+    panel.form.settings.forms["segmentation"].set_values(settings)
+    assert panel.bar.state is TrainState.READY, panel.bar.line.text()
+    press(qtbot, panel.bar.start_button)
+    assert panel.bar.state is TrainState.STARTING
+
+
+def wait_for_steps(qtbot: Any, panel: TrainPanel) -> None:
+    qtbot.waitUntil(lambda: panel.bar.state is TrainState.RUNNING and panel.bar.bar.value() > 0, timeout=WAIT_MS)
+
+
+def wait_for_end(qtbot: Any, panel: TrainPanel) -> None:
+    qtbot.waitUntil(lambda: not panel.is_training, timeout=WAIT_MS)
+
+
+def points(panel: TrainPanel, curve: str) -> int:
+    panel.plot.redraw()
+    drawn = panel.plot.curves[curve].getOriginalDataset()[0]
+    return 0 if drawn is None else len(drawn)
+
+
+def trainers() -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        if child.status() != psutil.STATUS_ZOMBIE and "unveil.tasks.isolated" in " ".join(child.cmdline()):
+            found.append(child)
+    return found
+
+
+def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifications):
+    assert panel.form.task is TrainingTask.OBJECTS
+    assert "object" in panel.form.reason.text()
+    before = [layer.data.copy() for layer in scene.layers]
+    scene.layers.selection.active = scene.layers["painted"]
+    camera = scene.scene.camera if hasattr(scene, "scene") else scene.camera  # moved in napari 0.9
+    view = camera.center, camera.zoom
+    shown: set[str] = set()
+    scene.layers.events.inserted.connect(lambda event: shown.add(event.value.name))
+
+    start(qtbot, panel, epochs=3)
+    wait_for_steps(qtbot, panel)
+    assert "cpu, float32" in panel.bar.line.text()
+    qtbot.waitUntil(lambda: points(panel, "metric") > 0, timeout=WAIT_MS)
+    wait_for_end(qtbot, panel)
+
+    assert {"cells · training preview", "held out for validation"} <= shown
+    assert [layer.name for layer in scene.layers] == ["cells", "painted"]
+    assert scene.layers.selection.active == scene.layers["painted"]
+    assert (camera.center, camera.zoom) == view
+    for layer, pixels in zip(scene.layers, before, strict=True):
+        np.testing.assert_array_equal(layer.data, pixels)
+    assert panel.bar.state is TrainState.READY
+    assert points(panel, "steps") == 6
+
+    (model,) = models_folder.glob("*.safetensors")
+    card = read_card(model)
+    assert card.pixel_size_um == {}
+    assert card.training is not None
+    assert card.training.ended_by == "schedule"
+    assert card.training.n_validation_images == 1
+    assert not panel.after.isHidden()
+    assert not [words for severity, words in notifications if severity == "error"]
+
+    press(qtbot, panel.after.command_button)
+    command = QApplication.clipboard().text()
+    make_app().parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
+    settings_file = Path(shlex.split(command)[shlex.split(command).index("--config") + 1])
+    assert "time_budget_s" not in settings_file.read_text().partition("\n")[2]
+    press(qtbot, panel.after.python_button)
+    compile(QApplication.clipboard().text(), "copied", "exec")
+
+
+def test_stop_keeps_the_best_and_cancel_keeps_nothing(qtbot, panel, models_folder):
+    start(qtbot, panel, **ENDLESS)
+    wait_for_steps(qtbot, panel)
+    press(qtbot, panel.bar.pause_button)
+    assert panel.bar.state is TrainState.PAUSED
+    qtbot.wait(700)
+    reached = panel.bar.bar.value()
+    qtbot.wait(700)
+    assert panel.bar.bar.value() == reached
+    press(qtbot, panel.bar.pause_button)
+    qtbot.waitUntil(lambda: panel.bar.bar.value() > reached, timeout=WAIT_MS)
+    press(qtbot, panel.bar.stop_button)
+    wait_for_end(qtbot, panel)
+    (model,) = models_folder.glob("*.safetensors")
+    training = read_card(model).training
+    assert training is not None
+    assert training.ended_by == "user"
+    assert training.config["stop_after"] == len(training.history)
+
+    start(qtbot, panel, **ENDLESS)
+    wait_for_steps(qtbot, panel)
+    asked = time.monotonic()
+    press(qtbot, panel.bar.cancel_button)
+    wait_for_end(qtbot, panel)
+    assert time.monotonic() - asked < 2
+    assert panel.bar.line.text() == "Cancelled."
+    assert len(list(models_folder.glob("*.safetensors"))) == 1
+    assert not resumable_runs()
+    assert not trainers()
+
+
+def test_a_killed_trainer_can_be_resumed(qtbot, panel, models_folder, notifications):
+    start(qtbot, panel, **(QUICK | {"epochs": 60}))
+    qtbot.waitUntil(lambda: points(panel, "metric") > 0, timeout=WAIT_MS)
+    (trainer,) = trainers()
+    trainer.kill()
+    wait_for_end(qtbot, panel)
+    assert any(severity == "error" and "killed" in words for severity, words in notifications)
+    assert not panel.resume.isHidden()
+
+    press(qtbot, panel.resume.resume_button)
+    wait_for_end(qtbot, panel)
+    assert panel.resume.isHidden()
+    (model,) = models_folder.glob("*.safetensors")
+    training = read_card(model).training
+    assert training is not None
+    assert [epoch.epoch for epoch in training.history] == list(range(1, 61))
+
+
+def test_closing_the_dock_in_mid_run_leaves_no_process(qtbot, scene, panel, notifications):
+    start(qtbot, panel, **ENDLESS)
+    wait_for_steps(qtbot, panel)
+    assert trainers()
+    scene.window.remove_dock_widget(panel)
+    qtbot.waitUntil(lambda: not trainers(), timeout=5000)
+    qtbot.wait(300)
+    assert not [words for severity, words in notifications if severity == "error"]
+    panel.deleteLater()
+
+
+def test_too_little_for_a_validation_is_asked_about(qtbot, scene, panel, models_folder, monkeypatch):
+    labels = scene.layers["painted"]
+    labels.data = np.where(labels.data == 1, 1, 0).astype(np.uint16)
+    asked: list[str] = []
+
+    def agree(parent: Any, title: str, question: str) -> Any:
+        asked.append(question)
+        return QMessageBox.StandardButton.Yes
+
+    monkeypatch.setattr(QMessageBox, "question", agree)
+    start(qtbot, panel)
+    qtbot.waitUntil(lambda: bool(asked), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: bool(list(models_folder.glob("*.safetensors"))), timeout=WAIT_MS)
+    wait_for_end(qtbot, panel)
+    assert "Too little is annotated" in asked[0]
+    (model,) = models_folder.glob("*.safetensors")
+    training = read_card(model).training
+    assert training is not None
+    assert training.n_validation_images == 0
+
+
+def test_problems_are_told_before_anything_starts(qtbot, scene, panel, notifications, runs_folder):
+    scene.layers["painted"].data = np.zeros((160, 160), np.uint16)
+    press(qtbot, panel.bar.start_button)
+    assert not panel.is_training
+    ((severity, words),) = notifications
+    assert severity == "error"
+    assert "painted" in words
+    assert not runs_folder.exists()
+
+
+def test_predicted_labels_become_an_annotation(qtbot, scene, panel):
+    predicted = scene.add_labels(
+        np.ones((160, 160), int),
+        name="cells · m labels",
+        scale=(2, 2),
+        metadata={"unveil": {"role": "labels", "source": "cells"}},
+    )
+    panel.form.correct_prediction()
+    corrected = scene.layers["cells corrected"]
+    np.testing.assert_array_equal(corrected.data, predicted.data)
+    corrected.data[0, 0] = 7
+    assert predicted.data[0, 0] == 1
+    assert scene.layers.selection.active == corrected
+    (pair,) = panel.form.pairs.pairs()
+    assert pair.target == corrected
+    assert list(corrected.scale) == [2, 2]
+
+
+def test_noisy_only_and_fine_tuning(qtbot, scene, panel, models_folder):
+    panel.form.task_list.setCurrentIndex(panel.form.task_list.findData("noisy_only"))
+    assert panel.bar.state is TrainState.READY, panel.bar.line.text()
+    press(qtbot, panel.bar.start_button)
+    wait_for_end(qtbot, panel)
+    (first,) = models_folder.glob("*.safetensors")
+    assert read_card(first).task == "denoising"
+    assert panel.after.use_button.text() == "Denoise with it"
+
+    press(qtbot, panel.after.train_on_button)
+    assert panel.bar.state is TrainState.STARTING
+    wait_for_end(qtbot, panel)
+    (second,) = set(models_folder.glob("*.safetensors")) - {first}
+    training = read_card(second).training
+    assert training is not None
+    assert training.parent_sha256 == read_card(first).weights_sha256
