@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from unveil.cli.display import has_display, virtual_display
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent / "images"
 WINDOW_PX = (1360, 860)
 LONGEST_WAIT_S = 300
+N_PREVIEWS = 8
+"""Validations after which a training has something to show."""
 
 
 def main() -> None:
     """Take all screenshots, in this process where there is a display."""
     if has_display():
         IMAGES.mkdir(exist_ok=True)
-        for take in (segment, denoise, volume, table):
+        for take in (segment, denoise, volume, table, train):
             print(IMAGES / take(), flush=True)
         return
     with virtual_display() as name:
@@ -74,6 +77,30 @@ def table() -> str:
         panel.table_button.click()
         window.layers["nuclei · nuclei labels"].selected_label = 3
         return save(window, "table.png")
+
+
+def train() -> str:
+    """Show the Train panel in the middle of a training on the nuclei."""
+    with viewer("nuclei") as window, TemporaryDirectory() as folder:
+        os.environ["UNVEIL_RUNS"] = folder
+        _, panel = window.window.add_plugin_dock_widget("napari-unveil", "Train")
+        wait_until(lambda: panel.form.problem() is None)
+        panel.form.time_list.setCurrentText("about 3 minutes")
+        panel.start()
+        n_shown = 0
+
+        def count(event: Any) -> None:
+            nonlocal n_shown
+            n_shown += 1
+
+        wait_until(lambda: any("preview" in layer.name for layer in window.layers))
+        next(layer for layer in window.layers if "preview" in layer.name).events.data.connect(count)
+        wait_until(lambda: n_shown >= N_PREVIEWS)
+        window.reset_view()
+        name = save(window, "train.png")
+        panel.cancel()
+        wait_until(lambda: not panel.is_training)
+        return name
 
 
 @contextmanager

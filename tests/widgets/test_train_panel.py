@@ -109,20 +109,21 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
     shown: set[str] = set()
     scene.layers.events.inserted.connect(lambda event: shown.add(event.value.name))
 
-    start(qtbot, panel, epochs=3)
+    start(qtbot, panel, epochs=40)
     wait_for_steps(qtbot, panel)
     assert "cpu, float32" in panel.bar.line.text()
     qtbot.waitUntil(lambda: points(panel, "metric") > 0, timeout=WAIT_MS)
     wait_for_end(qtbot, panel)
 
     assert {"cells · training preview", "held out for validation"} <= shown
-    assert [layer.name for layer in scene.layers] == ["cells", "painted"]
+    assert [layer.name for layer in scene.layers if layer.visible] == ["cells", "painted"]
+    assert scene.layers["held out for validation"].data.mean() == pytest.approx(0.25, abs=0.1)
     assert scene.layers.selection.active == scene.layers["painted"]
     assert (camera.center, camera.zoom) == view
-    for layer, pixels in zip(scene.layers, before, strict=True):
+    for layer, pixels in zip(scene.layers[:2], before, strict=True):
         np.testing.assert_array_equal(layer.data, pixels)
     assert panel.bar.state is TrainState.READY
-    assert points(panel, "steps") == 6
+    assert points(panel, "steps") == 80
 
     (model,) = models_folder.glob("*.safetensors")
     card = read_card(model)

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QVBoxLayou
 
 from unveil.io.runs import Run
 from unveil.model.card import ModelCard
-from unveil.widgets.loss_plot import LossPlot
 from unveil.widgets.model_picker import describe
 from unveil.widgets.notify import tell
 from unveil.widgets.reproduction import command_of, python_of
@@ -103,6 +102,8 @@ class CardDialog(QDialog):
     """A model's card in words, and the curves of its training."""
 
     def __init__(self, card: ModelCard, parent: QWidget | None = None) -> None:
+        from unveil.widgets.loss_plot import LossPlot  # pyqtgraph takes its time
+
         super().__init__(parent)
         self.setWindowTitle(f"Model {card.name}")
         self.text = QLabel(f"{describe(card)}\n{_record(card)}".strip())

@@ -19,11 +19,7 @@ _COLORS = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: (1.0, 0.69, 0.0, 1.0)}
 
 
 class SplitLayer:
-    """At most one layer with a tint over what is held out.
-
-    It is no Shapes layer, which would be the obvious choice: on some OpenGL drivers a removed Shapes layer takes napari
-    with it at the next repaint.
-    """
+    """At most one layer with a tint over what is held out; after a training it stays, hidden."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
@@ -31,29 +27,42 @@ class SplitLayer:
 
     def show(self, held_out: Sequence[HeldOut], sources: Sequence[Source]) -> None:
         """Tint `held_out` on the images that `sources` took down; nothing where whole images judge."""
-        self.remove()
         parts = [part for part in held_out if part.image < len(sources)]
         if not parts:
+            self.hide()
             return
         source = sources[parts[0].image]
+        pixels, place = _tinted(parts, source), source.space.keep("YX").layer_arguments()
+        layer = self._layer()
+        if layer is None:
+            self._insert(pixels, place)
+            return
+        layer.data = pixels
+        for name, value in place.items():
+            setattr(layer, name, value)
+        layer.visible = True
+
+    def hide(self) -> None:
+        """Hide the layer."""
+        layer = self._layer()
+        if layer is not None:
+            layer.visible = False
+
+    def _insert(self, pixels: NDArray[np.uint8], place: dict[str, Any]) -> None:
         layer = Labels(
-            _tinted(parts, source),
+            pixels,
             name="held out for validation",
             colormap=DirectLabelColormap(color_dict=_COLORS),
             opacity=0.25,
             metadata=_METADATA,
-            **source.space.keep("YX").layer_arguments(),
+            **place,
         )
         layer.editable = False
         self._layer_id = layer.unique_id
         insert_aside(self._viewer, layer)
 
-    def remove(self) -> None:
-        """Remove the layer."""
-        for layer in list(self._viewer.layers):
-            if layer.unique_id == self._layer_id:
-                self._viewer.layers.remove(layer)
-        self._layer_id = None
+    def _layer(self) -> Labels | None:
+        return next((layer for layer in self._viewer.layers if layer.unique_id == self._layer_id), None)
 
 
 def _tinted(parts: Sequence[HeldOut], source: Source) -> NDArray[np.uint8]:

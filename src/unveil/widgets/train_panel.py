@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 
 from unveil.errors import InputError, NoSplitError
 from unveil.events import EpochEnd, Event, Preview, StepEnd, TrainingStart
@@ -15,7 +15,6 @@ from unveil.io.runs import Run
 from unveil.widgets.after_training import AfterTraining, metric_title
 from unveil.widgets.autosave import Autosave
 from unveil.widgets.job import Job
-from unveil.widgets.loss_plot import LossPlot
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_runner import ClosingWatch, put_in_scroll_area
 from unveil.widgets.preview_layer import PreviewLayer
@@ -29,6 +28,8 @@ from unveil.widgets.training_pace import TrainingPace
 
 if TYPE_CHECKING:
     import napari
+
+    from unveil.widgets.loss_plot import LossPlot
 
 _SHOW_AFTER_MS = 300
 """The plane in view is sent to the trainer when it has rested so long."""
@@ -48,8 +49,9 @@ class TrainPanel(QWidget):
         self._pace = TrainingPace()
         self.form = TrainForm(napari_viewer)
         self.bar = TrainBar()
-        self.plot = LossPlot()
-        self.plot.setVisible(False)
+        self._plot: LossPlot | None = None
+        self._plot_place = QWidget()
+        QVBoxLayout(self._plot_place).setContentsMargins(0, 0, 0, 0)
         self.after = AfterTraining()
         self.resume = ResumeRow()
         self.preview = PreviewLayer(napari_viewer)
@@ -58,9 +60,21 @@ class TrainPanel(QWidget):
         self._show_timer = QTimer(self)
         self._show_timer.setSingleShot(True)
         self._show_timer.setInterval(_SHOW_AFTER_MS)
-        put_in_scroll_area(self, self.resume, self.form, self.bar, self.plot, self.after)
+        put_in_scroll_area(self, self.resume, self.form, self.bar, self._plot_place, self.after)
         self._connect()
         self._on_form_changed()
+
+    @property
+    def plot(self) -> LossPlot:
+        """The live curves; made when they are first needed, since pyqtgraph takes its time."""
+        if self._plot is None:
+            from unveil.widgets.loss_plot import LossPlot
+
+            self._plot = LossPlot()
+            layout = self._plot_place.layout()
+            assert layout is not None
+            layout.addWidget(self._plot)
+        return self._plot
 
     @property
     def is_training(self) -> bool:
@@ -112,8 +126,10 @@ class TrainPanel(QWidget):
             job.cancel()
         self._show_timer.stop()
         self._viewer.dims.events.current_step.disconnect(self._on_step_changed)
-        for part in (self.form, self.plot, self.autosave):
-            part.close_for_good()
+        self.form.close_for_good()
+        self.autosave.close_for_good()
+        if self._plot is not None:
+            self._plot.close_for_good()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Look for interrupted trainings when the panel comes to the front."""
@@ -181,7 +197,6 @@ class TrainPanel(QWidget):
         """Show what was chosen, and what is held out."""
         self._pace = TrainingPace(event)
         self.plot.clear(metric_title("IoU" if self._task == "segmentation" else "PSNR"))
-        self.plot.setVisible(True)
         self.form.show_choices(event)
         self.split.show(event.held_out, self.form.sources_used())
         self._draw(TrainState.RUNNING, f"On {event.device} in {event.precision}. {' '.join(event.reasons)}")
@@ -209,7 +224,7 @@ class TrainPanel(QWidget):
             return
         self._job = self._work = None
         self.preview.remove()
-        self.split.remove()
+        self.split.hide()
         self.resume.refresh()
         self._on_form_changed()
 
