@@ -17,9 +17,10 @@ from unveil.cli.main import make_app
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.io.card_file import read_card
 from unveil.io.runs import resumable_runs
+from unveil.widgets.after_training import CardDialog
 from unveil.widgets.train_bar import TrainState
 from unveil.widgets.train_panel import TrainPanel
-from unveil.widgets.training_layers import TrainingTask
+from unveil.widgets.training_layers import TrainingTask, role_of
 
 WAIT_MS = 90_000
 QUICK = {"patch_px": 32, "batch_size": 2, "epochs": 2, "steps_per_epoch": 2, "precision": "exact", "device": "cpu"}
@@ -134,6 +135,11 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
     assert not panel.after.isHidden()
     assert not [words for severity, words in notifications if severity == "error"]
 
+    press(qtbot, panel.after.card_button)
+    (dialog,) = panel.after.findChildren(CardDialog)
+    assert "ran to its end" in dialog.text.text()
+    dialog.close()
+
     press(qtbot, panel.after.command_button)
     command = QApplication.clipboard().text()
     make_app().parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
@@ -141,6 +147,17 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
     assert "time_budget_s" not in settings_file.read_text().partition("\n")[2]
     press(qtbot, panel.after.python_button)
     compile(QApplication.clipboard().text(), "copied", "exec")
+
+
+def test_segment_with_it_is_one_click(qtbot, scene, panel):
+    start(qtbot, panel, epochs=3, steps_per_epoch=30, learning_rate=0.01)
+    wait_for_end(qtbot, panel)
+    press(qtbot, panel.after.use_button)
+    qtbot.waitUntil(lambda: any(role_of(layer) == "labels" for layer in scene.layers), timeout=WAIT_MS)
+    labels = next(layer for layer in scene.layers if role_of(layer) == "labels")
+    assert labels.metadata["unveil"]["source"] == "cells"
+    press(qtbot, panel.after.correct_button)
+    assert "cells corrected" in scene.layers
 
 
 def test_stop_keeps_the_best_and_cancel_keeps_nothing(qtbot, panel, models_folder):

@@ -263,12 +263,11 @@ def _noisy_and_clean(
 def _outcome(model: Model) -> str:
     """Say in a few words how the training went."""
     record = model.card.training
-    if record is None or not record.history:
+    kept = record.kept if record is not None else None
+    if record is None or kept is None:
         return "ended before the first epoch"
     words = f"{_count(len(record.history), 'epoch')} on {_count(record.n_images, 'image')} in {record.seconds:.0f} s"
-    judged = [epoch for epoch in record.history if epoch.validation_loss is not None and epoch.metric is not None]
-    if judged:
-        kept = min(judged, key=lambda epoch: epoch.validation_loss or 0.0)
+    if kept.metric is not None:
         words += f", {record.metric_name} {kept.metric:.3f} on what was held out"
     return words + _ENDINGS[record.ended_by]
 

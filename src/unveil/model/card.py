@@ -29,6 +29,11 @@ class Epoch(Config):
     validation_loss: float | None = None
     metric: float | None = None
 
+    @property
+    def score(self) -> float:
+        """What decides which epoch is kept: the validation loss, or the training loss where nothing was held out."""
+        return self.validation_loss if self.validation_loss is not None else self.training_loss
+
 
 class TrainingRecord(Config):
     """How a model came to be."""
@@ -54,6 +59,11 @@ class TrainingRecord(Config):
     """Whether the training ran to its end, was stopped with the best model kept, got no better, or ran out of time."""
     parent_sha256: str | None = None
     """Weights digest of the model that training started from."""
+
+    @property
+    def kept(self) -> Epoch | None:
+        """The epoch whose weights the model has; None where none was finished."""
+        return min(self.history, key=lambda epoch: epoch.score, default=None)
 
 
 class MeasuredScores(Config):

@@ -138,7 +138,7 @@ class Course:
             return
         monitor(Notice(f"Training goes on after epoch {self.state.epoch}."))
         n_epochs = self.settings.epochs or 0
-        best = min(self.history, key=lambda epoch: _score(epoch))
+        best = min(self.history, key=lambda epoch: epoch.score)
         for epoch in self.history:
             monitor(
                 EpochEnd(
@@ -160,7 +160,3 @@ class Course:
         maps = preview_maps(network, image, self._lesson)
         self.state.seconds += time.monotonic() - started
         return Preview(self.state.epoch, maps)
-
-
-def _score(epoch: Epoch) -> float:
-    return epoch.validation_loss if epoch.validation_loss is not None else epoch.training_loss

@@ -120,13 +120,14 @@ class CardDialog(QDialog):
         self.plot.setVisible(record is not None)
         if record is None:
             return
-        scores = [e.validation_loss if e.validation_loss is not None else e.training_loss for e in record.history]
-        best = min(range(len(scores)), key=scores.__getitem__, default=-1)
         self.plot.clear(metric_title(record.metric_name))
         self.plot.add_steps([e.epoch for e in record.history], [e.training_loss for e in record.history])
-        for number, epoch in enumerate(record.history):
+        for epoch in record.history:
             self.plot.add_epoch(
-                epoch.epoch, validation_loss=epoch.validation_loss, metric=epoch.metric, is_best=number == best
+                epoch.epoch,
+                validation_loss=epoch.validation_loss,
+                metric=epoch.metric,
+                is_best=epoch is record.kept,
             )
 
     def _close(self) -> None:
@@ -142,12 +143,12 @@ def metric_title(name: str) -> str:
 def outcome(card: ModelCard) -> str:
     """Say in a line how a training went."""
     record = card.training
-    if record is None or not record.history:
+    kept = record.kept if record is not None else None
+    if record is None or kept is None:
         return f"Model '{card.name}' is ready; no epoch was finished."
-    metrics = [epoch.metric for epoch in record.history if epoch.metric is not None]
     unit = " dB" if record.metric_name == "PSNR" else ""
-    best = f", best {record.metric_name} {max(metrics):.3g}{unit} on what was held out" if metrics else ""
-    return f"Model '{card.name}' is ready: {len(record.history)} epochs in {format_seconds(record.seconds)}{best}."
+    score = f", {record.metric_name} {kept.metric:.3g}{unit} on what was held out" if kept.metric is not None else ""
+    return f"Model '{card.name}' is ready: {len(record.history)} epochs in {format_seconds(record.seconds)}{score}."
 
 
 def _record(card: ModelCard) -> str:
@@ -155,7 +156,7 @@ def _record(card: ModelCard) -> str:
     if record is None:
         return ""
     return (
-        f"Training: {record.n_images} images, {record.n_validation_images} to validate, "
+        f"Training: {record.n_images} to learn from, {record.n_validation_images} to validate, "
         f"{format_seconds(record.seconds)}, {_ENDINGS[record.ended_by]}, {record.timestamp}\n"
         f"Data digest: {record.data_sha256[:12]}"
     )

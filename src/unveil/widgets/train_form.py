@@ -290,7 +290,7 @@ def _volume_unet(n_planes: int) -> UNetConfig:
 
 def _default_name(image: str, task: TrainingTask) -> str:
     """Return a name for a model: of its image, and what it does."""
-    return f"{image or 'my'} {'segmenter' if task.is_segmentation else 'denoiser'}"
+    return f"{'-'.join(image.split()) or 'my'}-{'segmenter' if task.is_segmentation else 'denoiser'}"
 
 
 def _list() -> QComboBox:
