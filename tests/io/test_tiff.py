@@ -424,7 +424,7 @@ def test_what_is_no_labels_is_refused(tmp_path: Path, pixels: NDArray[Any], mess
 
 def test_labels_of_every_kind(tmp_path: Path) -> None:
     mask = noise(20, 30) > 100
-    tifffile.imwrite(tmp_path / "mask.tif", mask, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "mask.tif", mask)  # "white is 0", and yet true stays true
     assert read_labels(tmp_path / "mask.tif").data.dtype == np.uint8
     np.testing.assert_array_equal(np.asarray(read_labels(tmp_path / "mask.tif").data), mask)
     with pytest.raises(ImageError, match="true/false pixels"):

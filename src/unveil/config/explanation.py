@@ -32,6 +32,8 @@ def explain(failure: ValidationError, name: Callable[[str], str] = str) -> str:
 def _words(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return "not known"
+    if error["type"] == "union_tag_not_found":
+        return f"say which kind is meant by its {error['ctx']['discriminator']}"
     message = error["msg"].removeprefix("Value error, ")
     if message[:1].isupper() and not message[1:2].isupper():
         message = message[0].lower() + message[1:]

@@ -79,7 +79,7 @@ def _read(tif: tifffile.TiffFile, path: Path, logs: list[str], as_labels: bool) 
     series = _main_series(tif, path)
     _check_pages(series, path)
     page, axes = series.keyframe, series.get_axes(False)
-    convert = _labels_of(page) if as_labels else _intensities_of(page, path, is_imagej=bool(tif.is_imagej))
+    convert = native if as_labels else _intensities_of(page, path, is_imagej=bool(tif.is_imagej))
     size_um = pixel_size_um(tif, page)
     names, n_colours = _colours(page)
     if "S" not in axes or page.samplesperpixel == 1:
@@ -187,11 +187,6 @@ def _colours(page: tifffile.TiffPage) -> tuple[tuple[str, ...], int | None]:
             return ("L*", "a*", "b*"), samples - n_alpha
         case _:
             return (), samples - n_alpha if n_alpha and samples > n_alpha else None
-
-
-def _labels_of(page: tifffile.TiffPage) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    is_mask = page.dtype is not None and page.dtype.kind == "b"
-    return np.logical_not if is_mask and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE else native
 
 
 def _intensities_of(page: tifffile.TiffPage, path: Path, *, is_imagej: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
