@@ -15,8 +15,10 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from unveil.cli.main import make_app
 from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.image import Image
 from unveil.io.card_file import read_card
 from unveil.io.runs import resumable_runs
+from unveil.io.writing import write_image, write_labels
 from unveil.widgets.after_training import CardDialog
 from unveil.widgets.train_bar import TrainState
 from unveil.widgets.train_panel import TrainPanel
@@ -267,6 +269,24 @@ def test_predicted_labels_become_an_annotation(qtbot, scene, panel):
     (pair,) = panel.form.pairs.pairs()
     assert pair.target == corrected
     assert list(corrected.scale) == [2, 2]
+
+
+def test_a_folder_teaches_beside_the_layers(qtbot, scene, panel, models_folder, tmp_path):
+    for number in range(2):
+        write_image(tmp_path / "images" / f"{number}.tif", Image(scene.layers["cells"].data + number))
+        write_labels(tmp_path / "labels" / f"{number}.tif", Image(scene.layers["painted"].data))
+    panel.form.folder.choose(tmp_path / "images", tmp_path / "labels")
+    start(qtbot, panel)
+    wait_for_end(qtbot, panel)
+    (model,) = models_folder.glob("*.safetensors")
+    training = read_card(model).training
+    assert training is not None
+    assert (training.n_images, training.n_validation_images) == (2, 1)
+
+    scene.layers.clear()
+    assert panel.bar.state is TrainState.READY
+    panel.form.folder.choose(None, None)
+    assert panel.bar.state is TrainState.BLOCKED
 
 
 def test_noisy_only_and_fine_tuning(qtbot, scene, panel, models_folder):

@@ -18,6 +18,7 @@ from unveil.config.training import DenoisingTraining
 from unveil.errors import ConfigError, ImageError
 from unveil.events import TrainingStart
 from unveil.widgets.extent_form import ExtentForm
+from unveil.widgets.folder_pairs import FolderRow
 from unveil.widgets.layers import Source, cut_axes, source_of
 from unveil.widgets.pair_form import PairForm
 from unveil.widgets.proposal import propose_task
@@ -25,7 +26,7 @@ from unveil.widgets.session_models import session_models
 from unveil.widgets.train_settings import TrainSettings
 from unveil.widgets.train_work import Settings, TrainingRequest, free_name
 from unveil.widgets.training_data import TrainingData, training_data
-from unveil.widgets.training_layers import LayerPair, TrainingTask, Whole, images_among, role_of
+from unveil.widgets.training_layers import LayerPair, TrainingTask, Whole, images_among, role_of, what_is_missing
 
 _TASKS = {
     TrainingTask.OBJECTS: "Segment objects",
@@ -62,6 +63,7 @@ class TrainForm(QWidget):
         self.reason = _small_print()
         self.choices = _small_print()
         self.pairs = PairForm(viewer)
+        self.folder = FolderRow()
         self.name = QLineEdit()
         self.settings = TrainSettings()
         self._lay_out()
@@ -81,6 +83,8 @@ class TrainForm(QWidget):
 
     def problem(self) -> str | None:
         """Return what the user must do before a training is possible, or None."""
+        if self.folder.is_set and not self._complete_pairs():
+            return None
         return self.pairs.problem() or self.extent.problem()
 
     def request(self) -> TrainingRequest:
@@ -94,9 +98,11 @@ class TrainForm(QWidget):
         extent = self.extent.extent() if self.task.is_segmentation else Whole()
         if extent is None:
             raise ConfigError(self.extent.problem() or "Choose what is annotated.")
-        data = training_data(self.pairs.pairs(), self.task, extent, n_dims=self.n_dims)
+        pairs = self._complete_pairs() if self.folder.is_set else self.pairs.pairs()
+        is_bare = self.folder.is_set and not pairs
+        data = TrainingData(None, None) if is_bare else training_data(pairs, self.task, extent, n_dims=self.n_dims)
         settings = self._settings(data)
-        self._used = [self._source(pair) for pair in self.pairs.pairs()]
+        self._used = [self._source(pair) for pair in pairs]
         parent = self.start_list.currentData()
         return TrainingRequest(
             data.images,
@@ -105,6 +111,7 @@ class TrainForm(QWidget):
             parent=Path(parent) if parent else None,
             shown=self.shown(),
             notices=data.notices,
+            folder=self.folder.pairs(extent),
         )
 
     def shown(self) -> tuple[Source, str] | None:
@@ -173,8 +180,7 @@ class TrainForm(QWidget):
             numbers = () if others["objects"] else data.class_numbers
             others["classes"] = ("background", *(f"class {number}" for number in numbers)) if numbers else _TWO
             if self.n_dims == 3:
-                assert data.images is not None
-                others["architecture"] = _volume_unet(min(image.size("Z") for image in data.images))
+                others["architecture"] = _volume_unet(min(image.size("Z") for image in data.images or ()))
         elif self.task in (TrainingTask.NOISY_ONLY, TrainingTask.FRAMES):
             others["noisy_only"] = "frames" if self.task is TrainingTask.FRAMES else "blind_spot"
         settings = self.settings.config(**others)
@@ -182,6 +188,11 @@ class TrainForm(QWidget):
             architecture = settings.architecture.model_copy(update={"n_dims": 3})
             settings = settings.model_copy(update={"architecture": architecture})
         return settings
+
+    def _complete_pairs(self) -> list[LayerPair]:
+        """Return the pairs that lack nothing."""
+        numbered = enumerate(self.pairs.pairs(), start=1)
+        return [pair for number, pair in numbered if not what_is_missing(pair, self.task, number)]
 
     def _source(self, pair: LayerPair) -> Source:
         layer = pair.shown
@@ -214,8 +225,14 @@ class TrainForm(QWidget):
         self.reason.setText("")
         self._take_task()
 
+    def _take_folder(self) -> None:
+        """Keep the task that the folder was chosen for, whatever the layers look like."""
+        self._was_chosen = self._was_chosen or self.folder.is_set
+        self._draw()
+
     def _take_task(self) -> None:
         self.pairs.set_task(self.task)
+        self.folder.set_task(self.task)
         self.extent.set_visible(self.task.is_segmentation)
         self.settings.set_kind("segmentation" if self.task.is_segmentation else "denoising")
         self._fill_models()
@@ -255,6 +272,7 @@ class TrainForm(QWidget):
     def _connect(self) -> None:
         self.task_list.currentIndexChanged.connect(self._choose_task)
         self.pairs.changed.connect(self._draw)
+        self.folder.changed.connect(self._take_folder)
         self.extent.changed.connect(self._draw)
         self.settings.changed.connect(self.changed)
         events = self._viewer.layers.events
@@ -277,6 +295,7 @@ class TrainForm(QWidget):
         column.addLayout(top)
         column.addWidget(self.reason)
         column.addWidget(self.pairs)
+        column.addWidget(self.folder)
         column.addLayout(self._rows)
         column.addWidget(self.settings)
         column.addWidget(self.choices)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
 from unveil.events import Cancelled, Monitor, Notice
@@ -17,6 +19,7 @@ from unveil.io.library import own_models_folder
 from unveil.io.runs import Run, create_run
 from unveil.io.settings import write_settings
 from unveil.model.card import ModelCard
+from unveil.widgets.folder_pairs import FolderPairs
 from unveil.widgets.layers import Source
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ class TrainingRequest:
         Model file to start from, or None.
     shown
         The layer to show the network's output on, and the axes along which only the plane in view is meant.
+    folder
+        Image files to learn from too.
     """
 
     images: Sequence[Image] | None
@@ -45,6 +50,7 @@ class TrainingRequest:
     parent: Path | None = None
     shown: tuple[Source, str] | None = None
     notices: tuple[str, ...] = ()
+    folder: FolderPairs | None = None
 
     def without_validation(self) -> TrainingRequest:
         """Return the same training with nothing held out."""
@@ -132,7 +138,25 @@ class TrainingWork:
         for notice in order.notices:
             monitor(Notice(notice))
         preview = order.shown[0].image(order.shown[1]) if order.shown is not None else None
-        return create_run(order.images, order.targets, order.settings, parent=order.parent), preview
+        images, targets, settings = _with_folder(order)
+        return create_run(images, targets, settings, parent=order.parent), preview
+
+
+def _with_folder(
+    order: TrainingRequest,
+) -> tuple[Sequence[Image] | None, Sequence[Annotation] | Sequence[Image] | None, Settings]:
+    """Put the images of the folder to those of the layers; classes are counted over both."""
+    images, targets, settings = order.images, order.targets, order.settings
+    if order.folder is not None:
+        more_images, more_targets = order.folder.read()
+        images = None if more_images is None else [*(images or ()), *more_images]
+        targets = None if more_targets is None else [*(targets or ()), *more_targets]
+    if isinstance(settings, SegmentationTraining) and not settings.objects and order.folder is not None:
+        highest = max(int(np.asarray(t.labels.data).max()) for t in targets or () if isinstance(t, Annotation))
+        if highest >= len(settings.classes):
+            names = ("background", *(f"class {number}" for number in range(1, highest + 1)))
+            settings = settings.model_copy(update={"classes": names})
+    return images, targets, settings
 
 
 def free_name(wanted: str) -> str:
