@@ -14,6 +14,7 @@ import unveil.training.validation as validation
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.data.examples import Example
 from unveil.networks.build import build_network
+from unveil.operators.losses import relative_denoising_loss
 from unveil.training.validation import denoising_judge, maps_of, noisy_judge, on_device, segmentation_judge
 
 UNET = UNetConfig(width=2, poolings=1, out_channels=3)
@@ -100,6 +101,8 @@ def test_psnr_is_that_of_the_judged_pixels_against_the_range() -> None:
     example.weight[..., :32] = 0
     example.image[..., :32] = 99
     assert denoising_judge([example], DNCNN)(identity).loss == pytest.approx(0.04, rel=0.05)
+    in_decibels = denoising_judge([example], DNCNN, relative_denoising_loss)(identity)
+    assert in_decibels.loss == pytest.approx(math.log(0.04), rel=0.05)
 
 
 def test_without_a_clean_image_no_psnr_is_claimed() -> None:

@@ -176,24 +176,25 @@ def _denoising_lesson(
         generator = torch.Generator().manual_seed(config.seed)
         noisy = [_with_noise(example, config, generator) for example in division.judging]
         division = replace(division, judging=noisy)
+    loss = denoising_loss if config.loss == "mse" else relative_denoising_loss
     return Lesson(
         architecture=architecture,
         normalization=normalization,
         batches=lambda plan, device: (
             lambda seed: denoising_batches(division.teaching, plan, config, source, seed, device)
         ),
-        loss=denoising_loss if config.loss == "mse" else relative_denoising_loss,
-        judge=_denoising_judge(division.judging, architecture, source) if division.judging else None,
+        loss=loss,
+        judge=_denoising_judge(division.judging, architecture, loss, source) if division.judging else None,
         metric_name="PSNR",
         card_fields={"task": "denoising", "pixel_size_um": common_pixel_size([image for image, _ in pairs])},
         **_common(division),
     )
 
 
-def _denoising_judge(examples: Sequence[Example], architecture: Architecture, source: Source) -> Judge:
+def _denoising_judge(examples: Sequence[Example], architecture: Architecture, loss: Loss, source: Source) -> Judge:
     if source in ("pairs", "clean_only"):
-        return denoising_judge(examples, architecture)
-    return noisy_judge(examples, architecture, hide=source == "blind_spot")
+        return denoising_judge(examples, architecture, loss)
+    return noisy_judge(examples, architecture, loss, hide=source == "blind_spot")
 
 
 def _common(division: Division) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from unveil.operators.receptive_field import halo, size_step
 Apply = Callable[[Tensor], Tensor]
 """A network as a function from a normalized batch ``(1, C, *spatial)`` to maps ``(1, K, *spatial)``."""
 
+DenoisingLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of output, target and weight."""
+
 _MOST_PIXELS = 1 << 20
 """Largest window that is computed at once."""
 _HIDDEN_SHARE = 0.04
@@ -65,21 +68,26 @@ def segmentation_judge(examples: Sequence[Example], architecture: Architecture, 
     return judge
 
 
-def denoising_judge(examples: Sequence[Example], architecture: Architecture) -> Judge:
-    """Return the judge of a denoiser: mean squared error, and mean PSNR against the range of each clean image."""
+def denoising_judge(
+    examples: Sequence[Example], architecture: Architecture, loss: DenoisingLoss = denoising_loss
+) -> Judge:
+    """Return the judge of a denoiser: its loss, and mean PSNR against the range of each clean image."""
 
     def judge(network: Apply) -> Verdict:
         losses, psnr = [], []
         for example in examples:
-            error = _error(maps_of(network, example.image, architecture), example, example.weight)
-            losses.append((error, example.weight.sum()))
+            output = maps_of(network, example.image, architecture)
+            error = _error(output, example, example.weight)
+            losses.append((_error(output, example, example.weight, loss), example.weight.sum()))
             psnr.append(10 * np.log10(max(float(np.ptp(example.target)), 1e-6) ** 2 / max(error, 1e-12)))
         return Verdict(_mean(losses), float(np.mean(psnr)))
 
     return judge
 
 
-def noisy_judge(examples: Sequence[Example], architecture: Architecture, *, hide: bool) -> Judge:
+def noisy_judge(
+    examples: Sequence[Example], architecture: Architecture, loss: DenoisingLoss = denoising_loss, *, hide: bool
+) -> Judge:
     """Return the judge of a denoiser where every target is noisy: a loss, and no PSNR, which would mean nothing.
 
     Parameters
@@ -98,7 +106,7 @@ def noisy_judge(examples: Sequence[Example], architecture: Architecture, *, hide
 
     def judge(network: Apply) -> Verdict:
         losses = [
-            (_error(maps_of(network, image, architecture), example, weight), weight.sum())
+            (_error(maps_of(network, image, architecture), example, weight, loss), weight.sum())
             for example, (image, weight) in zip(examples, seen, strict=True)
         ]
         return Verdict(_mean(losses), None)
@@ -136,9 +144,11 @@ def on_device(network: nn.Module, device: torch.device, autocast: torch.dtype | 
     return run
 
 
-def _error(output: NDArray[np.float32], example: Example, weight: NDArray[np.float32]) -> float:
+def _error(
+    output: NDArray[np.float32], example: Example, weight: NDArray[np.float32], loss: DenoisingLoss = denoising_loss
+) -> float:
     maps, target, judged = (torch.from_numpy(a)[None] for a in (output, example.target, weight))
-    return float(denoising_loss(maps, target, judged))
+    return float(loss(maps, target, judged))
 
 
 def _mean(weighted: list[tuple[float, float]]) -> float:
