@@ -143,7 +143,7 @@ def test_a_time_budget_is_met(budget_s: float, step_s: float, validation_s: floa
     plan, settings = planned(SegmentationTraining(time_budget_s=budget_s), pace=Pace(step_s, validation_s))
     takes_s = plan.n_steps * step_s + plan.epochs * validation_s
     one_epoch_s = plan.steps_per_epoch * step_s + validation_s
-    assert budget_s - 1.1 * one_epoch_s - step_s <= takes_s <= budget_s + one_epoch_s
+    assert 0.95 * budget_s - 1.1 * one_epoch_s - step_s <= takes_s <= budget_s + one_epoch_s
     assert f"what {budget_s:.0f} s allow" in plan.reasons[-1]
     assert settings.epochs == plan.epochs
 

@@ -85,10 +85,15 @@ def test_labels(labels, task, extent, reason):
     assert names(found) == [("cells", "painted")]
 
 
+def test_what_is_held_out_is_no_annotation():
+    split = Labels(np.ones((120, 120), np.uint8), metadata={"unveil": {"role": "split"}}, name="held out")
+    found = propose(ImageLayer(noisy(), name="cells"), Labels(cells(), name="painted"), split)
+    assert names(found) == [("cells", "painted")]
+
+
 def test_rectangles_are_the_extent():
     boxes = Shapes([[[0, 0], [0, 80], [80, 80], [80, 0]]], shape_type="rectangle")
-    split = Shapes([[[0, 0], [0, 9], [9, 9], [9, 0]]], shape_type="rectangle", metadata={"unveil": {"role": "split"}})
-    found = propose(ImageLayer(noisy()), Labels(cells()), boxes, split, Shapes())
+    found = propose(ImageLayer(noisy()), Labels(cells()), boxes, Shapes())
     assert found.extent == Rectangles(boxes)
 
 

@@ -27,6 +27,8 @@ _LEARNING_RATE = 1e-3
 _FINE_TUNING_RATE = 3e-4
 _VALIDATE_EVERY_S = 8.0
 """Seconds between validations, where the pace allows: a person wants to see it learn."""
+_SHARE_PLANNED = 0.95
+"""Part of a time budget that is planned for: the rest is for what takes longer than it seemed."""
 _VALIDATION_SHARE = 0.2
 """Validations take at most about this share of the time."""
 
@@ -236,7 +238,7 @@ def _total_steps(config: TrainingSettings, pace: Pace, per_epoch: int, n_windows
     """Return how many steps to take, and why."""
     per_step = pace.step_s + pace.validation_s / per_epoch
     if config.time_budget_s is not None:
-        total = max(1, int((config.time_budget_s - pace.spent_s) / per_step))
+        total = max(1, int(_SHARE_PLANNED * (config.time_budget_s - pace.spent_s) / per_step))
         return total, f"what {config.time_budget_s:.0f} s allow at {pace.step_s:.2g} s per step"
     low, high, per_window = (300, 4000, 40) if config.task == "segmentation" else (1000, 10000, 10)
     total = int(min(max(low, per_window * n_windows), high))

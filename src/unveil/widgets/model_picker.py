@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class ModelPicker(QWidget):
         self.list.currentIndexChanged.connect(self._draw)
         self.browse.clicked.connect(self._browse)
         session_models.opened.connect(self._take)
+        # where the window goes with all in it, nobody closes the panel
+        self.destroyed.connect(partial(session_models.opened.disconnect, self._take, missing_ok=True))
 
     @property
     def entry(self) -> ModelEntry | None:
