@@ -284,7 +284,7 @@ def test_a_time_budget_chooses_the_steps(unveil: Callable[..., Any], annotated: 
     training = read_card(annotated / "mine.safetensors").training
     assert training is not None
     assert training.config["time_budget_s"] is None
-    assert training.config["epochs"] == len(training.history)
+    assert training.config["epochs"] >= len(training.history) > 0
 
 
 def test_the_config_is_what_is_written_elsewhere(unveil: Callable[..., Any], annotated: Path) -> None:

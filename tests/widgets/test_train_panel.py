@@ -289,6 +289,22 @@ def test_a_folder_teaches_beside_the_layers(qtbot, scene, panel, models_folder, 
     assert panel.bar.state is TrainState.BLOCKED
 
 
+def test_another_plane_in_view_is_previewed(qtbot, scene, panel):
+    cells, painted = (np.stack([scene.layers[name].data] * 3) for name in ("cells", "painted"))
+    scene.layers.clear()
+    scene.add_image(cells, name="stack")
+    scene.add_labels(painted, name="painted stack")
+    scene.dims.set_point(0, 0)
+    start(qtbot, panel, **ENDLESS)
+    qtbot.waitUntil(lambda: "stack · training preview" in scene.layers, timeout=WAIT_MS)
+    preview = scene.layers["stack · training preview"]
+    assert preview.translate[0] == 0
+    scene.dims.set_point(0, 2)
+    qtbot.waitUntil(lambda: preview.translate[0] == 2, timeout=WAIT_MS)
+    panel.cancel()
+    wait_for_end(qtbot, panel)
+
+
 def test_noisy_only_and_fine_tuning(qtbot, scene, panel, models_folder):
     panel.form.task_list.setCurrentIndex(panel.form.task_list.findData("noisy_only"))
     assert panel.bar.state is TrainState.READY, panel.bar.line.text()

@@ -41,6 +41,11 @@ class Autosave(QObject):
         self._timer.timeout.connect(self.save)
         self._timer.start()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being written."""
+        return self._job is None
+
     def watch(self, layers: Sequence[Labels]) -> None:
         """Take care of `layers` from now on, and of no others."""
         for layer in self._layers:

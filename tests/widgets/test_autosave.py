@@ -1,0 +1,51 @@
+"""Painted layers are written down while the Train panel is open."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from unveil.io.images import read_labels
+from unveil.widgets.autosave import Autosave
+
+
+@pytest.fixture
+def autosave(qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNVEIL_RUNS", str(tmp_path / "runs"))
+    made = Autosave()
+    yield made
+    made.close_for_good()
+
+
+def saved(autosave):
+    return sorted(autosave.folder.glob("*.tif")) if autosave.folder.exists() else []
+
+
+def test_what_was_painted_is_written_once(qtbot, autosave):
+    layer, other = Labels(np.zeros((20, 30), int), name="my cells / 1"), Labels(np.zeros((20, 30), int), name="other")
+    autosave.watch([layer, other])
+    autosave.save()
+    qtbot.wait(100)
+    assert not saved(autosave)
+
+    layer.paint((5, 5), 3)
+    autosave.save()
+    qtbot.waitUntil(lambda: bool(saved(autosave)) and autosave.is_idle, timeout=10_000)
+    (path,) = saved(autosave)
+    assert path.name == "my-cells-1.tif"
+    np.testing.assert_array_equal(np.asarray(read_labels(path).data), layer.data)
+    path.unlink()
+    autosave.save()
+    qtbot.wait(300)
+    assert not saved(autosave)
+
+
+def test_a_layer_that_is_watched_no_more_is_left_alone(qtbot, autosave):
+    layer = Labels(np.zeros((20, 30), int), name="cells")
+    autosave.watch([layer])
+    autosave.watch([])
+    layer.paint((5, 5), 3)
+    autosave.save()
+    qtbot.wait(200)
+    assert not saved(autosave)
