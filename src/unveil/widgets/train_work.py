@@ -18,6 +18,7 @@ from unveil.io.card_file import ENDING, read_card
 from unveil.io.library import own_models_folder
 from unveil.io.runs import Run, create_run
 from unveil.io.settings import write_settings
+from unveil.io.writing import atomically
 from unveil.model.card import ModelCard
 from unveil.widgets.folder_pairs import FolderPairs
 from unveil.widgets.layers import Source
@@ -176,7 +177,8 @@ def _put_away(run: Run, model: Path) -> Trained:
     settings_file = run.path / "resolved.yaml"
     write_settings(settings_file, kind.model_validate(card.training.config))
     target = own_models_folder() / f"{free_name(card.name)}{ENDING}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(model, target)
+    with atomically(target) as part:
+        shutil.copyfile(model, part)
+    model.unlink()
     run.discard()
     return Trained(target, card, run, settings_file)
