@@ -53,7 +53,7 @@ def segmentation_examples(
     """Make one example per annotated plane or volume; frames without any judged pixel are left out."""
     examples = []
     for image, annotation in pairs:
-        check_same_space(image, annotation.labels)
+        _check_same_space(image, annotation.labels)
         for frame in frames(image, n_dims, tuple(range(image.size("C")))):
             labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, _all(frame)))
             if not mask.any():
@@ -92,7 +92,7 @@ def denoising_examples(
     """
     examples = []
     for noisy, clean in pairs:
-        check_same_space(noisy, clean)
+        _check_same_space(noisy, clean)
         for channel in range(noisy.size("C")):
             sources = frames(noisy, n_dims, (channel,))
             for frame, reference in zip(sources, frames(clean, n_dims, (channel,)), strict=True):
@@ -186,14 +186,7 @@ def _finite(frame: Frame) -> NDArray[Any]:
     return grey
 
 
-def check_same_space(image: Image, other: Image) -> None:
-    """Refuse images of different sizes.
-
-    Raises
-    ------
-    ImageError
-        With both sizes.
-    """
+def _check_same_space(image: Image, other: Image) -> None:
     ours = {axis: image.size(axis) for axis in "TZYX"}
     theirs = {axis: other.size(axis) for axis in "TZYX"}
     if ours != theirs:
