@@ -2,8 +2,8 @@
 
 ::
 
-    napari's process                                    python -m unveil.tasks.isolated RUN
-    ────────────────                                    ───────────────────────────────────
+    napari's process                                    python -m unveil.tasks.isolated_child RUN
+    ────────────────                                    ─────────────────────────────────────────
     run folder  ──── images, annotations, settings ───▶ train(…)
     stdin       ──── pause, go on, stop, show ────────▶ read between steps; its end ends the process
     stdout      ◀─── events, how it ended ───────────── monitor
@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import itertools
 import os
-import queue
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -29,15 +27,12 @@ import numpy as np
 
 from unveil import errors
 from unveil.errors import ConfigError, TrainingError, UnveilError
-from unveil.events import Cancelled, EpochEnd, Event, Monitor, StepEnd, StopEarly
+from unveil.events import Cancelled, Event, Monitor, StopEarly
 from unveil.image import Image
 from unveil.io.runs import Run
-from unveil.tasks.wire import Message, receive, send, send_event
+from unveil.tasks.wire import Message, receive, send
 
-_NICENESS = 10
 _LAST_WORDS = 400
-_ABANDONED = 3
-_GLANCE_S = 1.0
 _IN_THE_BACKGROUND = sum(getattr(subprocess, name, 0) for name in ("CREATE_NO_WINDOW", "BELOW_NORMAL_PRIORITY_CLASS"))
 """On Windows; elsewhere the process lowers its priority itself."""
 
@@ -178,7 +173,8 @@ class IsolatedTraining:
 
 def _start(run: Run, log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "unveil.tasks.isolated", str(run.path)],  # -P: no module of the folder we are in
+        # -P: no module of the folder we are in
+        [sys.executable, "-P", "-m", "unveil.tasks.isolated_child", str(run.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -211,104 +207,3 @@ def _saved(run: Run) -> str:
     if not run.checkpoint.exists():
         return "There is no checkpoint yet: begin anew."
     return f"The checkpoint {run.checkpoint} is kept: resume the training to go on from there."
-
-
-class _Desk:
-    """The child's side of the pipe: takes messages in a thread of its own, and answers between steps."""
-
-    def __init__(self, run: Run, out: IO[bytes]) -> None:
-        self._run, self._out = run, out
-        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._image: Image | None = None
-        self._is_stopping = False
-        for duty in (self._read, _leave_when_abandoned):
-            threading.Thread(target=duty, daemon=True).start()
-
-    def monitor(self, event: Event) -> None:
-        """Send `event`, then do what was asked for meanwhile; a stop waits for the first step."""
-        send_event(event, self._out)
-        is_paused = False
-        while is_paused or not self._messages.empty():
-            message = self._messages.get()
-            match message["say"]:
-                case "pause":
-                    is_paused = True
-                case "go on":
-                    is_paused = False
-                case "stop":
-                    self._is_stopping, is_paused = True, False
-                case "show":
-                    self._image = self._load(message)
-        if self._is_stopping and isinstance(event, StepEnd | EpochEnd):
-            raise StopEarly
-
-    def preview(self) -> Image | None:
-        """Return the image to show."""
-        return self._image
-
-    def _load(self, message: Message) -> Image | None:
-        if message["file"] is None:
-            return None
-        path = self._run.path / message["file"]
-        pixels = np.load(path)
-        path.unlink()
-        return Image(pixels, message["axes"])
-
-    def _read(self) -> None:
-        for message in receive(sys.stdin.buffer):
-            assert isinstance(message, dict)
-            self._messages.put(message)
-        os._exit(_ABANDONED)  # whoever asked for this training is gone
-
-
-def _leave_when_abandoned() -> None:
-    """End this process with its parent, whose end of the pipe may live on in a process that it forked (POSIX)."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(_GLANCE_S)
-    os._exit(_ABANDONED)
-
-
-def _work(run: Run, desk: _Desk) -> None:
-    images, targets = run.data()
-    settings = run.settings()
-
-    from unveil.io.checkpoint_file import CheckpointFile
-    from unveil.io.model_file import load_model, save_model
-    from unveil.tasks.train import train
-
-    model = train(
-        images,
-        targets,
-        settings,
-        start=load_model(run.parent) if run.parent is not None else None,
-        checkpoints=CheckpointFile(run.checkpoint),
-        preview=desk.preview,
-        monitor=desk.monitor,
-    )
-    save_model(model, run.model)
-    run.discard()
-
-
-def main(folder: str) -> int:
-    """Train what lies in the run `folder`; events go to what was standard output, everything printed to the log."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
-    run = Run(Path(folder))
-    try:
-        _work(run, _Desk(run, out))
-    except BaseException as error:
-        import traceback
-
-        traceback.print_exc()
-        send({"failed": type(error).__name__, "message": str(error)}, out)
-        return 1
-    send({"done": True}, out)
-    return 0
-
-
-if __name__ == "__main__":
-    code = main(sys.argv[1])
-    os._exit(code)  # at once: a thread still reads, and libraries take their time to go
