@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
     """Frozen settings that refuse unknown fields; a field's docstring is its one description everywhere."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Take the docstrings of the class's own fields for their descriptions.
+
+        Pydantic would too (`use_attribute_docstrings`), but before Python 3.13 it looks for each class in every module
+        that is loaded, and napari loads two thousand.
+        """
+        for name, text in _field_docstrings(cls.__module__).get(cls.__qualname__, {}).items():
+            cls.model_fields[name].description = text
+
+
+@cache
+def _field_docstrings(module: str) -> dict[str, dict[str, str]]:
+    """Return, for each class at the top of a module, what stands below its fields; nothing where there is no source."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:  # typed in by hand, or shipped without source
+        return {}
+    return {node.name: dict(_documented(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _documented(node: ast.ClassDef) -> list[tuple[str, str]]:
+    return [
+        (field.target.id, inspect.cleandoc(below.value.value))
+        for field, below in pairwise(node.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    ]
