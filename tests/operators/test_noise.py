@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.operators.noise import add_gaussian, log_uniform, poisson_gaussian
+from unveil.operators.noise import add_gaussian, correlate_along_x, log_uniform, poisson_gaussian
 
 
 @pytest.mark.parametrize(("poisson", "gaussian"), [(0.02, 0.05), (0.0, 0.1), (0.1, 0.0)])
@@ -41,3 +41,17 @@ def test_levels_lie_in_their_range_and_are_even_in_the_logarithm() -> None:
     assert levels.max() <= 0.1
     assert torch.median(levels).item() == pytest.approx(0.01, rel=0.1)
     assert not log_uniform((5,), 0, 0, torch.Generator()).any()
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.1, 0.5])
+def test_noise_is_smeared_along_x_alone_and_keeps_its_variance(correlation: float) -> None:
+    white = torch.randn(1, 1, 500, 500, generator=torch.Generator().manual_seed(0))
+    smeared = correlate_along_x(white, torch.tensor(correlation))[0, 0]
+
+    def with_neighbour(rows: int, columns: int) -> float:
+        return float((smeared * smeared.roll((rows, columns), (0, 1))).mean())
+
+    assert with_neighbour(0, 0) == pytest.approx(1, abs=0.01)
+    assert with_neighbour(0, 1) == pytest.approx(correlation, abs=0.01)
+    assert with_neighbour(0, 2) == pytest.approx(0, abs=0.01)
+    assert with_neighbour(1, 0) == pytest.approx(0, abs=0.01)

@@ -114,6 +114,21 @@ def test_a_resumed_training_keeps_the_plan_of_its_beginning(scenes: Make, segmen
     assert plans[0].n_steps == plans[1].n_steps > 1
 
 
+def test_a_resumed_training_has_only_what_is_left_of_its_time(scenes: Make, segmentation: Make) -> None:
+    data, config, kept = scenes(3), segmentation(epochs=50, time_budget_s=1000), Kept()
+    with pytest.raises(Crash):
+        train(*data, config, checkpoints=kept, monitor=listen([], crash_at_step=10))
+    assert kept.last is not None
+    tensors, record = kept.last[0], json.loads(kept.last[1])
+    record["numbers"]["seconds"] = 1000.0
+    kept.last = tensors, json.dumps(record)
+    told: list[Event] = []
+    model = train(*data, config, checkpoints=kept, monitor=listen(told))
+    assert not steps(told)
+    assert model.card.training.ended_by == "time"
+    assert len(model.card.training.history) == kept.n_saved
+
+
 def test_what_an_earlier_process_did_is_told_again(scenes: Make, segmentation: Make) -> None:
     data, config = scenes(3), segmentation(epochs=5)
     kept, before, after = Kept(), [], []

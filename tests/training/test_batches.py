@@ -35,6 +35,15 @@ def test_noisy_images_come_in_about_their_own_normalization(level: float) -> Non
     assert (noisy - clean).mean().item() == pytest.approx(0, abs=level / 50)
 
 
+def test_a_scanning_detector_smears_the_noise_into_the_next_pixel() -> None:
+    noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1), correlation=(0.3, 0.3))
+    noisy, clean = synthetic_noise(spots(), noise, generator())
+    rest = noisy - clean
+    rest = (rest - rest.mean()) / rest.std()
+    assert (rest * rest.roll(1, -1)).mean().item() == pytest.approx(0.3, abs=0.02)
+    assert (rest * rest.roll(1, -2)).mean().item() == pytest.approx(0, abs=0.02)
+
+
 def plan(**augmentation: float) -> Plan:
     """Patches of 32 pixels, four at a time, changed by nothing but what is given."""
     nothing = {"flips": False, "scale": 0, "gain": 0, "offset": 0, "gamma": 0, "noise": 0, "blur_px": 0}

@@ -186,6 +186,29 @@ def test_psnr_is_claimed_only_where_the_truth_is_known(images: Any, targets: Any
     assert isinstance(lesson.held_out[0], HeldOut)
 
 
+def test_noisy_images_are_judged_by_clean_ones_where_these_are_given() -> None:
+    def metric(validation: Any) -> float | None:
+        lesson = denoising([Image(GREY)], None, validation)
+        assert lesson.judge is not None
+        return lesson.judge(lambda batch: batch).metric
+
+    assert metric(([Image(GREY)], None)) is None
+    assert metric(([Image(GREY + RNG.normal(0, 2, GREY.shape).astype(np.float32))], [Image(GREY)])) is not None
+
+
+def test_the_lecture_adds_noise_on_the_scale_of_intensities_and_shifts_nothing() -> None:
+    level = 0.1
+    noise = {"poisson": (0, 0), "gaussian": (level, level)}
+    lesson = denoising(None, [Image(GREY)], recipe="lecture", noise=noise)
+    plan = Plan((64, 64), 8, 1e-3, "constant", FLAT)
+    noisy, clean, _ = next(lesson.batches(plan, torch.device("cpu"))(0))
+    low, high = np.percentile(GREY, (0.5, 99.9))
+    assert (noisy - clean).std().item() == pytest.approx(level * (high - low) / GREY.std(), rel=0.1)
+    assert (noisy - clean).mean().item() == pytest.approx(0, abs=0.02)
+    np.testing.assert_allclose(clean.mean(), 0, atol=0.1)
+    np.testing.assert_allclose(clean.std(), 1, atol=0.1)
+
+
 def test_synthetic_noise_for_judging_is_always_the_same() -> None:
     first, again, other = (denoising(None, [Image(GREY)], seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.check.image, again.check.image)
@@ -198,6 +221,7 @@ def test_the_digest_tells_data_apart() -> None:
         segmentation(),
         segmentation(np.roll(LABELS, 1)),
         segmentation(Annotation(Image(LABELS), mask)),
+        segmentation(Annotation(Image(LABELS), mask, has_outlines=False)),
         segmentation(validation=([Image(GREY)], [Annotation(Image(LABELS))])),
         denoising([Image(GREY)], None),
         denoising([Image(GREY)], [Image(GREY + 1)]),

@@ -38,12 +38,22 @@ class NoiseConfig(Config):
     """Range of the variance per unit of intensity (1 / photons at intensity 1)."""
     gaussian: tuple[float, float] = (0.005, 0.1)
     """Range of the standard deviation of the signal-independent part, in units of the intensity range."""
+    correlation: tuple[float, float] = (0.0, 0.0)
+    """Range of the noise's correlation between neighbours along X: a scanning microscope's detector smears a little of
+    each pixel into the next. At most 0.5."""
 
-    @field_validator("poisson", "gaussian")
+    @field_validator("poisson", "gaussian", "correlation")
     @classmethod
     def _check_range(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= bounds[0] <= bounds[1] < float("inf"):
             raise ValueError(f"the range {bounds} must go up from 0 or more")
+        return bounds
+
+    @field_validator("correlation")
+    @classmethod
+    def _check_correlation(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[1] > 0.5:
+            raise ValueError(f"the range {bounds} must end at 0.5 or less: two neighbours cannot share more")
         return bounds
 
 

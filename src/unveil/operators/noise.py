@@ -40,3 +40,20 @@ def poisson_gaussian(clean: Tensor, poisson: Tensor, gaussian: Tensor, generator
     photons = torch.poisson(clean.clamp(min=0) / poisson, generator=generator)
     reading = torch.randn(clean.shape, generator=generator, device=clean.device)
     return photons * poisson + clean.clamp(max=0) + gaussian * reading
+
+
+def correlate_along_x(noise: Tensor, correlation: Tensor) -> Tensor:
+    """Smear white noise into the next pixel along the last axis, its variance kept.
+
+    With ``n[x] + a · n[x − 1]``, scaled by ``1 / √(1 + a²)``, neighbours correlate by ``a / (1 + a²)``, and pixels
+    farther apart not at all.
+
+    Parameters
+    ----------
+    noise
+        ``(N, C, *spatial)``, independent from pixel to pixel; the last column counts as the first one's neighbour.
+    correlation
+        Of neighbours, 0 … 0.5, broadcast over `noise`.
+    """
+    share = 2 * correlation / (1 + (1 - 4 * correlation**2).clamp(min=0).sqrt())
+    return (noise + share * noise.roll(1, -1)) / (1 + share**2).sqrt()

@@ -45,7 +45,7 @@ def train(
     config: SegmentationTraining | DenoisingTraining,
     *,
     start: Model | None = None,
-    validation: tuple[Sequence[Image], Targets] | None = None,
+    validation: tuple[Sequence[Image], Targets | None] | None = None,
     checkpoints: Checkpoints | None = None,
     preview: AskPreview | None = None,
     monitor: Monitor = warn_only,
@@ -62,8 +62,8 @@ def train(
     start
         Begin with the weights of this model wherever they fit.
     validation
-        Images and targets to judge by; by default `config.validation_fraction` is held out: whole images, or a block
-        of a single one.
+        Images and targets to judge by (None as targets: noisy images, judged as they teach); by default
+        `config.validation_fraction` is held out: whole images, or a block of a single one.
     checkpoints
         Where the state is kept after each validation; a training that was interrupted goes on from there.
     preview
@@ -91,7 +91,8 @@ def train(
     with _nothing_to_keep_yet():
         network = _starting_network(lesson, config, start, monitor).to(device)
     course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)
-    settled = course.settings or settled
+    if course.settings is not None:  # it goes on with the steps chosen then, in the time that was allowed
+        settled = course.settings.model_copy(update={"time_budget_s": config.time_budget_s})
     with _nothing_to_keep_yet():
         for advice in advise(lesson, parent):
             monitor(Notice(advice))

@@ -16,7 +16,8 @@ from unveil.training.lesson import Lesson
 _FEW_OBJECTS = 10
 _SMALL_PX = 20
 """Objects of fewer pixels (5 across) leave a network little to see."""
-_CROWDED = 0.5
+_CROWDED = 0.8
+"""Share of objects that touch another one from which labels look as if they touched everywhere."""
 _UNLIKE_SCALE = 1.5
 _LEAST_CONTRAST = 0.05
 """Difference of mean between objects and ground, in units of the image's deviation, below which nothing is seen."""

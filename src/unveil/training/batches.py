@@ -13,7 +13,7 @@ from unveil.data.examples import Example
 from unveil.data.patches import draw_windows
 from unveil.operators.augmentation import random_intensities, random_views, source_size
 from unveil.operators.blind_spot import hide_pixels
-from unveil.operators.noise import log_uniform, poisson_gaussian
+from unveil.operators.noise import correlate_along_x, log_uniform, poisson_gaussian
 from unveil.training.fit import Batch
 from unveil.training.plan import Plan
 
@@ -51,7 +51,13 @@ def segmentation_batches(examples: Sequence[Example], plan: Plan, seed: int, dev
 
 
 def denoising_batches(
-    examples: Sequence[Example], plan: Plan, config: DenoisingTraining, source: Source, seed: int, device: torch.device
+    examples: Sequence[Example],
+    plan: Plan,
+    config: DenoisingTraining,
+    source: Source,
+    seed: int,
+    device: torch.device,
+    fixed_range: tuple[float, float] | None = None,
 ) -> Iterator[Batch]:
     """Yield batches of noisy images, what to make of them, and weights, without end.
 
@@ -66,29 +72,37 @@ def denoising_batches(
         smooth, weight = random_views(torch.cat([image, target], dim=1), weight, plan.patch, views, generator)
         noisy, clean = smooth[:, :n_channels], smooth[:, n_channels:]
         if source == "clean_only":
-            noisy, clean = _with_noise(clean, config.noise, plan.augmentation, generator)
+            noisy, clean = _with_noise(clean, config.noise, plan.augmentation, generator, fixed_range)
         if source == "blind_spot":
             noisy, hidden = hide_pixels(noisy, generator)
             weight = weight * hidden
         yield channels_last(noisy), clean, weight
 
 
-def synthetic_noise(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Add Poisson–Gaussian noise to normalized images ``(N, C, *spatial)``, both levels drawn from their ranges.
+def synthetic_noise(
+    clean: Tensor, noise: NoiseConfig, generator: torch.Generator, fixed_range: tuple[float, float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Add Poisson–Gaussian noise to normalized images ``(N, C, *spatial)``, its levels drawn from their ranges.
 
     A noisy image is normalized by its own darkest and brightest pixels, which lie beyond the clean one's: without
     that shift a network would learn on a background darker than it meets. The noise's own percentiles stand for the
     image's.
+
+    Parameters
+    ----------
+    fixed_range
+        Darkest and brightest normalized intensity where noise does not change the normalization; None where the
+        images lie from 0 to 1 and it does.
 
     Returns
     -------
     noisy, clean
         Both in the normalization that the noisy image gets.
     """
-    per_image = (len(clean), *[1] * (clean.dim() - 1))
-    poisson = log_uniform(per_image, *noise.poisson, generator)
-    gaussian = log_uniform(per_image, *noise.gaussian, generator)
-    noisy = poisson_gaussian(clean, poisson, gaussian, generator)
+    if fixed_range is not None:
+        dark, bright = fixed_range
+        return dark + (bright - dark) * _noisy((clean - dark) / (bright - dark), noise, generator)[0], clean
+    noisy, poisson, gaussian = _noisy(clean, noise, generator)
     low = -_DARK_END * gaussian
     scale = 1 + _BRIGHT_END * (poisson + gaussian**2).sqrt() - low
     return (noisy - low) / scale, (clean - low) / scale
@@ -99,11 +113,28 @@ def channels_last(batch: Tensor) -> Tensor:
     return batch.contiguous(memory_format=torch.channels_last if batch.dim() == 4 else torch.channels_last_3d)
 
 
+def _noisy(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw levels and noise for images from 0 to 1; return the noisy images and both levels of each."""
+    per_image = (len(clean), *[1] * (clean.dim() - 1))
+    poisson = log_uniform(per_image, *noise.poisson, generator)
+    gaussian = log_uniform(per_image, *noise.gaussian, generator)
+    noisy = poisson_gaussian(clean, poisson, gaussian, generator)
+    low, high = noise.correlation
+    if high > 0:
+        correlation = low + (high - low) * torch.rand(per_image, generator=generator, device=clean.device)
+        noisy = clean + correlate_along_x(noisy - clean, correlation)
+    return noisy, poisson, gaussian
+
+
 def _with_noise(
-    clean: Tensor, noise: NoiseConfig, augmentation: AugmentationConfig, generator: torch.Generator
+    clean: Tensor,
+    noise: NoiseConfig,
+    augmentation: AugmentationConfig,
+    generator: torch.Generator,
+    fixed_range: tuple[float, float] | None,
 ) -> tuple[Tensor, Tensor]:
     """Return noisy and clean in a gain and offset of their own, as no two images are normalized quite alike."""
-    noisy, clean = synthetic_noise(clean, noise, generator)
+    noisy, clean = synthetic_noise(clean, noise, generator, fixed_range)
     per_image = (len(clean), *[1] * (clean.dim() - 1))
     centred = 2 * torch.rand((2, *per_image), generator=generator, device=clean.device) - 1
     gain, offset = 1 + augmentation.gain * centred[0], augmentation.offset * centred[1]

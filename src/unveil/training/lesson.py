@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from unveil.config.architecture import Architecture, UNetConfig
-from unveil.config.normalization import GlobalNormalization, Normalization
+from unveil.config.normalization import GlobalNormalization, Normalization, PercentileNormalization
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
 from unveil.data.examples import (
@@ -25,6 +25,7 @@ from unveil.errors import ConfigError, ImageError
 from unveil.events import HeldOut
 from unveil.image import Image
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
+from unveil.operators.normalization import fit
 from unveil.operators.objects import ObjectFacts
 from unveil.training.batches import Source, denoising_batches, segmentation_batches, synthetic_noise
 from unveil.training.description import common_pixel_size, object_rule, objects_of
@@ -81,7 +82,7 @@ def prepare_lesson(
     images: Sequence[Image] | None,
     targets: Targets | None,
     config: SegmentationTraining | DenoisingTraining,
-    validation: tuple[Sequence[Image], Targets] | None,
+    validation: tuple[Sequence[Image], Targets | None] | None,
 ) -> Lesson:
     """Check and split the data and make examples of them.
 
@@ -92,7 +93,8 @@ def prepare_lesson(
     config
         With the normalization that its recipe chose.
     validation
-        Images and targets to judge by; None holds out `config.validation_fraction` of the images.
+        Images and targets to judge by (no targets: noisy images alone); None holds out `config.validation_fraction` of
+        the images.
 
     Raises
     ------
@@ -166,35 +168,33 @@ def _denoising_lesson(
 ) -> Lesson:
     architecture = _denoising_architecture(config)
     check_pairs([*pairs, *(judging or [])], architecture.n_dims)
+    knows_truth = source in ("pairs", "clean_only") or any(clean is not noisy for noisy, clean in judging or [])
     if source == "frames":
         pairs = [successive_frames(stack, architecture.n_dims) for stack, _ in pairs]
-        judging = judging and [successive_frames(stack, architecture.n_dims) for stack, _ in judging]
+        if judging is not None and not knows_truth:
+            judging = [successive_frames(stack, architecture.n_dims) for stack, _ in judging]
     normalization = _fitted(config, [image for image, _ in pairs])
     make = partial(denoising_examples, normalization=normalization, n_dims=architecture.n_dims)
     division = divide(pairs, judging, make, config, architecture)
+    fixed_range = None if isinstance(normalization, PercentileNormalization) else _intensity_range(division.teaching)
     if source == "clean_only":
         generator = torch.Generator().manual_seed(config.seed)
-        noisy = [_with_noise(example, config, generator) for example in division.judging]
+        noisy = [_with_noise(example, config, generator, fixed_range) for example in division.judging]
         division = replace(division, judging=noisy)
     loss = denoising_loss if config.loss == "mse" else relative_denoising_loss
+    judge = denoising_judge if knows_truth else partial(noisy_judge, hide=source == "blind_spot")
     return Lesson(
         architecture=architecture,
         normalization=normalization,
         batches=lambda plan, device: (
-            lambda seed: denoising_batches(division.teaching, plan, config, source, seed, device)
+            lambda seed: denoising_batches(division.teaching, plan, config, source, seed, device, fixed_range)
         ),
         loss=loss,
-        judge=_denoising_judge(division.judging, architecture, loss, source) if division.judging else None,
+        judge=judge(division.judging, architecture, loss) if division.judging else None,
         metric_name="PSNR",
         card_fields={"task": "denoising", "pixel_size_um": common_pixel_size([image for image, _ in pairs])},
         **_common(division),
     )
-
-
-def _denoising_judge(examples: Sequence[Example], architecture: Architecture, loss: Loss, source: Source) -> Judge:
-    if source in ("pairs", "clean_only"):
-        return denoising_judge(examples, architecture, loss)
-    return noisy_judge(examples, architecture, loss, hide=source == "blind_spot")
 
 
 def _common(division: Division) -> dict[str, Any]:
@@ -264,6 +264,19 @@ def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -
         )
 
 
-def _with_noise(example: Example, config: DenoisingTraining, generator: torch.Generator) -> Example:
-    noisy, clean = synthetic_noise(torch.from_numpy(example.target)[None], config.noise, generator)
+def _intensity_range(examples: Sequence[Example]) -> tuple[float, float]:
+    """Return the normalized intensities that count as 0 and 1 when noise is added: the shipped normalization's."""
+    unit = PercentileNormalization(low=0.5, high=99.9)
+    affine = fit(unit, lambda: (example.target.reshape(1, -1) for example in examples))
+    return float(affine.offset[0]), float(affine.offset[0] + affine.scale[0])
+
+
+def _with_noise(
+    example: Example,
+    config: DenoisingTraining,
+    generator: torch.Generator,
+    fixed_range: tuple[float, float] | None,
+) -> Example:
+    clean = torch.from_numpy(example.target)[None]
+    noisy, clean = synthetic_noise(clean, config.noise, generator, fixed_range)
     return replace(example, image=noisy[0].numpy(), target=clean[0].numpy())
