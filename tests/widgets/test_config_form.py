@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtWidgets import QLabel
 
+from unveil.config.architecture import UNetConfig
 from unveil.config.options import EvaluationOptions, SegmentationOptions
-from unveil.config.training import AugmentationConfig, NoiseConfig
+from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig, SegmentationTraining
 from unveil.errors import ConfigError
 from unveil.widgets.config_form import ConfigForm
 
@@ -35,6 +37,48 @@ def test_what_is_written_is_read(qtbot):
     form.set_values(SegmentationOptions().model_dump())
     assert form.config() == SegmentationOptions()
     assert form.config(channel="red").channel == "red"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SegmentationTraining(),
+        SegmentationTraining(
+            normalization={"method": "fixed", "mean": (3.0,), "std": (2.0,)},
+            architecture={"kind": "unet", "poolings": 2},
+            augmentation={"blur_px": 0.5},
+        ),
+        DenoisingTraining(
+            architecture={"kind": "unet", "width": 8, "out_channels": 1, "residual": True},
+            normalization={"method": "global"},
+            noise={"gaussian": (0.1, 0.2)},
+            loss="log_mse",
+        ),
+        DenoisingTraining(architecture={"kind": "dncnn", "depth": 3}, normalization={"method": "standard"}),
+    ],
+)
+def test_configs_within_a_config_are_chosen_by_kind(qtbot, settings):
+    form = ConfigForm(type(settings))
+    qtbot.addWidget(form.native)
+    form.set_values({name: getattr(settings, name) for name in type(settings).model_fields})
+    assert form.config() == settings
+    form.set_values({name: field.get_default() for name, field in type(settings).model_fields.items()})
+    assert form.config() == type(settings)()
+
+
+def test_only_the_group_of_the_kind_chosen_is_shown(qtbot):
+    form = ConfigForm(DenoisingTraining, ("architecture",))
+    qtbot.addWidget(form.native)
+    form.native.show()
+
+    def shown() -> list[str]:
+        return [label.text() for label in form.native.findChildren(QLabel) if label.isVisible()]
+
+    assert "Depth" in shown()
+    assert "Poolings" not in shown()
+    form.set_values({"architecture": UNetConfig(out_channels=1, residual=True)})
+    assert "Poolings" in shown()
+    assert "Depth" not in shown()
 
 
 def test_tooltips_are_the_field_docs(qtbot):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,6 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from unveil.cli.main import make_app
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.image import Image
 from unveil.io.card_file import read_card
@@ -58,14 +59,14 @@ def panel(scene: Any, models_folder: Path, runs_folder: Path) -> TrainPanel:
     made = TrainPanel(scene)
     scene.window.add_dock_widget(made, name="Train")
     use_tiny_networks(made)
-    made.form.settings.forms["segmentation"].set_values(QUICK)
-    made.form.settings.forms["denoising"].set_values(QUICK)
+    made.form.settings.form("segmentation").set_values(QUICK)
+    made.form.settings.form("denoising").set_values(QUICK)
     return made
 
 
 def use_tiny_networks(panel: TrainPanel) -> None:
-    panel.form.settings.set_hidden("segmentation", architecture=UNetConfig(width=4, poolings=1))
-    panel.form.settings.set_hidden("denoising", architecture=DnCNNConfig(depth=2, width=4))
+    panel.form.settings.form("segmentation").set_values({"architecture": UNetConfig(width=4, poolings=1)})
+    panel.form.settings.form("denoising").set_values({"architecture": DnCNNConfig(depth=2, width=4)})
 
 
 def press(qtbot: Any, button: Any) -> None:
@@ -74,7 +75,7 @@ def press(qtbot: Any, button: Any) -> None:
 
 
 def start(qtbot: Any, panel: TrainPanel, **settings: Any) -> None:
-    panel.form.settings.forms["segmentation"].set_values(settings)
+    panel.form.settings.form("segmentation").set_values(settings)
     assert panel.bar.state is TrainState.READY, panel.bar.line.text()
     press(qtbot, panel.bar.start_button)
     assert panel.bar.state is TrainState.STARTING
@@ -142,13 +143,24 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
     assert "ran to its end" in dialog.text.text()
     dialog.close()
 
+
+def test_what_is_copied_repeats_the_training(qtbot, panel, models_folder, tmp_path):
+    start(qtbot, panel)
+    wait_for_end(qtbot, panel)
+    (trained,) = models_folder.glob("*.safetensors")
     press(qtbot, panel.after.command_button)
-    command = QApplication.clipboard().text()
-    make_app().parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
-    settings_file = Path(shlex.split(command)[shlex.split(command).index("--config") + 1])
+    command = shlex.split(QApplication.clipboard().text())
+    settings_file = Path(command[command.index("--config") + 1])
     assert "time_budget_s" not in settings_file.read_text().partition("\n")[2]
+    assert command[0] == "unveil"
     press(qtbot, panel.after.python_button)
-    compile(QApplication.clipboard().text(), "copied", "exec")
+    lines = QApplication.clipboard().text()
+    for words in (["-m", *command], ["-c", lines]):
+        folder = tmp_path / words[0]
+        folder.mkdir()
+        subprocess.run([sys.executable, *words], cwd=folder, check=True, capture_output=True, timeout=120)
+        (again,) = folder.glob("*.safetensors")
+        assert read_card(again).weights_sha256 == read_card(trained).weights_sha256
 
 
 def test_segment_with_it_is_one_click(qtbot, scene, panel):

@@ -120,7 +120,7 @@ class CardDialog(QDialog):
         self.plot.setVisible(record is not None)
         if record is None:
             return
-        self.plot.clear(metric_title(record.metric_name))
+        self.plot.clear(metric_title(record.metric_name), along="epoch")
         self.plot.add_steps([e.epoch for e in record.history], [e.training_loss for e in record.history])
         for epoch in record.history:
             self.plot.add_epoch(

@@ -12,6 +12,7 @@ number or ``None``                     spin box whose lowest step says "automati
 ``tuple``                              line of text in Python's notation
 another config                         the fields of that config, in a group of their own
 another config or ``None``             choice of "automatic" and "own values", and the group for these
+one of several configs                 choice among their kinds, and the group of the one chosen
 =====================================  =====================================================
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types
 from magicgui.widgets import (
@@ -68,7 +69,7 @@ class ConfigForm(Generic[C]):
 
     def __init__(self, config: type[C], fields: Sequence[str] | None = None) -> None:
         self._config = config
-        self._rows = {name: _row(name, config.model_fields[name]) for name in fields or config.model_fields}
+        self._rows = {name: _row(name, config.model_fields[name]) for name in fields or _fields(config)}
         self.native = QWidget()
         layout = QFormLayout(self.native)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -110,7 +111,8 @@ def _row(name: str, field: FieldInfo) -> _Row:
     """Choose the widget for one field; its value is the field's default."""
     basics = {"name": name, "label": _label(name), "tooltip": " ".join((field.description or "").split())}
     row = _make(field.annotation, _bounds(field.metadata), basics)
-    row.write(field.get_default(call_default_factory=True))
+    if not field.is_required():
+        row.write(field.get_default(call_default_factory=True))
     return row
 
 
@@ -123,6 +125,9 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
         return _plain(ComboBox(choices=[*automatic, *((str(value), value) for value in literals)], **basics))
     if literals and kinds - {Literal[tuple(literals)]} <= {int, float}:
         return _choice_or_number(literals, basics)
+    configs = [kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    if configs and (len(configs) > 1 or type(None) in options):
+        return _one_of(configs, basics, optional=type(None) in options)
     if len(kinds) > 1:
         return _plain(LiteralEvalLineEdit(value="None", **basics))
     (kind,) = kinds
@@ -132,8 +137,8 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
         return _number(kind, bounds, basics, optional=type(None) in options)
     if kind is str:
         return _plain(LineEdit(nullable=type(None) in options, **basics))
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return _optional_group(kind, basics) if type(None) in options else _group(kind, basics)
+    if configs:
+        return _group(kind, basics)
     if get_origin(kind) is tuple:
         return _plain(LiteralEvalLineEdit(value="()", **basics))
     raise TypeError(f"No widget is known for field '{basics['name']}' of type {annotation}.")
@@ -153,7 +158,7 @@ def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[
     if kind is int and not optional:
         return _plain(SpinBox(value=int(low), min=int(low), max=int(high), step=1, **basics))
     step = 1.0 if kind is int else 0.01 if high <= 1 else 0.1
-    lowest = low - step if optional else low
+    lowest = round(low - step, 6) if optional else low
     box: Any = FloatSpinBox(value=lowest, min=lowest, max=high, step=step, **basics)
     if kind is int:
         box.native.setDecimals(0)
@@ -193,25 +198,57 @@ def _group(config: type[BaseModel], basics: dict[str, Any]) -> _Row:
     return _Row(group, form.config, lambda value: form.set_values(dict(value)))
 
 
-def _optional_group(config: type[BaseModel], basics: dict[str, Any]) -> _Row:
-    """Return a group that appears when its values are to be other than automatic."""
-    row = _group(config, {"name": "values"})
-    choice: Any = ComboBox(choices=[_AUTOMATIC, _OWN], tooltip=basics["tooltip"], name="choice")
-    both = Container(widgets=[choice, row.widget], layout="vertical", labels=False, **basics)
-    both.margins = (0, 0, 0, 0)
-    row.widget.native.setVisible(False)
-    choice.changed.connect(lambda value: row.widget.native.setVisible(value == _OWN))
+def _one_of(configs: Sequence[type[BaseModel]], basics: dict[str, Any], *, optional: bool) -> _Row:
+    """Return a choice of configs, or of None, and the group of the one chosen."""
+    kinds = {_kind_of(config) if len(configs) > 1 else _OWN: config for config in configs}
+    rows = {name: _group(config, {"name": "values"}) for name, config in kinds.items() if _fields(config)}
+    automatic = [_AUTOMATIC] if optional else []
+    choice: Any = ComboBox(choices=[*automatic, *kinds], tooltip=basics["tooltip"], name="choice")
+    widgets = [choice, *(row.widget for row in rows.values())]
+    whole = Container(widgets=widgets, layout="vertical", labels=False, **basics)
+    whole.margins = (0, 0, 0, 0)
+
+    def draw() -> None:
+        for name, row in rows.items():
+            row.widget.native.setVisible(name == choice.value)
+
+    def read() -> Any:
+        name = choice.value
+        return rows[name].read() if name in rows else kinds[name]() if name in kinds else None
 
     def write(value: Any) -> None:
-        choice.value = _AUTOMATIC if value is None else _OWN
-        if value is not None:
-            row.write(value)
+        choice.value = next((name for name, config in kinds.items() if type(value) is config), _AUTOMATIC)
+        if choice.value in rows:
+            rows[choice.value].write(value)
 
-    return _Row(both, lambda: row.read() if choice.value == _OWN else None, write)
+    choice.changed.connect(draw)
+    draw()
+    return _Row(whole, read, write)
+
+
+def _kind_of(config: type[BaseModel]) -> str:
+    """Return the one value of the field that tells `config` from others."""
+    return next(str(value) for field in config.model_fields.values() if (value := _only_value(field)) is not None)
+
+
+def _fields(config: type[BaseModel]) -> list[str]:
+    """Return the names of the fields that can have several values."""
+    return [name for name, field in config.model_fields.items() if _only_value(field) is None]
+
+
+def _only_value(field: FieldInfo) -> Any:
+    """Return the value of a field that can have no other, or None."""
+    values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return values[0] if len(values) == 1 else None
 
 
 def _union(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    """Return the options of an annotation, one after the other."""
+    if get_origin(annotation) is Annotated:
+        return _union(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(option for part in get_args(annotation) for option in _union(part))
+    return (annotation,)
 
 
 def _bounds(metadata: Sequence[Any]) -> tuple[float | None, float | None]:

@@ -47,7 +47,7 @@ class LossPlot(QWidget):
         self.curves["steps"].setOpacity(0.4)
         self._x_axis = pg.AxisItem("bottom", linkView=self.loss.view, maxTickLength=4)
         # the axis's own label would lose its lower half
-        self._x_label = QLabel("optimizer step", alignment=Qt.AlignmentFlag.AlignHCenter)
+        self._x_label = QLabel(alignment=Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -59,8 +59,9 @@ class LossPlot(QWidget):
         self.clear("")
         self._take_style()
 
-    def clear(self, metric_name: str) -> None:
-        """Begin a new training, judged by a metric in its own unit: ``IoU``, ``PSNR (dB)``."""
+    def clear(self, metric_name: str, *, along: str = "optimizer step") -> None:
+        """Begin a new training, judged by a metric in its own unit: ``IoU``, ``PSNR (dB)``; `along` is what counts."""
+        self._x_label.setText(along)
         self._training, self._validation, self._metric, self._best = (_Samples() for _ in range(4))
         self.metric.axis.setLabel(metric_name)
         self._redraw_later()

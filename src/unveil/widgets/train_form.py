@@ -14,7 +14,6 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from unveil.config.architecture import UNetConfig
-from unveil.config.training import DenoisingTraining
 from unveil.errors import ConfigError, ImageError
 from unveil.events import TrainingStart
 from unveil.widgets.extent_form import ExtentForm
@@ -149,6 +148,7 @@ class TrainForm(QWidget):
         image = self._image_of(predicted)
         if predicted is None or image is None:
             self.reason.setText("There is no prediction to correct: press 'Segment with it' first.")
+            self.reason.setVisible(True)
             return
         layer = Labels(
             np.array(predicted.data),
@@ -179,15 +179,13 @@ class TrainForm(QWidget):
             others["objects"] = self.task is TrainingTask.OBJECTS
             numbers = () if others["objects"] else data.class_numbers
             others["classes"] = ("background", *(f"class {number}" for number in numbers)) if numbers else _TWO
-            if self.n_dims == 3:
-                others["architecture"] = _volume_unet(min(image.size("Z") for image in data.images or ()))
         elif self.task in (TrainingTask.NOISY_ONLY, TrainingTask.FRAMES):
             others["noisy_only"] = "frames" if self.task is TrainingTask.FRAMES else "blind_spot"
         settings = self.settings.config(**others)
-        if isinstance(settings, DenoisingTraining) and self.n_dims == 3:
-            architecture = settings.architecture.model_copy(update={"n_dims": 3})
-            settings = settings.model_copy(update={"architecture": architecture})
-        return settings
+        if self.n_dims == 2:
+            return settings
+        architecture = settings.architecture or _volume_unet(min(image.size("Z") for image in data.images or ()))
+        return settings.model_copy(update={"architecture": architecture.model_copy(update={"n_dims": 3})})
 
     def _complete_pairs(self) -> list[LayerPair]:
         """Return the pairs that lack nothing."""
