@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from napari._qt import qt_main_window
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QMessageBox
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.image import Image
@@ -232,6 +234,26 @@ def test_closing_the_dock_in_mid_run_leaves_no_process(qtbot, scene, panel, noti
     qtbot.wait(300)
     assert not [words for severity, words in notifications if severity == "error"]
     panel.deleteLater()
+
+
+def test_napari_asks_before_it_closes_in_mid_run(qtbot, scene, panel, monkeypatch):
+    questions: list[str] = []
+
+    def reject(dialog: Any) -> QDialog.DialogCode:
+        questions.extend(label.text() for label in dialog.findChildren(QLabel))
+        return QDialog.DialogCode.Rejected
+
+    monkeypatch.setattr(qt_main_window.ConfirmCloseDialog, "exec_", reject)
+    start(qtbot, panel, **ENDLESS)
+    wait_for_steps(qtbot, panel)
+    event = QCloseEvent()
+    event.spontaneous = lambda: True  # as from the window's own button
+    scene.window._qt_window.closeEvent(event)
+    assert not event.isAccepted()
+    assert any("Training cells-segmenter" in question for question in questions)
+    assert panel.is_training
+    press(qtbot, panel.bar.cancel_button)
+    wait_for_end(qtbot, panel)
 
 
 def test_too_little_for_a_validation_is_asked_about(qtbot, scene, panel, models_folder, monkeypatch):
