@@ -25,13 +25,13 @@ from unveil.io.images import find_images, read_image
 
 CONFIG = DenoisingTraining(
     name="fluorescence-denoiser",
-    epochs=8,
+    epochs=7,
     steps_per_epoch=400,
     batch_size=16,
     patch_px=80,
-    learning_rate=1.5e-3,
+    learning_rate=1e-3,
     loss="log_mse",
-    noise=NoiseConfig(poisson=(0.002, 0.25), gaussian=(0.003, 0.15)),
+    noise=NoiseConfig(poisson=(0.006, 0.2), gaussian=(0.003, 0.12), correlation=(0, 0.1)),
     augmentation=AugmentationConfig(scale=0.2, gain=0.4, offset=0.1, gamma=0, noise=0, blur_px=0),
 )
 
@@ -52,7 +52,7 @@ CARD = {
     "tags": ("fluorescence", "denoising", "2D"),
 }
 
-N_SIMULATED = 1000
+N_SIMULATED = 2000
 """Simulated images beside the real ones: nuclei alone hold no thin structures and no texture."""
 MIN_RANGE = 60
 """Grey values an image must span: below, its own noise and rounding would be taught as signal."""
