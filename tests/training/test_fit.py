@@ -18,7 +18,7 @@ from unveil.training.fit import Batch, fit
 from unveil.training.pace import measure_pace
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
-from unveil.training.validation import Apply, Judge, Verdict
+from unveil.training.validation import Judge, Verdict
 
 CPU = torch.device("cpu")
 
@@ -222,24 +222,23 @@ def test_the_rate_stays_or_warms_up_and_falls() -> None:
 def test_measuring_the_pace_changes_nothing() -> None:
     network = line()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    judged: list[Apply] = []
-
-    def judge(apply: Apply) -> Verdict:
-        judged.append(apply)
-        time.sleep(0.05)
-        return Verdict(1, None)
-
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    pace = measure_pace(network, batches, squared, judge, device=CPU, autocast=None)
+    pace = measure_pace(network, batches, squared, device=CPU, autocast=None, n_validated=0)
     assert torch.equal(torch.rand(2), expected)
     assert pace.step_s > 0
-    assert pace.validation_s >= 0.05
-    assert len(judged) == 1
+    assert pace.spent_s > pace.step_s
+    assert pace.validation_s == 0
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
     assert all(parameter.grad is None for parameter in network.parameters())
-    assert measure_pace(network, batches, squared, None, device=CPU, autocast=None).validation_s < 0.05
+
+
+def test_a_validation_takes_a_third_of_a_step_for_as_many_pixels() -> None:
+    batch = next(batches(0))
+    n_px = 6 * batch[0].numel() // batch[0].shape[1]
+    pace = measure_pace(line(), batches, squared, device=CPU, autocast=None, n_validated=n_px)
+    assert pace.validation_s == pytest.approx(2 * pace.step_s)
 
 
 def test_a_time_that_is_up_ends_the_training_and_keeps_the_best() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from itertools import product
 
 import numpy as np
@@ -34,7 +34,6 @@ from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import training_dtype
-from unveil.training.preview import preview_maps
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
 
@@ -134,16 +133,15 @@ def _pace(
     autocast: torch.dtype | None,
     preview: AskPreview | None,
 ) -> Pace:
-    """Measure how fast steps, validations and previews are."""
+    """Measure how fast steps are, and reckon what validations and previews take."""
     image = preview() if preview is not None else None
     return measure_pace(
         network,
         lesson.batches(choose_patches(settled, lesson.architecture, _facts(lesson, device)), device),
         lesson.loss,
-        lesson.judge,
         device=device,
         autocast=autocast,
-        show=partial(preview_maps, image=image, lesson=lesson) if image is not None else None,
+        n_validated=lesson.n_validation_px + (math.prod(image.shape) // image.size("C") if image is not None else 0),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -74,6 +75,7 @@ class Lesson:
     data_sha256: str
     n_images: int
     n_validation_images: int
+    n_validation_px: int
     held_out: tuple[HeldOut, ...]
     objects: ObjectFacts = _NO_OBJECTS
 
@@ -204,6 +206,7 @@ def _common(division: Division) -> dict[str, Any]:
         "data_sha256": "",
         "n_images": division.n_images,
         "n_validation_images": division.n_validation_images,
+        "n_validation_px": sum(math.prod(example.spatial_shape) for example in division.judging),
         "held_out": division.held_out,
     }
 

@@ -63,7 +63,7 @@ class Autosave(QObject):
             return
         self._changed.clear()
         copies = {f"{_file_stem(layer.name)}.tif": np.array(layer.data) for layer in changed}
-        job = Job(lambda monitor: _write(self.folder, copies), "Saving annotations", self, is_brief=True)
+        job = Job(lambda monitor: _write(self.folder, copies), "Saving annotations", self, in_activity_dock=False)
         self._job = job
         job.failed.connect(self._tell_once)
         job.finished.connect(partial(self._end, job))

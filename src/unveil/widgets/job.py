@@ -45,8 +45,8 @@ class Job(QObject):
     ----------
     title
         What is done, for the activity dock and for napari's question when it closes: "Segmenting nuclei".
-    is_brief
-        Show no bar in the activity dock.
+    in_activity_dock
+        Show a bar in the activity dock.
     interrupt
         Called when the end is asked for, by any thread: wakes work that waits for something else than its monitor.
     """
@@ -69,11 +69,11 @@ class Job(QObject):
         title: str,
         parent: QObject | None = None,
         *,
-        is_brief: bool = False,
+        in_activity_dock: bool = True,
         interrupt: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(parent)
-        self._is_brief = is_brief
+        self._in_activity_dock = in_activity_dock
         self._errand = _Errand(work, title, interrupt)
         self._timer = QTimer(self)
         self._timer.setInterval(_DELIVERY_MS)
@@ -87,7 +87,7 @@ class Job(QObject):
     def start(self) -> None:
         """Start the thread and return at once."""
         worker = create_worker(self._errand, _worker_class=_Worker, _ignore_errors=True)
-        if not self._is_brief:
+        if self._in_activity_dock:
             self._bar.open(self._errand.title)
         worker.signals.finished.connect(self._finish)
         self._timer.start()

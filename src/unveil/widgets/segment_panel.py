@@ -134,7 +134,10 @@ class SegmentPanel(QWidget):
         own = dict.fromkeys(("threshold", "separation", "min_size"))
         options = SegmentationOptions.model_validate({**dict(shown.request.options), **own, **self.refine.values()})
         job = Job(
-            lambda monitor: compute_separation(shown.segmented, options), "Separating objects", self, is_brief=True
+            lambda monitor: compute_separation(shown.segmented, options),
+            "Separating objects",
+            self,
+            in_activity_dock=False,
         )
         self._separation, self._is_outdated = job, False
         job.succeeded.connect(lambda segmented: self._update(shown, segmented))

@@ -157,7 +157,8 @@ class TrainPanel(QWidget):
         name = order.settings.name if isinstance(order, TrainingRequest) else order.facts["title"]
         self._task = order.settings.task if isinstance(order, TrainingRequest) else order.facts["task"]
         self._work = work = TrainingWork(order)
-        self._job = job = Job(work, f"Training {name}", self, interrupt=work.interrupt)
+        # napari's sign of activity repaints the window all the time, which without a graphics card takes a core
+        self._job = job = Job(work, f"Training {name}", self, interrupt=work.interrupt, in_activity_dock=False)
         self._last_words = ""
         if isinstance(order, TrainingRequest) and order.shown is not None:
             self.preview.begin(*order.shown)
