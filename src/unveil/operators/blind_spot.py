@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def hide_pixels(
-    noisy: Tensor, generator: torch.Generator, *, share: float = 0.04, radius_px: int = 2, n_shifts: int = 8
+    noisy: Tensor, generator: torch.Generator, *, share: float = 0.15, radius_px: int = 2, n_shifts: int = 8
 ) -> tuple[Tensor, Tensor]:
     """Replace a random share of the pixels by a random neighbour each.
 

@@ -23,7 +23,8 @@ _NONE = AugmentationConfig(flips=False, scale=0, gain=0, offset=0, gamma=0, nois
 _LECTURE_EPOCHS = {"segmentation": 100, "denoising": 80}
 _LECTURE_PATCH_PX = {"segmentation": 256, "denoising": 384}
 _LECTURE_BATCH = 16
-_LEARNING_RATE = 1e-3
+_LECTURE_RATE = 1e-3
+_RATES = {"segmentation": 1e-3, "denoising": 2e-3}
 _FINE_TUNING_RATE = 3e-4
 _VALIDATE_EVERY_S = 8.0
 """Seconds between validations, where the pace allows: a person wants to see it learn."""
@@ -128,10 +129,10 @@ def choose_patches(config: TrainingSettings, architecture: Architecture, facts: 
     if config.recipe == "lecture":
         shortest = min(min(shape[-2:]) for shape in facts.shapes)
         edge, batch = min(_LECTURE_PATCH_PX[config.task], max(shortest, 8)), _LECTURE_BATCH
-        rate, schedule, augmentation, why = _LEARNING_RATE, "constant", _NONE, "as in the lecture"
+        rate, schedule, augmentation, why = _LECTURE_RATE, "constant", _NONE, "as in the lecture"
     else:
         edge, batch, why = _auto_patch(config, architecture, facts)
-        rate = _FINE_TUNING_RATE if facts.is_fine_tuning else _LEARNING_RATE
+        rate = _FINE_TUNING_RATE if facts.is_fine_tuning else _RATES[config.task]
         schedule, augmentation = "cosine", AugmentationConfig()
     edge, batch = config.patch_px or edge, config.batch_size or batch
     steps = size_step(architecture)
