@@ -165,7 +165,7 @@ def test_what_is_learnt_from_follows_from_what_is_given() -> None:
     image, target, weight = first(denoising(None, [clean]))
     assert np.ptp(image - target) > 0.01
     image, target, weight = first(denoising([noisy], None))
-    np.testing.assert_array_equal(image != target, weight > 0)
+    assert (image != target)[weight > 0].all()  # and some where nothing is judged
     assert 0 < weight.mean() < 0.3
     image, target, weight = first(denoising([stack], None, noisy_only="frames"))
     assert abs(image - target).min() > 0
