@@ -178,8 +178,10 @@ def _denoising_lesson(
     normalization = _fitted(config, [image for image, _ in pairs])
     make = partial(denoising_examples, normalization=normalization, n_dims=architecture.n_dims)
     division = divide(pairs, judging, make, config, architecture)
-    fixed_range = None if isinstance(normalization, PercentileNormalization) else _intensity_range(division.teaching)
+    fixed_range = None
     if source == "clean_only":
+        if not isinstance(normalization, PercentileNormalization):
+            fixed_range = _intensity_range(division.teaching)
         generator = torch.Generator().manual_seed(config.seed)
         noisy = [_with_noise(example, config, generator, fixed_range) for example in division.judging]
         division = replace(division, judging=noisy)
