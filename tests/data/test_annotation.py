@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from unveil.data.annotation import Annotation, annotated_frames, scribbled
+from unveil.data.annotation import Annotation, annotated_frames, judged_numbers, renumbered, scribbled
 from unveil.errors import ImageError
 from unveil.image import Image
 
@@ -45,6 +45,14 @@ def test_strokes_keep_what_they_part(drawn: np.ndarray, background: int) -> None
     np.testing.assert_array_equal((labels == 0) & (drawn > 0), drawn == background)
     pairs = {(old, new) for old, new in zip(drawn.ravel().tolist(), labels.ravel().tolist(), strict=True) if old}
     assert len(pairs) == len(found), "numbers stay told apart"
+
+
+def test_numbers_become_their_places() -> None:
+    annotation = Annotation(painted(0, 3, 255, 7), np.array([[True, True, True, False]] * 2))
+    assert judged_numbers(annotation) == [0, 3, 255]
+    assert np.asarray(renumbered(annotation, [3, 255]).labels.data)[0].tolist() == [0, 1, 2, 0]
+    assert np.asarray(renumbered(annotation, [3, 255], [5, 4]).labels.data)[0].tolist() == [0, 5, 4, 0]
+    assert not np.asarray(renumbered(annotation, []).labels.data).any()
 
 
 def test_what_was_painted_is_named_where_it_does_not_do() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,6 +91,29 @@ def scribbled(labels: Image, *, background: int = 1) -> Annotation:
         )
     closed = np.where(painted == background, 0, painted - (painted > background).astype(painted.dtype))
     return Annotation(labels.like(closed, labels.axes), painted > 0, has_outlines=False)
+
+
+def judged_numbers(annotation: Annotation) -> list[int]:
+    """Return which numbers are where a person judged, in order; 0 is background."""
+    labels = np.asarray(annotation.labels.data)
+    numbers: list[int] = np.unique(labels if annotation.mask is None else labels[annotation.mask]).tolist()
+    return numbers
+
+
+def renumbered(annotation: Annotation, numbers: Sequence[int], places: Sequence[int] | None = None) -> Annotation:
+    """Return labels in which each of `numbers` became its place.
+
+    Parameters
+    ----------
+    numbers
+        Sorted; what is not among them becomes 0.
+    places
+        What each becomes; by default 1, 2 and so on.
+    """
+    labels = np.asarray(annotation.labels.data)
+    new = np.array([0, *(range(1, len(numbers) + 1) if places is None else places)], np.int32)
+    changed = new[np.where(np.isin(labels, numbers), np.searchsorted(numbers, labels) + 1, 0)]
+    return replace(annotation, labels=annotation.labels.like(changed, annotation.labels.axes))
 
 
 def annotated_frames(annotation: Annotation, n_dims: int) -> tuple[Annotation, int]:

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from unveil.axes import in_order, without
-from unveil.data.annotation import Annotation, annotated_frames, scribbled
+from unveil.data.annotation import Annotation, annotated_frames, judged_numbers, scribbled
 from unveil.errors import ImageError
 from unveil.image import ArrayLike, Image
 from unveil.widgets.drawn_areas import Area, areas_on, fill
@@ -193,8 +193,7 @@ def _annotation(labels: Image, mask: NDArray[np.bool_] | None, extent: Extent) -
 
 
 def _described(image: Image, annotation: Annotation, n_frames: int, n_annotated: int) -> Annotated:
-    labels = np.asarray(annotation.labels.data)
-    numbers = np.unique(labels if annotation.mask is None else labels[annotation.mask]).tolist()
+    numbers = judged_numbers(annotation)
     return Annotated(
         image,
         annotation,

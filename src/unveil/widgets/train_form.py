@@ -24,7 +24,7 @@ from unveil.widgets.proposal import propose_task
 from unveil.widgets.session_models import session_models
 from unveil.widgets.train_settings import TrainSettings
 from unveil.widgets.train_work import Settings, TrainingRequest, free_name
-from unveil.widgets.training_data import TrainingData, training_data
+from unveil.widgets.training_data import TrainingData, class_names, training_data
 from unveil.widgets.training_layers import LayerPair, TrainingTask, Whole, images_among, role_of, what_is_missing
 
 _TASKS = {
@@ -111,6 +111,7 @@ class TrainForm(QWidget):
             shown=self.shown(),
             notices=data.notices,
             folder=self.folder.pairs(extent),
+            class_numbers=data.class_numbers,
         )
 
     def shown(self) -> tuple[Source, str] | None:
@@ -178,7 +179,7 @@ class TrainForm(QWidget):
         if self.task.is_segmentation:
             others["objects"] = self.task is TrainingTask.OBJECTS
             numbers = () if others["objects"] else data.class_numbers
-            others["classes"] = ("background", *(f"class {number}" for number in numbers)) if numbers else _TWO
+            others["classes"] = class_names(numbers) if numbers else _TWO
         elif self.task in (TrainingTask.NOISY_ONLY, TrainingTask.FRAMES):
             others["noisy_only"] = "frames" if self.task is TrainingTask.FRAMES else "blind_spot"
         settings = self.settings.config(**others)

@@ -6,12 +6,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unveil.config.training import DenoisingTraining, SegmentationTraining
-from unveil.data.annotation import Annotation
+from unveil.data.annotation import Annotation, judged_numbers, renumbered
 from unveil.events import Cancelled, Monitor, Notice
 from unveil.image import Image
 from unveil.io.card_file import ENDING, read_card
@@ -22,6 +20,8 @@ from unveil.io.writing import atomically
 from unveil.model.card import ModelCard
 from unveil.widgets.folder_pairs import FolderPairs
 from unveil.widgets.layers import Source
+from unveil.widgets.training_data import check_number_of_classes, class_names, painted_number
+from unveil.widgets.training_layers import Extent
 
 if TYPE_CHECKING:
     from unveil.tasks.isolated import IsolatedTraining
@@ -43,6 +43,8 @@ class TrainingRequest:
         The layer to show the network's output on, and the axes along which only the plane in view is meant.
     folder
         Image files to learn from too.
+    class_numbers
+        Where the labels of layers are classes, the numbers as they were painted; in `targets` they count from 1.
     """
 
     images: Sequence[Image] | None
@@ -52,6 +54,7 @@ class TrainingRequest:
     shown: tuple[Source, str] | None = None
     notices: tuple[str, ...] = ()
     folder: FolderPairs | None = None
+    class_numbers: tuple[int, ...] = ()
 
     def without_validation(self) -> TrainingRequest:
         """Return the same training with nothing held out."""
@@ -139,25 +142,42 @@ class TrainingWork:
         for notice in order.notices:
             monitor(Notice(notice))
         preview = order.shown[0].image(order.shown[1]) if order.shown is not None else None
-        images, targets, settings = _with_folder(order)
+        images, targets, settings = with_folder(order)
         return create_run(images, targets, settings, parent=order.parent), preview
 
 
-def _with_folder(
+def with_folder(
     order: TrainingRequest,
 ) -> tuple[Sequence[Image] | None, Sequence[Annotation] | Sequence[Image] | None, Settings]:
     """Put the images of the folder to those of the layers; classes are counted over both."""
-    images, targets, settings = order.images, order.targets, order.settings
-    if order.folder is not None:
-        more_images, more_targets = order.folder.read()
-        images = None if more_images is None else [*(images or ()), *more_images]
-        targets = None if more_targets is None else [*(targets or ()), *more_targets]
-    if isinstance(settings, SegmentationTraining) and not settings.objects and order.folder is not None:
-        highest = max(int(np.asarray(t.labels.data).max()) for t in targets or () if isinstance(t, Annotation))
-        if highest >= len(settings.classes):
-            names = ("background", *(f"class {number}" for number in range(1, highest + 1)))
-            settings = settings.model_copy(update={"classes": names})
+    images, targets, settings, folder = order.images, order.targets, order.settings, order.folder
+    if folder is None:
+        return images, targets, settings
+    more_images, more_targets = folder.read()
+    if isinstance(settings, SegmentationTraining) and not settings.objects:
+        numbers, targets, more_targets = _in_one_numbering(order, folder.extent, targets or (), more_targets or ())
+        if numbers:
+            settings = settings.model_copy(update={"classes": class_names(numbers)})
+    images = None if more_images is None else [*(images or ()), *more_images]
+    targets = None if more_targets is None else [*(targets or ()), *more_targets]
     return images, targets, settings
+
+
+def _in_one_numbering(
+    order: TrainingRequest, extent: Extent, ours: Sequence[Any], more: Sequence[Any]
+) -> tuple[list[int], list[Annotation], list[Annotation]]:
+    """Return the numbers painted in layers or files, and the annotations of both with each number's place from 1."""
+    found = sorted({number for annotation in more for number in judged_numbers(annotation)} - {0})
+    painted = [painted_number(number, extent) for number in found]
+    numbers = sorted({*order.class_numbers, *painted})
+    check_number_of_classes(len(numbers))
+    places = {number: place for place, number in enumerate(numbers, start=1)}
+    n_ours = len(order.class_numbers)
+    return (
+        numbers,
+        [renumbered(one, range(1, n_ours + 1), [places[number] for number in order.class_numbers]) for one in ours],
+        [renumbered(one, found, [places[number] for number in painted]) for one in more],
+    )
 
 
 def free_name(wanted: str) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from unveil.data.annotation import Annotation
+from unveil.data.annotation import Annotation, renumbered
 from unveil.errors import ImageError
 from unveil.image import Image
 from unveil.widgets.layer_annotation import Annotated, annotate
@@ -133,25 +131,40 @@ def _segmentation(
 def _with_classes(data: TrainingData, found: Sequence[Annotated], extent: Extent, problems: list[str]) -> TrainingData:
     """Let the classes count from 1: masks are often 255 where they are not 0."""
     numbers = sorted({number for one in found for number in one.numbers})
-    if len(numbers) > _MOST_CLASSES:
-        problems.append(
-            f"The labels hold {len(numbers)} different numbers, and classes are at most {_MOST_CLASSES}. Learn objects "
-            f"if every number is an object of its own; otherwise give all of a kind the same number."
-        )
-    painted = tuple(number + (isinstance(extent, Scribbles) and number >= extent.background) for number in numbers)
+    with _noting(problems):
+        check_number_of_classes(len(numbers))
+    painted = tuple(painted_number(number, extent) for number in numbers)
     if numbers == list(range(1, len(numbers) + 1)):
         return replace(data, class_numbers=painted)
-    targets = tuple(_renumbered(one.annotation, numbers) for one in found)
+    targets = tuple(renumbered(one.annotation, numbers) for one in found)
     places = ", ".join(f"number {number} is class {place}" for place, number in enumerate(painted, start=1))
     notice = f"Classes count from 1: {places}."
     return replace(data, targets=targets, class_numbers=painted, notices=(*data.notices, notice))
 
 
-def _renumbered(annotation: Annotation, numbers: Sequence[int]) -> Annotation:
-    """Return labels in which each of `numbers` is its place among them, from 1; all others are 0."""
-    labels = np.asarray(annotation.labels.data)
-    places = np.where(np.isin(labels, numbers), np.searchsorted(numbers, labels) + 1, 0).astype(labels.dtype)
-    return replace(annotation, labels=annotation.labels.like(places, annotation.labels.axes))
+def class_names(numbers: Iterable[int]) -> tuple[str, ...]:
+    """Name the classes after the numbers with which they were painted."""
+    return ("background", *(f"class {number}" for number in numbers))
+
+
+def painted_number(number: int, extent: Extent) -> int:
+    """Return with which number the class that labels count as `number` was painted."""
+    return number + (isinstance(extent, Scribbles) and number >= extent.background)
+
+
+def check_number_of_classes(n_numbers: int) -> None:
+    """Refuse what can hardly be classes.
+
+    Raises
+    ------
+    ImageError
+        If there are too many numbers.
+    """
+    if n_numbers > _MOST_CLASSES:
+        raise ImageError(
+            f"The labels hold {n_numbers} different numbers, and classes are at most {_MOST_CLASSES}. Learn objects if "
+            f"every number is an object of its own; otherwise give all of a kind the same number."
+        )
 
 
 def _differing_channels(pairs: Sequence[LayerPair]) -> list[str]:

@@ -1,0 +1,62 @@
+"""What a training learns from when a folder stands beside the layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unveil.config.training import SegmentationTraining
+from unveil.data.annotation import Annotation
+from unveil.image import Image
+from unveil.io.writing import write_image, write_labels
+from unveil.widgets.folder_pairs import FolderPairs
+from unveil.widgets.train_work import TrainingRequest, with_folder
+from unveil.widgets.training_layers import Extent, Scribbles, TrainingTask, Whole
+
+
+def in_folder(folder: Path, labels: list[int], extent: Extent) -> FolderPairs:
+    """Write an image with stripes of `labels`."""
+    write_image(folder / "images" / "1.tif", Image(np.zeros((len(labels), 8), np.uint8)))
+    write_labels(folder / "labels" / "1.tif", Image(stripes(labels)))
+    return FolderPairs(folder / "images", folder / "labels", TrainingTask.CLASSES, extent)
+
+
+def stripes(labels: list[int]) -> np.ndarray:
+    return np.repeat(np.array(labels, np.uint8)[:, None], 8, axis=1)
+
+
+CLASSES = SegmentationTraining(objects=False, classes=("background", "class 3", "class 255"))
+
+
+@pytest.mark.parametrize(
+    ("extent", "in_file", "classes", "ours", "theirs"),
+    [
+        (Whole(), [0, 7, 255], ("class 3", "class 7", "class 255"), [0, 1, 3], [0, 2, 3]),
+        (Whole(), [0, 255, 3], ("class 3", "class 255"), [0, 1, 2], [0, 2, 1]),
+        (Scribbles(2), [0, 2, 7, 3], ("class 3", "class 7", "class 255"), [0, 1, 3], [0, 0, 2, 1]),
+    ],
+    ids=["another number", "the same", "scribbles"],
+)
+def test_classes_have_one_numbering(tmp_path, extent, in_file, classes, ours, theirs) -> None:
+    layer = Annotation(Image(stripes([0, 1, 2])))
+    order = TrainingRequest(
+        [Image(np.zeros((3, 8), np.uint8))],
+        [layer],
+        CLASSES,
+        folder=in_folder(tmp_path, in_file, extent),
+        class_numbers=(3, 255),
+    )
+    images, targets, settings = with_folder(order)
+    assert settings.classes == ("background", *classes)
+    assert len(images) == 2
+    assert [np.asarray(target.labels.data)[:, 0].tolist() for target in targets] == [ours, theirs]
+
+
+def test_a_folder_alone_names_its_classes(tmp_path) -> None:
+    settings = SegmentationTraining(objects=False)
+    order = TrainingRequest(None, None, settings, folder=in_folder(tmp_path, [0, 255], Whole()))
+    _, targets, settings = with_folder(order)
+    assert settings.classes == ("background", "class 255")
+    assert np.asarray(targets[0].labels.data)[:, 0].tolist() == [0, 1]
