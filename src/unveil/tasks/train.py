@@ -28,7 +28,7 @@ from unveil.tasks.course import AskPreview, Checkpoints, Course
 from unveil.tasks.matching import card_of
 from unveil.training.advice import advise
 from unveil.training.fit import fit
-from unveil.training.initial_weights import inherit, random_network
+from unveil.training.initial_weights import inherit, random_network, root_mean_square
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets
@@ -217,7 +217,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
 def _starting_network(
     lesson: Lesson, config: SegmentationTraining | DenoisingTraining, start: Model | None, monitor: Monitor
 ) -> nn.Module:
-    network = random_network(lesson.architecture, config.seed)
+    network = random_network(lesson.architecture, config.seed, input_rms=root_mean_square(lesson.teaching))
     if start is None:
         return network
     theirs, needed = (

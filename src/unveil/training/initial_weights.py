@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import nn
 
 from unveil.config.architecture import Architecture
+from unveil.data.examples import Example
 from unveil.networks.build import build_network
 
+_LEAST_RMS = 0.05
+"""Darker images count as this dark."""
 
-def random_network(architecture: Architecture, seed: int) -> nn.Module:
+
+def random_network(architecture: Architecture, seed: int, *, input_rms: float = 1.0) -> nn.Module:
     """Build a network with He's initial weights (arXiv 1502.01852), without touching the global random state.
 
-    The last convolution starts ten times smaller, so that a residual network begins near the identity and class
-    probabilities begin near even.
+    They keep the root mean square of the signal from layer to layer, so the first convolution brings it to 1: on dark
+    images, whose normalized intensities are small, a network would otherwise learn slowly. The last convolution starts
+    ten times smaller, so that a residual network begins near the identity and class probabilities begin near even.
+
+    Parameters
+    ----------
+    input_rms
+        Root mean square of the normalized intensities.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -23,9 +37,18 @@ def random_network(architecture: Architecture, seed: int) -> nn.Module:
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             if convolution.bias is not None:
                 nn.init.zeros_(convolution.bias)
+        for transposed in (m for m in network.modules() if isinstance(m, nn.ConvTranspose2d | nn.ConvTranspose3d)):
+            nn.init.normal_(transposed.weight, std=transposed.in_channels**-0.5)
+            nn.init.zeros_(transposed.bias)  # type: ignore[arg-type]
         with torch.no_grad():
+            convolutions[0].weight /= max(input_rms, _LEAST_RMS)
             convolutions[-1].weight *= 0.1
     return network
+
+
+def root_mean_square(examples: Sequence[Example]) -> float:
+    """Return the root mean square of the normalized intensities, every example counting alike."""
+    return math.sqrt(sum(float(np.square(example.image).mean()) for example in examples) / len(examples))
 
 
 def inherit(network: nn.Module, parent: nn.Module) -> list[str]:

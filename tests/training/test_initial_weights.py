@@ -1,0 +1,55 @@
+"""Weights to start from: the signal keeps its strength from layer to layer, however dark the images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unveil.config.architecture import UNetConfig
+from unveil.data.examples import Example
+from unveil.training.initial_weights import random_network, root_mean_square
+
+
+def strengths(network: nn.Module, image: torch.Tensor) -> dict[str, float]:
+    """Return the root mean square of what each transposed convolution and each ReLU puts out."""
+    found: dict[str, float] = {}
+
+    def note(name: str) -> None:
+        layer = network.get_submodule(name)
+        layer.register_forward_hook(lambda _, __, output: found.update({name: float(output.square().mean().sqrt())}))
+
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.ReLU | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            note(name)
+    with torch.no_grad():
+        network(image)
+    return found
+
+
+@pytest.mark.parametrize("rms", [0.1, 1.0])
+@pytest.mark.parametrize(("n_dims", "shape"), [(2, (2, 1, 96, 96)), (3, (1, 1, 32, 32, 32))])
+def test_the_signal_keeps_its_strength(rms: float, n_dims: int, shape: tuple[int, ...]) -> None:
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    network = random_network(UNetConfig(n_dims=n_dims, width=16), 0, input_rms=rms)  # type: ignore[arg-type]
+    found = strengths(network, rms * image)
+    assert len(found) == 17
+    assert all(0.4 < strength < 3.5 for strength in found.values()), found
+
+
+def test_the_seed_alone_decides_and_the_global_state_stays() -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    one, again, other = (random_network(UNetConfig(width=4), seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["down.0.0.weight"], other["down.0.0.weight"])
+
+
+def test_every_example_counts_alike() -> None:
+    examples = [
+        Example(np.full((1, edge, edge), value, np.float32), np.zeros(0), np.zeros(0), np.ones(1))  # type: ignore[arg-type]
+        for edge, value in ((4, 3.0), (100, 4.0))
+    ]
+    assert root_mean_square(examples) == pytest.approx((25 / 2) ** 0.5)
