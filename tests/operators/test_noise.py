@@ -19,6 +19,19 @@ def test_the_variance_is_affine_in_the_intensity(poisson: float, gaussian: float
         assert noisy.var().item() == pytest.approx(poisson * intensity + gaussian**2, rel=0.03, abs=1e-5)
 
 
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+def test_a_spread_gain_keeps_mean_and_variance_and_has_brighter_outliers(spread: float) -> None:
+    """The third moment of a compound Poisson number is that of one answer times the mean number of photons."""
+    clean, level = torch.full((1, 1, 700, 700), 0.5), torch.tensor(0.05)
+    generator = torch.Generator().manual_seed(0)
+    noisy = poisson_gaussian(clean, level, torch.tensor(0.0), generator, gain_spread=torch.tensor(spread))
+    centred = (noisy - noisy.mean()).double()
+    assert noisy.mean().item() == pytest.approx(0.5, abs=2e-3)
+    assert centred.square().mean().item() == pytest.approx(0.05 * 0.5, rel=0.02)
+    third = 0.05**2 * 0.5 * (1 + 2 * spread) / (1 + spread)
+    assert (centred**3).mean().item() == pytest.approx(third, rel=0.05)
+
+
 def test_negative_intensities_keep_their_mean() -> None:
     clean = torch.full((1, 1, 300, 300), -0.2)
     noisy = poisson_gaussian(clean, torch.tensor(0.05), torch.tensor(0.01), torch.Generator().manual_seed(0))

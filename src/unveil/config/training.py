@@ -41,8 +41,11 @@ class NoiseConfig(Config):
     correlation: tuple[float, float] = (0.0, 0.0)
     """Range of the noise's correlation between neighbours along X: a scanning microscope's detector smears a little of
     each pixel into the next. At most 0.5."""
+    gain_spread: tuple[float, float] = (0.0, 0.0)
+    """Range of the relative variance of the detector's answer to one photon: 0 for a camera, 0.3–0.5 for a
+    photomultiplier, 1 for an electron-multiplying camera."""
 
-    @field_validator("poisson", "gaussian", "correlation")
+    @field_validator("poisson", "gaussian", "correlation", "gain_spread")
     @classmethod
     def _check_range(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= bounds[0] <= bounds[1] < float("inf"):

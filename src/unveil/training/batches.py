@@ -118,11 +118,14 @@ def _noisy(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tup
     per_image = (len(clean), *[1] * (clean.dim() - 1))
     poisson = log_uniform(per_image, *noise.poisson, generator)
     gaussian = log_uniform(per_image, *noise.gaussian, generator)
-    noisy = poisson_gaussian(clean, poisson, gaussian, generator)
-    low, high = noise.correlation
-    if high > 0:
-        correlation = low + (high - low) * torch.rand(per_image, generator=generator, device=clean.device)
-        noisy = clean + correlate_along_x(noisy - clean, correlation)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(per_image, generator=generator, device=clean.device)
+
+    gain_spread = uniform(*noise.gain_spread) if noise.gain_spread[1] > 0 else None
+    noisy = poisson_gaussian(clean, poisson, gaussian, generator, gain_spread=gain_spread)
+    if noise.correlation[1] > 0:
+        noisy = clean + correlate_along_x(noisy - clean, uniform(*noise.correlation))
     return noisy, poisson, gaussian
 
 
