@@ -43,7 +43,7 @@ _TIMES_S = {
     "about 30 minutes": 1800.0,
     "about 2 hours": 7200.0,
 }
-_FROM_SCRATCH = "nothing (from scratch)"
+_FROM_SCRATCH = "scratch"
 _TWO = ("background", "foreground")
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
