@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.config.architecture import UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.data.examples import Example
 from unveil.training.initial_weights import random_network, root_mean_square
 
@@ -36,6 +36,14 @@ def test_the_signal_keeps_its_strength(rms: float, n_dims: int, shape: tuple[int
     found = strengths(network, rms * image)
     assert len(found) == 17
     assert all(0.4 < strength < 3.5 for strength in found.values()), found
+
+
+@pytest.mark.parametrize("architecture", [DnCNNConfig(), UNetConfig(out_channels=1, width=8, residual=True)])
+def test_a_denoiser_begins_near_the_identity_however_dark(architecture: Architecture) -> None:
+    image = 0.1 * torch.randn((1, 1, 64, 64), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        change = random_network(architecture, 0, input_rms=0.1)(image) - image
+    assert change.square().mean() < 0.3**2 * image.square().mean()
 
 
 def test_the_seed_alone_decides_and_the_global_state_stays() -> None:
