@@ -1,9 +1,10 @@
 """Compare training steps of the U-Net with plain eager PyTorch in float32: same network, same batch, same threads.
 
-    python benchmarks/speed/training.py [--batch 8] [--patch 256] [--repeats 5] [--output FOLDER]
+    python benchmarks/speed/training.py [--batch 8] [--patch 256] [--repeats 5] [--compiled] [--output FOLDER]
 
 Both take turns, and the ratio is that of the medians. Beside them stands what the processor can do at best: the rate of
-a large matrix product in float32, from which the shortest possible step follows.
+a large matrix product in float32, from which the shortest possible step follows. With ``--compiled`` the plain step is
+also timed with its network compiled by torch.compile, which needs a C++ compiler.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ def main() -> None:
     arguments = _arguments()
     image = torch.rand(arguments.batch, 1, arguments.patch, arguments.patch)
     target = torch.cat([(image > 0.5).float(), image], dim=1)
-    ours, plain = _ours(image, target), _plain(image, target)
-    times: dict[str, list[float]] = {"ours": [], "plain": []}
+    steps: dict[str, Callable[[], object]] = {"ours": _ours(image, target), "plain": _plain(image, target)}
+    if arguments.compiled:
+        steps["compiled"] = _plain(image, target, compiled=True)
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for repeat in range(arguments.repeats + 1):
-        for name, step in (("ours", ours), ("plain", plain)):
+        for name, step in steps.items():
             started = time.perf_counter()
             step()
             if repeat:  # the first warms up
@@ -51,7 +54,9 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "bfloat16": training_dtype(torch.device("cpu"), "auto") is not None,
         "seconds": {name: [round(s, 3) for s in values] for name, values in times.items()},
-        "ratio": median(times["plain"]) / median(times["ours"]),
+        "ratios to plain": {
+            name: round(median(times["plain"]) / median(values), 3) for name, values in times.items() if name != "plain"
+        },
         "seconds_at_the_rate_of_a_matrix_product": _flops(image) / _matrix_rate(),
         "goals": {"with AMX": GOAL_WITH_AMX, "without": GOAL_WITHOUT},
     }
@@ -72,10 +77,12 @@ def _ours(image: Tensor, target: Tensor) -> Callable[[], object]:
     return lambda: train_step(state, batch, loss, 1e-3, device, dtype)
 
 
-def _plain(image: Tensor, target: Tensor) -> Callable[[], object]:
+def _plain(image: Tensor, target: Tensor, *, compiled: bool = False) -> Callable[[], object]:
     """Return a step as a first script would write it."""
-    network = build_network(UNetConfig(out_channels=N_CLASSES + 1)).train()
+    network: Any = build_network(UNetConfig(out_channels=N_CLASSES + 1)).train()
     optimizer = torch.optim.Adam(network.parameters())
+    if compiled:
+        network = torch.compile(network)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -122,6 +129,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--patch", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compiled", action="store_true", help="time the compiled network too")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the result file")
     return parser.parse_args()
 
