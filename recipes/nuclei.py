@@ -19,7 +19,9 @@ from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
 from unveil.tasks.object_rule import fit_object_rule
 
-CONFIG = SegmentationTraining(name="nuclei", classes=("background", "nucleus"), epochs=18, steps_per_epoch=100)
+CONFIG = SegmentationTraining(
+    name="nuclei", classes=("background", "nucleus"), loss="cross_entropy", epochs=18, steps_per_epoch=100
+)
 
 CARD = {
     "description": "Nuclei in fluorescence images, bright on dark; separates touching ones.",

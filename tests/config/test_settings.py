@@ -174,7 +174,7 @@ def test_what_a_training_does_not_say_is_left_to_its_recipe():
     open_ = {name for name in type(config).model_fields if getattr(config, name) is None}
     assert open_ == {
         "time_budget_s", "patch_px", "batch_size", "epochs", "steps_per_epoch", "stop_after", "learning_rate",
-        "schedule", "patience", "normalization", "augmentation", "architecture",
+        "schedule", "patience", "normalization", "augmentation", "architecture", "loss",
     }  # fmt: skip
     assert config.recipe == "auto"
 

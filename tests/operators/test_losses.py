@@ -39,6 +39,27 @@ def test_each_map_has_a_weight_of_its_own() -> None:
     torch.testing.assert_close(loss, expected)
 
 
+def test_the_overlap_counts_judged_objects_of_every_class_alike() -> None:
+    target = torch.zeros(1, 1, 20, 20)
+    target[..., :10, :10] = 1
+    target[..., 15:, 15:] = 2
+    weight = torch.ones(1, 1, 20, 20)
+    says = torch.full((1, 3, 20, 20), -50.0).scatter(1, target.long(), 50.0)
+
+    def added(maps: torch.Tensor) -> float:
+        plain, with_overlap = (
+            segmentation_loss(maps, target, weight, n_classes=3, overlap=overlap) for overlap in (False, True)
+        )
+        return float(with_overlap - plain)
+
+    assert added(says) == pytest.approx(0, abs=1e-5)
+    half = says.clone()
+    half[:, :, :5, :10] = torch.tensor([50.0, -50, -50]).view(1, 3, 1, 1)  # half of class 1 is missed
+    assert added(half) == pytest.approx((1 - (2 * 50 + 1) / (150 + 1)) / 2, abs=1e-5)
+    weight[..., :5, :10] = 0
+    assert added(half) == pytest.approx(0, abs=1e-5)
+
+
 @pytest.mark.parametrize("loss", [denoising_loss, relative_denoising_loss])
 def test_unjudged_pixels_cost_nothing(loss: object) -> None:
     weight = ONES.clone()

@@ -166,9 +166,9 @@ def test_a_setback_survives_the_interruption(scenes: Make, segmentation: Make, m
     def faulty(n_calls: list[int]) -> Callable[..., Tensor]:
         real = lesson.segmentation_loss
 
-        def loss(*tensors: Tensor, n_classes: int) -> Tensor:
+        def loss(*tensors: Tensor, **options: Any) -> Tensor:
             n_calls[0] += tensors[0].requires_grad
-            value = real(*tensors, n_classes=n_classes)
+            value = real(*tensors, **options)
             return value * float("nan") if n_calls[0] == 6 else value
 
         return loss

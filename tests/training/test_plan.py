@@ -53,6 +53,7 @@ def test_the_lecture_is_repeated_exactly(kind: type, epochs: int, edge: int) -> 
     if isinstance(settings, SegmentationTraining):
         assert not settings.objects
         assert settings.classes == ("background", "foreground")
+        assert settings.loss == "cross_entropy"
     else:
         assert settings.loss == "mse"
 
@@ -84,6 +85,7 @@ def test_auto_leaves_nothing_open_and_says_why(config: Any, architecture: Any, s
     assert 0 < settings.patience <= settings.epochs
     assert plan.n_steps == settings.epochs * settings.steps_per_epoch >= 300
     assert len(plan.reasons) == 2
+    assert settings.loss == ("mse" if config.task == "denoising" else "cross_entropy_dice")
     assert type(config).model_validate(settings.model_dump()) == settings
 
 
@@ -91,7 +93,7 @@ GIVEN = {
     "patch_px": 64, "batch_size": 3, "epochs": 7, "steps_per_epoch": 11, "learning_rate": 0.02,
     "schedule": "constant", "patience": 5, "normalization": StandardNormalization(),
     "augmentation": AugmentationConfig(gain=0.5), "stop_after": 4, "validation_fraction": 0.1, "seed": 3,
-    "patch_z": 8,
+    "patch_z": 8, "loss": "cross_entropy",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import unveil.training.validation as validation
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.data.examples import Example
 from unveil.networks.build import build_network
-from unveil.operators.losses import relative_denoising_loss
+from unveil.operators.losses import relative_denoising_loss, segmentation_loss
 from unveil.training.validation import denoising_judge, maps_of, noisy_judge, on_device, segmentation_judge
 
+CROSS_ENTROPY = partial(segmentation_loss, n_classes=2)
 UNET = UNetConfig(width=2, poolings=1, out_channels=3)
 DNCNN = DnCNNConfig(depth=2, width=2)
 
@@ -43,7 +45,7 @@ def says(foreground: np.ndarray) -> validation.Apply:
 
 def test_the_overlap_counts_judged_pixels_alone() -> None:
     (example,) = segmented()
-    judge = segmentation_judge([example], UNET, n_classes=2)
+    judge = segmentation_judge([example], UNET, CROSS_ENTROPY, n_classes=2)
     true = example.target[0] > 0
     assert judge(says(true)).metric == 1
     wrong_beside = true.copy()
@@ -59,18 +61,18 @@ def test_labels_that_nobody_judged_change_no_verdict() -> None:
     examples = segmented(2)
     changed = [replace(e, target=np.where(e.weight > 0, e.target, 1 - e.target)) for e in examples]
     network = on_device(build_network(UNET), torch.device("cpu"), None)
-    verdicts = [segmentation_judge(part, UNET, n_classes=2)(network) for part in (examples, changed)]
+    verdicts = [segmentation_judge(part, UNET, CROSS_ENTROPY, n_classes=2)(network) for part in (examples, changed)]
     assert verdicts[0] == verdicts[1]
     assert not np.array_equal(examples[0].target, changed[0].target)
     for example in examples:
         example.weight[0] = 1
-    assert segmentation_judge(changed, UNET, n_classes=2)(network) != verdicts[0]
+    assert segmentation_judge(changed, UNET, CROSS_ENTROPY, n_classes=2)(network) != verdicts[0]
 
 
 def test_the_overlap_is_pooled_and_the_loss_weighed_by_judged_pixels() -> None:
     small, large = segmented(1, 24)[0], segmented(1, 48)[0]
-    alone = [segmentation_judge([part], UNET, n_classes=2) for part in (small, large)]
-    both = segmentation_judge([small, large], UNET, n_classes=2)
+    alone = [segmentation_judge([part], UNET, CROSS_ENTROPY, n_classes=2) for part in (small, large)]
+    both = segmentation_judge([small, large], UNET, CROSS_ENTROPY, n_classes=2)
     network = on_device(build_network(UNET), torch.device("cpu"), None)
     n_small, n_large = small.weight[0].sum(), large.weight[0].sum()
     expected = (alone[0](network).loss * n_small + alone[1](network).loss * n_large) / (n_small + n_large)
@@ -80,7 +82,7 @@ def test_the_overlap_is_pooled_and_the_loss_weighed_by_judged_pixels() -> None:
 def test_nothing_found_where_nothing_is_is_right() -> None:
     (example,) = segmented()
     example.target[0] = 0
-    assert segmentation_judge([example], UNET, n_classes=2)(says(np.zeros((32, 32), bool))).metric == 1
+    assert segmentation_judge([example], UNET, CROSS_ENTROPY, n_classes=2)(says(np.zeros((32, 32), bool))).metric == 1
 
 
 def noisy(clean: np.ndarray, sigma: float, seed: int = 0) -> Example:

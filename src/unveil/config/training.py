@@ -110,6 +110,9 @@ class SegmentationTraining(TrainingSchedule):
     """Every label is an object of its own (otherwise labels are classes)."""
     classes: tuple[str, ...] = ("background", "foreground")
     """Names of the classes, background first."""
+    loss: Literal["cross_entropy", "cross_entropy_dice"] | None = None
+    """cross_entropy judges pixel by pixel; cross_entropy_dice also how far predicted and annotated areas overlap, which
+    finds small areas sooner."""
     architecture: UNetConfig | None = None
     """The network; by default the lecture's U-Net with the channels and maps that the data need."""
 

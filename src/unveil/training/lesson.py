@@ -141,14 +141,17 @@ def _segmentation_lesson(
     if judging is not None and not division.judging:
         raise ImageError("No pixel of the validation images is annotated. Annotate part of one, or give none.")
     n_classes = len(config.classes)
+    loss = partial(segmentation_loss, n_classes=n_classes, overlap=config.loss == "cross_entropy_dice")
     annotations = [annotation for _, annotation in pairs]
     objects = objects_of(annotations, architecture.n_dims) if config.objects else _NO_OBJECTS
     return Lesson(
         architecture=architecture,
         normalization=normalization,
         batches=lambda plan, device: lambda seed: segmentation_batches(division.teaching, plan, seed, device),
-        loss=partial(segmentation_loss, n_classes=n_classes),
-        judge=segmentation_judge(division.judging, architecture, n_classes=n_classes) if division.judging else None,
+        loss=loss,
+        judge=segmentation_judge(division.judging, architecture, loss, n_classes=n_classes)
+        if division.judging
+        else None,
         metric_name="IoU",
         card_fields={
             "task": "segmentation",

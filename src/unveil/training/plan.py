@@ -116,9 +116,11 @@ class Plan:
 
 
 def with_recipe(config: TrainingSettings) -> TrainingSettings:
-    """Return `config` with what its recipe says of the data: the normalization, and what the lecture leaves out."""
-    if config.recipe == "lecture" and isinstance(config, SegmentationTraining) and config.objects:
-        config = config.model_copy(update={"objects": False})
+    """Return `config` with what its recipe says of the data: normalization, loss, and what the lecture leaves out."""
+    if isinstance(config, SegmentationTraining):
+        is_lecture = config.recipe == "lecture"
+        loss = config.loss or ("cross_entropy" if is_lecture else "cross_entropy_dice")
+        config = config.model_copy(update={"objects": config.objects and not is_lecture, "loss": loss})
     if config.normalization is not None:
         return config
     return config.model_copy(update={"normalization": _normalization(config)})

@@ -14,13 +14,13 @@ from unveil.config.architecture import Architecture
 from unveil.data.examples import Example
 from unveil.inference.tiling import fit_tiling
 from unveil.operators.blind_spot import hide_pixels
-from unveil.operators.losses import denoising_loss, segmentation_loss
+from unveil.operators.losses import denoising_loss
 from unveil.operators.receptive_field import halo, size_step
 
 Apply = Callable[[Tensor], Tensor]
 """A network as a function from a normalized batch ``(1, C, *spatial)`` to maps ``(1, K, *spatial)``."""
 
-DenoisingLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Of output, target and weight."""
 
 _MOST_PIXELS = 1 << 20
@@ -47,7 +47,9 @@ class Verdict:
 Judge = Callable[[Apply], Verdict]
 
 
-def segmentation_judge(examples: Sequence[Example], architecture: Architecture, *, n_classes: int) -> Judge:
+def segmentation_judge(
+    examples: Sequence[Example], architecture: Architecture, loss: LossFunction, *, n_classes: int
+) -> Judge:
     """Return the judge of a segmentation network: loss and pooled foreground IoU."""
 
     def judge(network: Apply) -> Verdict:
@@ -55,9 +57,7 @@ def segmentation_judge(examples: Sequence[Example], architecture: Architecture, 
         for example in examples:
             maps = torch.from_numpy(maps_of(network, example.image, architecture))[None]
             target, weight = (torch.from_numpy(a)[None] for a in (example.target, example.weight))
-            losses.append(
-                (float(segmentation_loss(maps, target, weight, n_classes=n_classes)), example.weight[0].sum())
-            )
+            losses.append((float(loss(maps, target, weight)), example.weight[0].sum()))
             judged = example.weight[0] > 0
             predicted = (maps[0, :n_classes].argmax(dim=0).numpy() > 0) & judged
             true = (example.target[0] > 0) & judged
@@ -69,7 +69,7 @@ def segmentation_judge(examples: Sequence[Example], architecture: Architecture, 
 
 
 def denoising_judge(
-    examples: Sequence[Example], architecture: Architecture, loss: DenoisingLoss = denoising_loss
+    examples: Sequence[Example], architecture: Architecture, loss: LossFunction = denoising_loss
 ) -> Judge:
     """Return the judge of a denoiser: its loss, and mean PSNR against the range of each clean image."""
 
@@ -86,7 +86,7 @@ def denoising_judge(
 
 
 def noisy_judge(
-    examples: Sequence[Example], architecture: Architecture, loss: DenoisingLoss = denoising_loss, *, hide: bool
+    examples: Sequence[Example], architecture: Architecture, loss: LossFunction = denoising_loss, *, hide: bool
 ) -> Judge:
     """Return the judge of a denoiser where every target is noisy: a loss, and no PSNR, which would mean nothing.
 
@@ -145,7 +145,7 @@ def on_device(network: nn.Module, device: torch.device, autocast: torch.dtype | 
 
 
 def _error(
-    output: NDArray[np.float32], example: Example, weight: NDArray[np.float32], loss: DenoisingLoss = denoising_loss
+    output: NDArray[np.float32], example: Example, weight: NDArray[np.float32], loss: LossFunction = denoising_loss
 ) -> float:
     maps, target, judged = (torch.from_numpy(a)[None] for a in (output, example.target, weight))
     return float(loss(maps, target, judged))

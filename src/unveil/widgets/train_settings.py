@@ -19,8 +19,11 @@ _COMMON = (
     *("recipe", "device", "precision", "learning_rate", "schedule", "epochs", "steps_per_epoch", "patience"),
     *("batch_size", "patch_px", "patch_z", "validation_fraction", "seed", "normalization", "augmentation"),
 )
-_FIELDS = {"segmentation": (*_COMMON, "architecture"), "denoising": (*_COMMON, "loss", "noise", "architecture")}
-_KINDS = {"segmentation": SegmentationTraining, "denoising": DenoisingTraining}
+_FIELDS = {"segmentation": (*_COMMON, "loss", "architecture"), "denoising": (*_COMMON, "loss", "noise", "architecture")}
+_KINDS: dict[str, type[SegmentationTraining] | type[DenoisingTraining]] = {
+    "segmentation": SegmentationTraining,
+    "denoising": DenoisingTraining,
+}
 
 Kind = Literal["segmentation", "denoising"]
 
