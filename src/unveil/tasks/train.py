@@ -217,7 +217,8 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
 def _starting_network(
     lesson: Lesson, config: SegmentationTraining | DenoisingTraining, start: Model | None, monitor: Monitor
 ) -> nn.Module:
-    network = random_network(lesson.architecture, config.seed, input_rms=root_mean_square(lesson.teaching))
+    input_rms = root_mean_square(lesson.teaching) if config.task == "segmentation" else 1.0
+    network = random_network(lesson.architecture, config.seed, input_rms=input_rms)
     if start is None:
         return network
     theirs, needed = (

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig
+from unveil.config.architecture import Architecture
 from unveil.data.examples import Example
 from unveil.networks.build import build_network
 
@@ -22,13 +22,12 @@ def random_network(architecture: Architecture, seed: int, *, input_rms: float = 
 
     They keep the root mean square of the signal from layer to layer, so the first convolution brings it to 1: on dark
     images, whose normalized intensities are small, a network would otherwise learn slowly. The last convolution starts
-    ten times smaller, and a residual network's brings the signal back, so that it begins near the identity and class
-    probabilities begin near even.
+    ten times smaller, so that a residual network begins near the identity and class probabilities begin near even.
 
     Parameters
     ----------
     input_rms
-        Root mean square of the normalized intensities.
+        Root mean square of the normalized intensities; 1 where the output is to be of the input's strength.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -42,10 +41,8 @@ def random_network(architecture: Architecture, seed: int, *, input_rms: float = 
             nn.init.normal_(transposed.weight, std=transposed.in_channels**-0.5)
             nn.init.zeros_(transposed.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            is_residual = isinstance(architecture, DnCNNConfig) or architecture.residual
-            input_rms = max(input_rms, _LEAST_RMS)
-            convolutions[0].weight /= input_rms
-            convolutions[-1].weight *= 0.1 * (input_rms if is_residual else 1)
+            convolutions[0].weight /= max(input_rms, _LEAST_RMS)
+            convolutions[-1].weight *= 0.1
     return network
 
 
