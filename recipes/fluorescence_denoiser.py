@@ -32,9 +32,7 @@ CONFIG = DenoisingTraining(
     learning_rate=1e-3,
     loss="log_mse",
     noise=NoiseConfig(poisson=(0.006, 0.2), gaussian=(0.003, 0.12), correlation=(0, 0.1), gain_spread=(0, 0.5)),
-    augmentation=AugmentationConfig(
-        scale=0.2, gain=0.4, offset=0.1, gamma=0, illumination=0, haze=0, noise=0, blur_px=0
-    ),
+    augmentation=AugmentationConfig(scale=0.2, gain=0.4, offset=0.1, gamma=0, noise=0, blur_px=0),
 )
 
 CARD = {

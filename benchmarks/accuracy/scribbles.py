@@ -1,10 +1,10 @@
 """Compare scribbles on at most 1 % of the pixels with full masks of the same ten images.
 
-    python benchmarks/accuracy/scribbles.py --data FOLDER [--seconds 180] [--output FOLDER]
+    python benchmarks/accuracy/scribbles.py --data FOLDER [--seconds 180] [--start auto] [--output FOLDER]
 
 FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). The scribbles are made from
 the masks, seeded: a stroke along the middle of some objects, and strokes on the ground between them. Both trainings get
-the same time and the same settings; foreground IoU is pooled over ``test``.
+the same time, the same settings and the same start (auto: as in the panel); foreground IoU is pooled over ``test``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from unveil import Annotation, Image, SegmentationTraining, evaluate, train
+from unveil import Annotation, Image, SegmentationTraining, evaluate, load_model, train
 from unveil.data.annotation import scribbled
 from unveil.events import ignore
 from unveil.io.images import read_image, read_labels
+from unveil.io.library import default_parent
 from unveil.io.pairs import pair_files
 
 N_IMAGES = 10
@@ -48,15 +49,19 @@ def main() -> None:
         "scribbles": [scribbled(Image(strokes), background=BACKGROUND) for strokes in painted],
     }
     test = pair_files(arguments.data / "test" / "images", arguments.data / "test" / "masks")
-    report: dict[str, Any] = {"seconds": arguments.seconds, "painted": max(shares), "goal": GOAL}
+    report: dict[str, Any] = {"seconds": arguments.seconds, "start": arguments.start}
+    report |= {"painted": max(shares), "goal": GOAL}
+    settings = SegmentationTraining(time_budget_s=arguments.seconds)
+    parent = default_parent(settings) if arguments.start == "auto" else None
+    start = load_model(parent) if parent is not None else None
     for name, targets in annotations.items():
-        model = train(images, targets, SegmentationTraining(time_budget_s=arguments.seconds), monitor=ignore)
+        model = train(images, targets, settings, start=start, monitor=ignore)
         scores = evaluate(model, (read_image(i) for i, _ in test), (read_labels(m) for _, m in test), monitor=ignore)
         report[name] = scores.as_dict()["iou"]
         print(f"{name}: IoU {report[name]:.3f}", flush=True)
     report["ratio"] = report["scribbles"] / report["full masks"]
     print(f"ratio {report['ratio']:.3f} at {report['painted']:.2%} of the pixels at most")
-    (arguments.output / "scribbles.json").write_text(json.dumps(report, indent=2) + "\n")
+    (arguments.output / f"scribbles_{arguments.start}.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 def scribbles_of(labels: NDArray[Any], rng: np.random.Generator) -> NDArray[np.uint16]:
@@ -103,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real images")
     parser.add_argument("--seconds", type=float, default=180, help="time of each training")
+    parser.add_argument("--start", choices=("auto", "scratch"), default="auto", help="what both trainings start from")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the result file")
     return parser.parse_args()
 

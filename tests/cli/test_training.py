@@ -77,6 +77,22 @@ def test_train_from_a_parent(unveil: Callable[..., Any], annotated: Path) -> Non
     assert training.parent_sha256 == load_model(annotated / "one.safetensors").card.weights_sha256
 
 
+@pytest.mark.parametrize(("start", "parent"), [("auto", "simulated-cells"), ("scratch", None)])
+def test_what_the_usual_network_starts_from(
+    unveil: Callable[..., Any], annotated: Path, start: str, parent: str | None
+) -> None:
+    folders = ["--images", annotated / "images", "--labels", annotated / "labels"]
+    small = ["--set", "patch_px=32", "--set", "batch_size=1", "--set", "epochs=1", "--set", "steps_per_epoch=1"]
+
+    outcome = unveil("train", "segmentation", *folders, *small, "--start", start, "--output", annotated / "one")
+
+    assert outcome.code == 0, outcome.err
+    assert (f"Starts from what '{parent}' has learnt" in outcome.err) == (parent is not None)
+    training = read_card(annotated / "one.safetensors").training
+    assert training is not None
+    assert training.parent_sha256 == (load_model(parent).card.weights_sha256 if parent else None)
+
+
 @pytest.mark.parametrize("given", [["clean"], ["images", "clean"], ["images"]])
 def test_train_denoising(unveil: Callable[..., Any], annotated: Path, given: list[str]) -> None:
     folders = {"images": annotated / "noisy", "clean": annotated / "clean"}

@@ -277,6 +277,20 @@ def test_too_little_for_a_validation_is_asked_about(qtbot, scene, panel, models_
     assert training.n_validation_images == 0
 
 
+def test_what_a_training_starts_from(panel):
+    form = panel.form
+    assert form.start_list.currentText() == "automatic"
+    assert form.request().parent is None  # the tiny network fits nothing
+
+    form.settings.form("segmentation").set_values({"architecture": UNetConfig(out_channels=3)})
+    parent = form.request().parent
+    assert parent is not None
+    assert parent.name == "simulated-cells.safetensors"
+
+    form.start_list.setCurrentText("scratch")
+    assert form.request().parent is None
+
+
 def test_problems_are_told_before_anything_starts(qtbot, scene, panel, notifications, runs_folder):
     scene.layers["painted"].data = np.zeros((160, 160), np.uint16)
     press(qtbot, panel.bar.start_button)

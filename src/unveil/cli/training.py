@@ -40,7 +40,7 @@ def segmentation(
     scribbles: bool = False,
     background_label: int = 1,
     output: Annotated[Path, Parameter(alias="-o")],
-    start: str | None = None,
+    start: str = "auto",
     config: Path | None = None,
     assignments: Assignments = None,
     resume: bool = False,
@@ -66,7 +66,8 @@ def segmentation(
     output
         Model file to write, ending in .safetensors.
     start
-        Begin with the weights of this model: its name, or a model file.
+        Begin with the weights of this model: its name, or a model file. auto takes simulated-cells for the usual
+        network of planes; scratch begins with random weights.
     config
         YAML file with training settings (epochs: 50).
     assignments
@@ -82,7 +83,7 @@ def segmentation(
             raise ConfigError("--mask and --scribbles exclude each other: scribbles are their own mask. Give one.")
         target = _model_file(output)
         settings = gather(SegmentationTraining, config, assignments or (), name=target.stem)
-        parent = _parent(start)
+        parent = _parent(start, settings)
         checkpoints = _checkpoints(target, resume=resume)
         background = background_label if scribbles else None
         inputs, annotations = _labelled(images, labels, masks=mask, background=background, axes=axes)
@@ -101,7 +102,7 @@ def denoising(
     images: Path | None = None,
     clean: Path | None = None,
     output: Annotated[Path, Parameter(alias="-o")],
-    start: str | None = None,
+    start: str = "auto",
     config: Path | None = None,
     assignments: Assignments = None,
     resume: bool = False,
@@ -122,7 +123,7 @@ def denoising(
     output
         Model file to write, ending in .safetensors.
     start
-        Begin with the weights of this model: its name, or a model file.
+        Begin with the weights of this model: its name, or a model file. auto and scratch begin with random weights.
     config
         YAML file with training settings (epochs: 50).
     assignments
@@ -138,7 +139,7 @@ def denoising(
         if images is None and clean is None:
             raise ConfigError("Neither --images nor --clean is given; training needs at least one of the two folders.")
         settings = gather(DenoisingTraining, config, assignments or (), name=target.stem)
-        parent = _parent(start)
+        parent = _parent(start, settings)
         checkpoints = _checkpoints(target, resume=resume)
         inputs, cleans = _noisy_and_clean(images, clean, axes)
         return _train(
@@ -209,12 +210,12 @@ def _checkpoints(target: Path, *, resume: bool) -> CheckpointFile:
     return CheckpointFile(path)
 
 
-def _parent(start: str | None) -> Model | None:
-    if start is None:
-        return None
+def _parent(start: str, settings: SegmentationTraining | DenoisingTraining) -> Model | None:
+    from unveil.io.library import default_parent
     from unveil.io.model_file import load_model
 
-    return load_model(start)
+    path = default_parent(settings) if start == "auto" else start
+    return load_model(path) if path is not None and path != "scratch" else None
 
 
 def _labelled(

@@ -13,6 +13,8 @@ from typing import Literal
 
 import platformdirs
 
+from unveil.config.architecture import UNetConfig
+from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError, ModelFileError
 from unveil.io.card_file import ENDING, read_card
 from unveil.model.card import ModelCard
@@ -71,6 +73,20 @@ def find_model(name_or_path: str | Path) -> Path:
     names = [file.stem for folder in folders for file in _model_files(folder)]
     known = f"There are: {', '.join(names)}" if names else f"There are none in {folders[1]}"
     raise ConfigError(f"There is no model called '{name_or_path}'. {known}; or give the path of a {ENDING} file.")
+
+
+def default_parent(settings: SegmentationTraining | DenoisingTraining) -> Path | None:
+    """Return the model that a training starts from where nobody chose one; None is from scratch.
+
+    The usual U-Net for planes starts from the shipped `simulated-cells`, which knows cells from simulations; other
+    networks, denoisers and the lecture's recipe start from scratch.
+    """
+    if isinstance(settings, DenoisingTraining) or settings.recipe == "lecture":
+        return None
+    usual, asked = UNetConfig(), settings.architecture or UNetConfig()
+    maps = {"in_channels": usual.in_channels, "out_channels": usual.out_channels}
+    is_usual = asked.model_copy(update=maps) == usual
+    return shipped_models_folder() / f"simulated-cells{ENDING}" if is_usual else None
 
 
 def own_models_folder() -> Path:

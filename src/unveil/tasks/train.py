@@ -33,7 +33,7 @@ from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
-from unveil.training.precision import training_dtype
+from unveil.training.precision import number_format, training_dtype
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
 
@@ -92,14 +92,14 @@ def train(
     course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)
     if course.settings is not None:  # it goes on with the steps chosen then, in the time that was allowed
         settled = course.settings.model_copy(update={"time_budget_s": config.time_budget_s})
-    with _nothing_to_keep_yet():
+    with _nothing_to_keep_yet(), number_format(device, autocast):
         for advice in advise(lesson, parent):
             monitor(Notice(advice))
         pace = _pace(settled, lesson, network, device, autocast, preview) if needs_pace(settled) else None
         plan = _plan(settled, lesson, device, pace, is_fine_tuning=start is not None)
         course.settings = plan.settings(settled)
         course.state.seconds += pace.spent_s if pace is not None else 0.0
-        monitor(_opening(plan, course.settings, lesson, device, autocast))
+        monitor(_opening(plan, course.settings, lesson, device, autocast, parent))
     events = fit(
         course.state,
         lesson.batches(plan, device),
@@ -111,7 +111,7 @@ def train(
         autocast=autocast,
         metric_name=lesson.metric_name,
     )
-    with closing(events):
+    with number_format(device, autocast), closing(events):
         course.follow(events, preview, monitor)
     return _sealed(course, lesson, start)
 
@@ -174,13 +174,14 @@ def _opening(
     lesson: Lesson,
     device: torch.device,
     autocast: torch.dtype | None,
+    parent: ModelCard | None,
 ) -> TrainingStart:
     return TrainingStart(
         device=str(device),
         precision="bfloat16 and float32" if autocast else "float32",
         n_steps=plan.n_steps_to_take,
         settings=settings.model_dump(mode="json"),
-        reasons=plan.reasons,
+        reasons=(*([f"Starts from what '{parent.name}' has learnt."] if parent else []), *plan.reasons),
         held_out=lesson.held_out,
     )
 

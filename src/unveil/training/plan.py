@@ -192,7 +192,7 @@ def complete(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace | No
     epochs, per_epoch, reasons = choose_steps(plan, config, facts, pace)
     patience = config.patience
     if patience is None:
-        patience = 0 if config.recipe == "lecture" else max(8, epochs // 3)
+        patience = 0 if config.recipe == "lecture" else max(8, epochs // 2)
     return Plan(
         patch=plan.patch,
         batch_size=plan.batch_size,

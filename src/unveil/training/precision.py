@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 
@@ -14,3 +16,10 @@ def training_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     # The processor's own list: emulated bfloat16 would be slower than float32.
     has_bfloat16 = device.type == "cpu" and torch.backends.mkldnn.is_available()
     return torch.bfloat16 if has_bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
+
+
+def number_format(device: torch.device, autocast: torch.dtype | None) -> AbstractContextManager[object]:
+    """Keep float32 what it is where it is asked for: graphics cards would round it to TF32's ten binary digits."""
+    if device.type == "cuda" and autocast is None:
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return nullcontext()

@@ -24,8 +24,7 @@ def command_of(run: Run, settings: Path, model_name: str) -> str:
             words += [option, str(folder)]
     if facts["is_scribbled"]:
         words.append("--scribbles")
-    if run.parent is not None:
-        words += ["--start", str(run.parent)]
+    words += ["--start", "scratch" if run.parent is None else str(run.parent)]
     words += ["--config", str(settings), "--output", f"{model_name}.safetensors"]
     return shlex.join(words)
 

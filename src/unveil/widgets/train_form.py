@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayou
 from unveil.config.architecture import UNetConfig
 from unveil.errors import ConfigError, ImageError
 from unveil.events import TrainingStart
+from unveil.io.library import default_parent
 from unveil.widgets.extent_form import ExtentForm
 from unveil.widgets.folder_pairs import FolderRow
 from unveil.widgets.layers import Source, cut_axes, source_of
@@ -43,7 +44,7 @@ _TIMES_S = {
     "about 30 minutes": 1800.0,
     "about 2 hours": 7200.0,
 }
-_FROM_SCRATCH = "scratch"
+_AUTOMATIC, _SCRATCH = "automatic", "scratch"
 _TWO = ("background", "foreground")
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
@@ -102,12 +103,11 @@ class TrainForm(QWidget):
         data = TrainingData(None, None) if is_bare else training_data(pairs, self.task, extent, n_dims=self.n_dims)
         settings = self._settings(data)
         self._used = [self._source(pair) for pair in pairs]
-        parent = self.start_list.currentData()
         return TrainingRequest(
             data.images,
             data.targets,
             settings,
-            parent=Path(parent) if parent else None,
+            parent=self._parent(settings),
             shown=self.shown(),
             notices=data.notices,
             folder=self.folder.pairs(extent),
@@ -188,6 +188,13 @@ class TrainForm(QWidget):
         architecture = settings.architecture or _volume_unet(min(image.size("Z") for image in data.images or ()))
         return settings.model_copy(update={"architecture": architecture.model_copy(update={"n_dims": 3})})
 
+    def _parent(self, settings: Settings) -> Path | None:
+        """Return the model to start from."""
+        chosen = self.start_list.currentData()
+        if chosen == _AUTOMATIC:
+            return default_parent(settings)
+        return None if chosen == _SCRATCH else Path(chosen)
+
     def _complete_pairs(self) -> list[LayerPair]:
         """Return the pairs that lack nothing."""
         numbered = enumerate(self.pairs.pairs(), start=1)
@@ -243,7 +250,8 @@ class TrainForm(QWidget):
         entries = session_models.entries("segmentation" if self.task.is_segmentation else "denoising")
         with QSignalBlocker(self.start_list):
             self.start_list.clear()
-            self.start_list.addItem(_FROM_SCRATCH, "")
+            self.start_list.addItem("automatic", _AUTOMATIC)
+            self.start_list.addItem("scratch", _SCRATCH)
             for entry in entries:
                 if entry.card is not None:
                     self.start_list.addItem(entry.name, str(entry.path.resolve()))
@@ -264,7 +272,9 @@ class TrainForm(QWidget):
         self.sees_list.addItems(["planes, one by one", "volumes (3D)"])
         for words, seconds in _TIMES_S.items():
             self.time_list.addItem(words, seconds)
-        self.start_list.setToolTip("Begin with what this model has learnt, as far as its layers fit")
+        self.start_list.setToolTip(
+            "Begin with what a model has learnt, as far as its layers fit; automatic takes simulated cells for planes"
+        )
         self.time_list.setToolTip("How long to train; Stop ends it earlier and keeps the best")
         self.name.setToolTip("What the model will be called in every list")
 
