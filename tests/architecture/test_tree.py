@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,14 @@ def test_layers_and_forbidden_imports_hold() -> None:
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "2 kept, 0 broken" in result.stdout
+
+
+SCRIPTS = [*sorted(ROOT.glob("recipes/*.py")), *sorted(ROOT.glob("benchmarks/*/*.py"))]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_the_scripts_fit_the_package(path: Path) -> None:
+    runpy.run_path(str(path), run_name="imported")  # settings that no longer exist are found here, not hours later
 
 
 def test_every_file_has_a_subject() -> None:
