@@ -221,7 +221,7 @@ def test_inputs_that_do_not_fit_are_refused_before_training(scenes: Make, segmen
 @pytest.mark.parametrize("kind", ["block", "images", "lecture", "denoising"])
 def test_a_record_repeats_its_training(kind: str, scenes: Make, segmentation: Make, denoising: Make) -> None:
     data: Any = scenes(1, 128, 30) if kind == "block" else scenes(3)
-    asked: dict[str, Any] = {"patch_px": None, "learning_rate": None, "batch_size": 2, "time_budget_s": 9}
+    asked: dict[str, Any] = {"patch_px": None, "learning_rate": None, "batch_size": 2, "time_budget_s": 90}
     if kind == "denoising":
         data, config = (None, data[0]), denoising(**asked)
     else:
