@@ -3,7 +3,7 @@
     python recipes/fluorescence_denoiser.py DATA [OUTPUT [PARENT]]
 
 DATA holds `train` and `val`, each with `images/` (see README.md). PARENT is a model to start from. Six minutes on a
-graphics card, most of a day on two cores.
+graphics card; reckoned from the time of a step, seven hours on two cores.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python recipes/simulated_cells.py [OUTPUT]
 
-About an hour and a half on two cores, four minutes on a graphics card.
+Four minutes on a graphics card; reckoned from the time of a step, half a day on two cores.
 """
 
 from __future__ import annotations
