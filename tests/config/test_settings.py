@@ -43,6 +43,7 @@ WITH_DEFAULTS = [
 UNUSUAL = [
     UNetConfig(n_dims=3, in_channels=2, out_channels=4, width=5, poolings=(1, 2, 3)),
     DnCNNConfig(depth=3, width=16),
+    DnCNNConfig(depth=3, dilations=(1, 2, 1)),
     PercentileNormalization(low=0, high=100),
     FixedNormalization(mean=(1.5, 2.0), std=(0.1, 3.0)),
     ObjectRule(threshold=0.25, separation=0.75, min_size=9, reach_px=100),
@@ -120,6 +121,8 @@ def test_every_settings_class_is_looked_at():
         (UNetConfig, {"residual": True, "out_channels": 2}),
         (DnCNNConfig, {"depth": 1}),
         (DnCNNConfig, {"width": 0}),
+        (DnCNNConfig, {"depth": 3, "dilations": (1, 2)}),
+        (DnCNNConfig, {"depth": 2, "dilations": (1, 0)}),
         (PercentileNormalization, {"low": 50, "high": 50}),
         (PercentileNormalization, {"high": 101}),
         (FixedNormalization, {"mean": (0,), "std": (0,)}),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import nn
 from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.options import RunOptions
 from unveil.errors import ConfigError, EngineError
-from unveil.inference import engines
+from unveil.inference import engines, openvino_engine
 from unveil.inference.engines import (
     Engine,
     borrowed_engine,
@@ -60,6 +61,7 @@ def silent(message: str) -> None:
         UNetConfig(width=4, residual=True, out_channels=1),
         UNetConfig(width=2, n_dims=3, poolings=(0, 1, 2)),
         DnCNNConfig(),
+        DnCNNConfig(depth=4, width=4, dilations=(1, 3, 2, 1)),
         DnCNNConfig(n_dims=3, in_channels=2, depth=3, width=4),
     ],
     ids=repr,
@@ -162,6 +164,54 @@ def test_probabilities_may_deviate_a_little() -> None:
     exact = np.full((1, 2, 4, 4), 0.5, np.float32)
     assert is_negligible(exact + np.float32(1.9e-3), exact, None)
     assert not is_negligible(exact + np.float32(2.1e-3), exact, None)
+    one_pixel = exact.copy()
+    one_pixel[0, 0, 0, 0] += 0.01
+    assert is_negligible(one_pixel, exact, None)
+
+
+@pytest.mark.parametrize(
+    ("own", "kernel", "tried"),
+    [
+        ("f32", "", []),
+        ("f16", "gemm_acl_f16", ["f16"]),
+        ("bf16", "brgconv_avx512_amx_f16", ["f16"]),
+        ("bf16", "brgconv_avx512_f16", ["f16", "bf16"]),
+    ],
+)
+def test_fast_takes_the_format_that_the_processor_is_quick_at(
+    monkeypatch: pytest.MonkeyPatch, own: str, kernel: str, tried: list[str]
+) -> None:
+    library = import_openvino()
+    hints: list[str] = []
+
+    class Core:
+        def get_property(self, device: str, name: str) -> Any:
+            return getattr(library.Type, own)
+
+        def compile_model(self, graph: Any, device: str, settings: dict[str, Any]) -> Any:
+            hints.append(settings["INFERENCE_PRECISION_HINT"])
+            return library.Core().compile_model(graph, device, settings)
+
+    stand_in = SimpleNamespace(Core=Core, opset13=library.opset13, Model=library.Model)
+    monkeypatch.setattr(openvino_engine, "import_openvino", lambda: stand_in)
+    monkeypatch.setattr(openvino_engine, "kernels", lambda compiled: {"jit_uni_f32", kernel})
+    OpenVinoEngine(nn.Conv2d(1, 1, 3), (1, 1, 8, 8), fast=True)
+    assert hints == tried
+
+
+def test_openvino_names_its_kernels() -> None:
+    library = import_openvino()
+    graph = build_graph(library, nn.Conv2d(1, 1, 3), (1, 1, 8, 8))
+    names = openvino_engine.kernels(library.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+    assert any("f32" in name for name in names)
+
+
+def test_maps_beside_each_other_are_not_copied_together() -> None:
+    library = import_openvino()
+    network = build_network(UNetConfig(width=2)).eval().requires_grad_(False)
+    kinds = {node.get_type_name() for node in build_graph(library, network, (1, 1, 16, 16)).get_ops()}
+    assert "Convolution" in kinds
+    assert "Concat" not in kinds
 
 
 @settings(deadline=None)
@@ -282,6 +332,7 @@ def test_batch_that_no_memory_holds_is_a_memory_error() -> None:
 SILENT = """
 import socket, sys
 from pathlib import Path
+from types import SimpleNamespace
 
 def refuse(*args, **kwargs):
     raise SystemExit(f"tried to reach the network: {args}")

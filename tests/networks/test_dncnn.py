@@ -56,6 +56,13 @@ def test_any_size_and_channels_keep_their_shape(n_dims: int, in_channels: int) -
     assert network(image).shape == image.shape
 
 
+def test_dilation_costs_no_parameters() -> None:
+    network = build_network(DnCNNConfig(dilations=(1, 2, 3, 3, 2, 1)))
+    assert count_parameters(network) == 37_601
+    assert [layer.dilation[0] for layer in convolutions(network)] == [1, 2, 3, 3, 2, 1]
+    assert network(torch.rand(1, 1, 5, 7)).shape == (1, 1, 5, 7)
+
+
 def test_parameters_in_three_dimensions() -> None:
     network = build_network(DnCNNConfig(n_dims=3))
     assert count_parameters(network) == (27 * 32 + 32) + 4 * (27 * 32 * 32 + 32) + (27 * 32 + 1)

@@ -20,6 +20,7 @@ ARCHITECTURES = [
     UNetConfig(width=1, n_dims=3, poolings=(0, 1, 2)),
     DnCNNConfig(depth=2, width=1),
     DnCNNConfig(),
+    DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1)),
     DnCNNConfig(n_dims=3, depth=3, width=2),
 ]
 

@@ -63,6 +63,20 @@ class DnCNNConfig(Config):
     """Convolution layers."""
     width: int = Field(32, ge=1, le=1024)
     """Channels between the layers."""
+    dilations: tuple[Annotated[int, Field(ge=1, le=64)], ...] = ()
+    """Distance between the pixels that a convolution looks at, layer by layer; 1 everywhere where not given. Larger
+    ones see farther with the same number of parameters (Zhang 2017, arXiv 1704.03264)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> DnCNNConfig:
+        if self.dilations and len(self.dilations) != self.depth:
+            raise ValueError(f"dilations {self.dilations} need one number per layer, {self.depth} in all")
+        return self
+
+    @property
+    def dilation_per_layer(self) -> tuple[int, ...]:
+        """Dilation of each convolution."""
+        return self.dilations or (1,) * self.depth
 
     @property
     def out_channels(self) -> int:

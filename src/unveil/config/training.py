@@ -32,7 +32,10 @@ class AugmentationConfig(Config):
 
 
 class NoiseConfig(Config):
-    """Synthetic Poisson–Gaussian noise: variance = (intensity · poisson + gaussian²), on intensities from 0 to 1."""
+    """Synthetic Poisson–Gaussian noise: variance = (intensity · poisson + gaussian²), on intensities from 0 to 1.
+
+    Where a fixed normalization is given, 0 and 1 are its; elsewhere the darkest and brightest of the image.
+    """
 
     poisson: tuple[float, float] = (0.0, 0.05)
     """Range of the variance per unit of intensity (1 / photons at intensity 1)."""

@@ -28,7 +28,7 @@ DeviceName: TypeAlias = Literal["cpu", "cuda", "mps"]
 Library: TypeAlias = Literal["torch", "openvino"]
 
 PROBABILITY_TOLERANCE = 2e-3
-"""Largest deviation of a probability or distance at which half precision counts as good enough."""
+"""Largest RMS deviation of probabilities and distances at which half precision counts as good enough."""
 NOISE_TOLERANCE = 0.017
 """The same for a denoiser: RMS deviation over the RMS of the noise removed; see `is_negligible`."""
 _MOST_IDLE = 2
@@ -152,7 +152,8 @@ def choose_library(asked: str, device: DeviceName, notify: Callable[[str], None]
 def is_negligible(fast: NDArray[np.float32], exact: NDArray[np.float32], noisy: NDArray[np.float32] | None) -> bool:
     """Say whether half precision changes a result too little to matter.
 
-    Segmentation: no probability differs by more than `PROBABILITY_TOLERANCE`. Denoising: PSNR changes by less than
+    Segmentation: the RMS deviation of the maps is below `PROBABILITY_TOLERANCE`; for the shipped `nuclei`, that of
+    bfloat16 leaves foreground IoU as it is to the fourth digit (decision 0003). Denoising: PSNR changes by less than
     0.02 dB. A denoiser that removed noise of RMS r and gains up to 12 dB leaves an error of at least r / 4; a
     deviation of RMS d, unrelated to it, then costs at most ``10 · log10(1 + (4 d / r)²)`` dB, and that is below
     0.02 dB for ``d / r < 0.017``.
@@ -166,7 +167,7 @@ def is_negligible(fast: NDArray[np.float32], exact: NDArray[np.float32], noisy: 
     """
     difference = fast.astype(np.float64) - exact
     if noisy is None:
-        return bool(np.abs(difference).max() < PROBABILITY_TOLERANCE)
+        return bool(np.sqrt((difference**2).mean()) < PROBABILITY_TOLERANCE)
     removed = noisy.astype(np.float64) - exact
     return bool(np.sqrt((difference**2).mean()) < NOISE_TOLERANCE * np.sqrt((removed**2).mean()))
 

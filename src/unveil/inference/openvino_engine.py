@@ -19,6 +19,7 @@ from unveil.inference.openvino_graph import build_graph
 _MOST_SHAPES = 4
 _TELEMETRY = "openvino_telemetry"
 _PRECISION = "INFERENCE_PRECISION_HINT"
+_MATRIX_UNITS = "amx"
 
 
 class OpenVinoEngine:
@@ -43,11 +44,10 @@ class OpenVinoEngine:
         self._module = module
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._held: dict[tuple[int, ...], int] = {}
-        # The plugin's own default says what the processor is quick at: on others, half precision is emulated.
-        self._hint = "f16" if fast and _precision(self._core.get_property("CPU", _PRECISION)) != "float32" else "f32"
-        self.precision = (
-            "float32" if self._hint == "f32" else _precision(self._compile(sample_shape).get_property(_PRECISION))
-        )
+        self._hint = "f32"
+        self.precision = "float32"
+        if fast:
+            self._choose_half_precision(sample_shape)
 
     @property
     def n_pixels_held(self) -> int:
@@ -70,6 +70,22 @@ class OpenVinoEngine:
         for compiled in self._compiled.values():
             compiled.release_memory()
         self._held.clear()
+
+    def _choose_half_precision(self, sample_shape: tuple[int, ...]) -> None:
+        """Take what the processor is quick at: elsewhere half precision is emulated, or slower than float32.
+
+        The plugin's own default says so. Where that is bfloat16, a processor's matrix units may compute float16 as
+        fast, and eight times as precisely; those that cannot would fall back to their vector units.
+        """
+        default = str(self._core.get_property("CPU", _PRECISION).to_string())
+        if default == "f32":
+            return
+        self._hint = "f16"
+        compiled = self._compile(sample_shape)
+        if default == "bf16" and not any(_MATRIX_UNITS in name for name in kernels(compiled)):
+            self._hint = "bf16"
+            compiled = self._compile(sample_shape)
+        self.precision = _precision(compiled.get_property(_PRECISION))
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         settings = {
@@ -109,6 +125,11 @@ def import_openvino() -> ModuleType:
         del sys.modules[_TELEMETRY]
         if loaded is not None:
             sys.modules[_TELEMETRY] = loaded
+
+
+def kernels(compiled: Any) -> set[str]:
+    """Return the names of the implementations that OpenVINO chose for the nodes of a compiled network."""
+    return {str(node.get_rt_info()["primitiveType"].astype(str)) for node in compiled.get_runtime_model().get_ops()}
 
 
 def _precision(openvino_type: Any) -> str:

@@ -35,10 +35,20 @@ def build_graph(openvino: ModuleType, module: nn.Module, shape: tuple[int, ...])
 
 
 class _Symbol:
-    """A tensor of a network that is only written down."""
+    """A tensor of a network that is only written down.
 
-    def __init__(self, ops: ModuleType, node: Any) -> None:
-        self.ops, self.node = ops, node
+    Channels that were put beside each other stay parts: what joins them is the convolution that reads them.
+    """
+
+    def __init__(self, ops: ModuleType, node: Any, parts: Sequence[_Symbol] = ()) -> None:
+        self.ops, self._node, self.parts = ops, node, parts or (self,)
+
+    @property
+    def node(self) -> Any:
+        """Output of the node that computes it."""
+        if self._node is None:
+            self._node = self.ops.concat([part.node for part in self.parts], 1).output(0)
+        return self._node
 
     @classmethod
     def __torch_function__(
@@ -89,10 +99,16 @@ def _convolution(
     groups: int,
 ) -> _Symbol:
     _require(groups == 1, "grouped convolutions")
-    node = image.ops.convolution(
-        image.node, image.constant(weight), list(stride), list(padding), list(padding), list(dilation)
-    )
-    return image.plus_bias(node, bias)
+    ops, total = image.ops, None
+    n_channels = [part.node.shape[1] for part in image.parts]
+    if sum(n_channels) != weight.shape[1]:
+        raise EngineError(f"OpenVINO failed: {sum(n_channels)} channels meet weights for {weight.shape[1]}.")
+    for part, weights in zip(image.parts, weight.split(n_channels, dim=1), strict=True):
+        node = ops.convolution(
+            part.node, image.constant(weights), list(stride), list(padding), list(padding), list(dilation)
+        )
+        total = node if total is None else ops.add(total.output(0), node.output(0))
+    return image.plus_bias(total, bias)
 
 
 def _up_convolution(
@@ -124,7 +140,8 @@ def _relu(image: _Symbol, **options: Any) -> _Symbol:
 
 
 def _concatenation(images: Sequence[_Symbol], dim: int) -> _Symbol:
-    return images[0].derived(images[0].ops.concat([image.node for image in images], dim))
+    _require(dim == 1, "putting tensors beside each other along axes other than the channels")
+    return _Symbol(images[0].ops, None, [part for image in images for part in image.parts])
 
 
 def _softmax(image: _Symbol, dim: int, **options: Any) -> _Symbol:

@@ -1,4 +1,4 @@
-"""DnCNN (Zhang 2017, arXiv 1608.03981) in the lecture's variant, any depth and width, in two and three dimensions."""
+"""DnCNN (Zhang 2017, arXiv 1608.03981) in the lecture's variant: any depth, width and dilation, in 2D and 3D."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class DnCNN(nn.Module):
         conv = {2: nn.Conv2d, 3: nn.Conv3d}[config.n_dims]
         widths = [config.in_channels, *[config.width] * (config.depth - 1), config.in_channels]
         layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(widths):
-            layers += [conv(n_in, n_out, 3, padding=1), nn.ReLU()]
+        for (n_in, n_out), dilation in zip(pairwise(widths), config.dilation_per_layer, strict=True):
+            layers += [conv(n_in, n_out, 3, padding=dilation, dilation=dilation), nn.ReLU()]
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, image: Tensor) -> Tensor:

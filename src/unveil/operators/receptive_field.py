@@ -32,7 +32,7 @@ def margin(architecture: Architecture) -> tuple[int, ...]:
             factors = pooled_axes(architecture)
             return tuple(_unet_margin([factor[axis] for factor in factors]) for axis in range(architecture.n_dims))
         case DnCNNConfig():
-            return (architecture.depth,) * architecture.n_dims
+            return (sum(architecture.dilation_per_layer),) * architecture.n_dims
         case _:
             assert_never(architecture)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeAlias
 
 import torch
@@ -35,8 +36,7 @@ def segmentation_batches(examples: Sequence[Example], plan: Plan, seed: int, dev
     """
     generator = torch.Generator(device).manual_seed(seed)
     source = source_size(plan.patch, plan.augmentation)
-    for windows in draw_windows(examples, source, plan.batch_size, seed):
-        image, target, weight = (torch.from_numpy(w).to(device) for w in windows)
+    for image, target, weight in _windows(examples, source, plan.batch_size, seed, device):
         distance, known = target[:, 1:], weight[:, 1:]
         smooth, discrete = random_views(
             torch.cat([image, distance * known, known], dim=1),
@@ -66,8 +66,7 @@ def denoising_batches(
     """
     generator = torch.Generator(device).manual_seed(seed)
     views = plan.augmentation if source == "clean_only" else plan.augmentation.model_copy(update={"scale": 0.0})
-    for windows in draw_windows(examples, source_size(plan.patch, views), plan.batch_size, seed):
-        image, target, weight = (torch.from_numpy(w).to(device) for w in windows)
+    for image, target, weight in _windows(examples, source_size(plan.patch, views), plan.batch_size, seed, device):
         n_channels = image.shape[1]
         smooth, weight = random_views(torch.cat([image, target], dim=1), weight, plan.patch, views, generator)
         noisy, clean = smooth[:, :n_channels], smooth[:, n_channels:]
@@ -111,6 +110,24 @@ def synthetic_noise(
 def channels_last(batch: Tensor) -> Tensor:
     """Lay `batch` out with its channels last in memory, which convolutions compute faster."""
     return batch.contiguous(memory_format=torch.channels_last if batch.dim() == 4 else torch.channels_last_3d)
+
+
+def _windows(
+    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int, device: torch.device
+) -> Iterator[Batch]:
+    """Draw windows onto the device, one batch ahead of its use, in a thread of its own: a step never waits for one."""
+    drawn = draw_windows(examples, size, batch_size, seed)
+
+    def draw() -> Batch:
+        image, target, weight = (torch.from_numpy(windows).to(device) for windows in next(drawn))
+        return image, target, weight
+
+    with ThreadPoolExecutor(1, "windows") as worker:
+        coming = worker.submit(draw)
+        while True:
+            batch = coming.result()
+            coming = worker.submit(draw)
+            yield batch
 
 
 def _noisy(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from unveil.config.architecture import Architecture, UNetConfig
-from unveil.config.normalization import GlobalNormalization, Normalization, PercentileNormalization
+from unveil.config.normalization import FixedNormalization, GlobalNormalization, Normalization, PercentileNormalization
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
 from unveil.data.examples import (
@@ -183,7 +183,9 @@ def _denoising_lesson(
     division = divide(pairs, judging, make, config, architecture)
     fixed_range = None
     if source == "clean_only":
-        if not isinstance(normalization, PercentileNormalization):
+        if isinstance(config.normalization, FixedNormalization):
+            fixed_range = (0.0, 1.0)
+        elif not isinstance(normalization, PercentileNormalization):
             fixed_range = _intensity_range(division.teaching)
         generator = torch.Generator().manual_seed(config.seed)
         noisy = [_with_noise(example, config, generator, fixed_range) for example in division.judging]
