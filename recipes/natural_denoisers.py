@@ -1,9 +1,9 @@
-"""Train denoisers of natural images: small networks for Gaussian noise.
+"""Train denoisers of natural images: the lecture's networks at its noise, and small networks for Gaussian noise.
 
     python recipes/natural_denoisers.py DATA OUTPUT [NAME ...]
 
-DATA is a TIFF of many grey planes from 0 to 255 (the 400 images of the Berkeley set, 180 × 180). Each NAME of
-`NETWORKS`, by default all, is written to the folder OUTPUT.
+DATA is a TIFF of many grey planes from 0 to 255 (the 400 images of the Berkeley set, 180 × 180: as many pixels as the
+lecture's 80 images of 384 × 384). Each NAME, by default all of `NAMES`, is written to the folder OUTPUT.
 """
 
 from __future__ import annotations
@@ -11,48 +11,78 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import tifffile
 
-from unveil import DenoisingTraining, Image, save_model, train
-from unveil.config.architecture import DnCNNConfig
+from unveil import DenoisingTraining, Image, UNetConfig, save_model, train
+from unveil.config.architecture import Architecture, DnCNNConfig
 from unveil.config.normalization import FixedNormalization
 from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.events import EpochEnd, Event, Notice
 
 GREY = 255.0
+LECTURE_SIGMA = GREY * 10 ** (-15.36 / 20)
+"""Noise of 15.36 dB, in grey values: 43.5."""
 
-NETWORKS = {
-    "lecture": DnCNNConfig(),
-    "dilated": DnCNNConfig(depth=9, dilations=(1, 1, 2, 3, 4, 3, 2, 1, 1)),
-    "large": DnCNNConfig(depth=17, width=64),
+LECTURE: dict[str, tuple[Architecture, int]] = {
+    "resnet-3x16": (DnCNNConfig(depth=3, width=16), 100),
+    "resnet-5x32": (DnCNNConfig(depth=5, width=32), 200),
+    "unet": (UNetConfig(out_channels=1, residual=True), 100),
+    "dncnn": (DnCNNConfig(), 80),
 }
-"""37,601, 65,345 and 555,137 parameters."""
+"""The lecture's networks, and for how many epochs it trained each."""
 
-STEPS = {"lecture": 60_000, "dilated": 60_000, "large": 60_000}
+SMALL: dict[str, tuple[Architecture, int]] = {
+    "small": (DnCNNConfig(), 100_000),
+    "dilated": (DnCNNConfig(depth=9, dilations=(1, 1, 2, 3, 4, 3, 2, 1, 1)), 100_000),
+    "large": (DnCNNConfig(depth=17, width=64), 100_000),
+}
+"""Networks of 37,601, 65,345 and 555,137 parameters, and how many steps each is trained for."""
+
 LEVELS = {"15": (15, 15), "25": (25, 25), "50": (50, 50), "blind": (5, 55)}
 """Standard deviations of the noise, in grey values."""
 
+NAMES = [*LECTURE, *(f"{network}-{level}" for network in SMALL for level in LEVELS)]
+
 
 def main(data: Path, output: Path, names: list[str]) -> None:
-    """Train each network of `names`, written ``NETWORK-LEVEL``."""
-    images = [Image(plane) for plane in tifffile.imread(data)]
+    """Train each of `names`."""
+    planes = tifffile.imread(data)
+    output.mkdir(parents=True, exist_ok=True)
     for name in names:
-        model = train(None, images, config(name), monitor=tell)
+        settings = lecture_settings(name, planes) if name in LECTURE else small_settings(name)
+        model = train(None, [Image(plane) for plane in planes], settings, monitor=tell)
         save_model(model, output / f"{name}.safetensors")
 
 
-def config(name: str) -> DenoisingTraining:
+def lecture_settings(name: str, planes: np.ndarray) -> DenoisingTraining:
+    """Return the lecture's recipe, with its normalization to mean 0 and variance 1 written out: it sets the noise."""
+    architecture, epochs = LECTURE[name]
+    mean, std = float(planes.mean()), float(planes.std())
+    level = LECTURE_SIGMA / std
+    return DenoisingTraining(
+        recipe="lecture",
+        name=name,
+        architecture=architecture,
+        epochs=epochs,
+        normalization=FixedNormalization(mean=(mean,), std=(std,)),
+        noise=NoiseConfig(poisson=(0, 0), gaussian=(level, level)),
+    )
+
+
+def small_settings(name: str) -> DenoisingTraining:
     """Return the settings of ``NETWORK-LEVEL``."""
     network, level = name.split("-")
+    architecture, n_steps = SMALL[network]
     low, high = (sigma / GREY for sigma in LEVELS[level])
     return DenoisingTraining(
-        name=f"natural-{name}",
-        architecture=NETWORKS[network],
+        name=name,
+        architecture=architecture,
         normalization=FixedNormalization(mean=(0,), std=(GREY,)),
         noise=NoiseConfig(poisson=(0, 0), gaussian=(low, high)),
         augmentation=AugmentationConfig(scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0),
-        epochs=10,
-        steps_per_epoch=STEPS[network] // 10,
+        epochs=20,
+        steps_per_epoch=n_steps // 20,
         batch_size=32,
         patch_px=64,
         learning_rate=1e-3,
@@ -68,8 +98,4 @@ def tell(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        sys.argv[3:] or [f"{network}-{level}" for network in NETWORKS for level in LEVELS],
-    )
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or NAMES)

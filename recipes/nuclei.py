@@ -18,6 +18,7 @@ from unveil.data.annotation import Annotation
 from unveil.events import EpochEnd, Event, Notice
 from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
+from unveil.tasks.calibration import calibrate
 from unveil.tasks.object_rule import fit_object_rule
 
 CONFIG = SegmentationTraining(
@@ -52,7 +53,7 @@ def main(data: Path, output: Path) -> None:
     annotations = [Annotation(image) for image in labels]
     start = load_model("simulated-cells")
     model = train(images, annotations, CONFIG, start=start, validation=validation, monitor=tell)
-    model = fit_object_rule(model, val_images, val_labels)
+    model = fit_object_rule(calibrate(model, val_images, val_labels), val_images, val_labels)
     save_model(replace(model, card=model.card.model_copy(update=CARD)), output)
     print(f"{output}: {load_model(output).card.objects}")
 

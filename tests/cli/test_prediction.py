@@ -18,7 +18,7 @@ from unveil.errors import EngineError
 from unveil.io.images import read_image, read_labels
 from unveil.io.model_file import load_model
 
-KEYS = {"input", "outputs", "seconds", "device", "engine", "precision", "tile", "n_objects"}
+KEYS = {"input", "outputs", "seconds", "device", "engine", "precision", "tile", "n_objects", "expected_iou"}
 
 
 def test_segment_writes_labels_like_the_door_computes_them(

@@ -244,12 +244,15 @@ def _as_json(job: Job, report: RunReport) -> dict[str, Any]:
         "precision": report.precision,
         "tile": list(report.tile),
         "n_objects": report.n_objects,
+        "expected_iou": report.expected_iou,
     }
 
 
 def _as_line(job: Job, report: RunReport) -> str:
-    objects = "" if report.n_objects is None else f"{report.n_objects} objects, "
-    return f"{', '.join(str(path) for path in job.results)}: {objects}{report.seconds:.1f} s"
+    found = "" if report.n_objects is None else f"{report.n_objects} objects, "
+    if report.expected_iou is not None:
+        found += f"expected IoU {report.expected_iou:.2f}, "
+    return f"{', '.join(str(path) for path in job.results)}: {found}{report.seconds:.1f} s"
 
 
 def _without_single_channel(image: Image) -> Image:

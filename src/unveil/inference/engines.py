@@ -102,16 +102,18 @@ def borrowed_engine(model: Model, options: RunOptions, notify: Callable[[str], N
     the same model and choice; they keep their memory only where that is little beside what is free. A GPU's memory
     goes back at once.
     """
-    key = (model.card.weights_sha256, options.device, options.engine, options.precision, torch.get_num_threads())
-    engine = _idle_engines.take(key) if model.card.weights_sha256 else None
+    card = model.card
+    choice = (options.device, options.engine, options.precision, torch.get_num_threads())
+    key = (card.weights_sha256, card.temperature, *choice)
+    engine = _idle_engines.take(key) if card.weights_sha256 else None
     engine = engine or open_engine(model, options, notify)
     try:
         yield engine
     finally:
-        held_bytes = engine.n_pixels_held * bytes_per_pixel(model.card.architecture)
+        held_bytes = engine.n_pixels_held * bytes_per_pixel(card.architecture)
         if engine.device != "cpu" or held_bytes > _SHARE_KEPT * free_bytes("cpu"):
             engine.release()
-    if engine.device == "cpu" and model.card.weights_sha256:
+    if engine.device == "cpu" and card.weights_sha256:
         _idle_engines.keep(key, engine)
 
 

@@ -69,6 +69,9 @@ class _Symbol:
     def __sub__(self, other: _Symbol) -> _Symbol:
         return self.derived(self.ops.subtract(self.node, other.node))
 
+    def __mul__(self, factor: float) -> _Symbol:
+        return self.derived(self.ops.multiply(self.node, np.float32(factor)))
+
     def clamp(self, low: float, high: float) -> _Symbol:
         """Limit to `low` … `high`."""
         return self.derived(self.ops.clamp(self.node, low, high))

@@ -93,6 +93,9 @@ class ModelCard(Config):
     """Segmentation into objects: the rule. None for classes alone."""
     threshold: float = Field(0.5, gt=0, lt=1)
     """Two classes without an object rule: foreground is where its probability exceeds this."""
+    temperature: float = Field(1.0, gt=0)
+    """Segmentation: the class scores are divided by it before they become probabilities, so that these mean what they
+    say (Guo 2017, arXiv 1706.04599); fitted on images that did not teach. 1 leaves them as they are."""
     pixel_size_um: dict[str, float] = Field(default_factory=dict)
     """Pixel size of the training images per spatial axis, in micrometres; empty where unknown."""
     normalization: Normalization

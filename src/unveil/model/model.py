@@ -87,22 +87,24 @@ class Model:
 
 
 class SegmentationActivation(nn.Module):
-    """Softmax over the class maps; further maps (the normalized distance) clipped to 0 … 1."""
+    """Softmax over the class maps, at a temperature; further maps (the normalized distance) clipped to 0 … 1."""
 
-    def __init__(self, network: nn.Module, n_classes: int) -> None:
+    def __init__(self, network: nn.Module, n_classes: int, temperature: float = 1.0) -> None:
         super().__init__()
-        self.network, self.n_classes = network, n_classes
+        self.network, self.n_classes, self.temperature = network, n_classes, temperature
 
     def forward(self, image: Tensor) -> Tensor:
         """Return ``(N, n_classes + further, *spatial)``, every value in 0 … 1."""
         maps = self.network(image)
-        probabilities = torch.softmax(maps[:, : self.n_classes], dim=1)
+        probabilities = torch.softmax(maps[:, : self.n_classes] * (1 / self.temperature), dim=1)
         return torch.cat([probabilities, maps[:, self.n_classes :].clamp(0, 1)], dim=1)
 
 
 def with_activation(network: nn.Module, card: ModelCard) -> nn.Module:
     """Return `network` with the output activation that its task needs: none for a denoiser."""
-    return SegmentationActivation(network, len(card.classes)).eval() if card.task == "segmentation" else network
+    if card.task == "denoising":
+        return network
+    return SegmentationActivation(network, len(card.classes), card.temperature).eval()
 
 
 def compute(module: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -65,7 +65,7 @@ def denoise(
                 found = run.predict(frame, target.write)
                 if found.is_constant:
                     target.write_constant(found.mean)
-        report = run.finish(None)
+        report = run.finish()
     names = image.channel_names if "C" in axes else ()
     return Denoised(image.like(result, axes, channel_names=names), report)
 

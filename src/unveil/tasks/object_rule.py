@@ -18,7 +18,7 @@ from unveil.operators.instances import label_objects
 from unveil.operators.metrics import ObjectTally
 from unveil.tasks.segment import segment
 
-THRESHOLDS = (0.4, 0.45, 0.5, 0.55, 0.6)
+THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 SEPARATIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 MIN_SIZES = (0, 5, 10, 20, 40)
 

@@ -50,6 +50,9 @@ class RunReport:
     versions: dict[str, str]
     scale: tuple[float, ...] = ()
     """Factors by which frames were resized before the network, per spatial axis; empty where they were not."""
+    expected_iou: float | None = None
+    """Segmentation: the overlap of the foreground with the truth that the probabilities themselves expect; as good as
+    these are calibrated, and so for images like those that taught. None where there is no foreground."""
 
     def provenance(self) -> dict[str, Any]:
         """Return all fields as plain values that JSON can hold."""

@@ -105,7 +105,7 @@ class Run:
             self._report_progress(0)
         return found
 
-    def finish(self, n_objects: int | None) -> RunReport:
+    def finish(self, n_objects: int | None = None, expected_iou: float | None = None) -> RunReport:
         """Tell what was found on the way, and return the report."""
         self._tell_findings()
         card, engine = self._model.card, self._engine
@@ -122,6 +122,7 @@ class Run:
             notices=tuple(self._notices),
             versions=_versions(engine.library),
             scale=self._scale,
+            expected_iou=expected_iou,
         )
 
     def _compute(self, frame: Readable, found: Survey, write: Write) -> None:

@@ -16,6 +16,7 @@ from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.tiling import Window
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
+from unveil.operators.calibration import ExpectedOverlap
 from unveil.operators.instances import label_classes, label_objects
 from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors
@@ -57,7 +58,7 @@ def segment(
     sink = into or SegmentationSink.create(image, card, np.zeros)
     sink.check(image, card)
     count = n_frames(image, card.n_dims)
-    n_objects = 0
+    n_objects, overlap = 0, ExpectedOverlap()
     with running(image, model, options, scale=scale, n_frames=count, monitor=monitor) as run:
         if card.objects is None and (options.separation is not None or options.min_size is not None):
             run.notify(f"Model '{card.name}' does not separate objects: separation and min_size change nothing.")
@@ -65,8 +66,8 @@ def segment(
             target = _FrameTarget(sink, image, frame, card)
             if run.predict(frame, target.write_maps).is_constant:
                 target.write_nothing()
-            n_objects += target.write_labels(options, scale, n_objects)
-        report = run.finish(n_objects if card.objects else None)
+            n_objects += target.write_labels(options, scale, n_objects, overlap)
+        report = run.finish(n_objects if card.objects else None, overlap.iou)
     return _segmentation(image, card, sink, report)
 
 
@@ -82,13 +83,16 @@ def separate(segmentation: Segmentation, options: SegmentationOptions) -> Segmen
         probabilities=cast(WritableArray, segmentation.probabilities.data),  # read, frame by frame
         distance=None if distance is None else cast(WritableArray, distance.data),
     )
-    n_objects = 0
+    n_objects, overlap = 0, ExpectedOverlap()
     for frame in frames(labels, card.n_dims, (0,)):
         target = _FrameTarget(sink, labels, frame, card)
-        n_objects += target.write_labels(options, report.scale, n_objects)
+        n_objects += target.write_labels(options, report.scale, n_objects, overlap)
     changed = options.model_dump(mode="json", include={"threshold", "separation", "min_size"})
     new_report = replace(
-        report, options=report.options | changed, n_objects=n_objects if card.objects else report.n_objects
+        report,
+        options=report.options | changed,
+        n_objects=n_objects if card.objects else report.n_objects,
+        expected_iou=overlap.iou,
     )
     return replace(segmentation, labels=labels.like(sink.labels, labels.axes, name=labels.name), report=new_report)
 
@@ -114,7 +118,9 @@ class _FrameTarget:
         maps = np.zeros((self._card.n_maps, *shape), np.float32)
         self.write_maps(self._whole, maps)
 
-    def write_labels(self, options: SegmentationOptions, scale: tuple[float, ...], n_before: int) -> int:
+    def write_labels(
+        self, options: SegmentationOptions, scale: tuple[float, ...], n_before: int, overlap: ExpectedOverlap
+    ) -> int:
         """Make labels from the maps written; ids begin after `n_before`. Return how many objects there are."""
         probabilities = np.moveaxis(
             np.asarray(self._sink.probabilities[self._with_classes(self._whole)]), self._class_axis(), 0
@@ -128,6 +134,7 @@ class _FrameTarget:
             threshold = self._card.threshold if options.threshold is None else options.threshold
             background = 1 - probabilities.sum(axis=0, keepdims=True)
             labels, n_objects = label_classes(np.concatenate([background, probabilities]), threshold), 0
+        overlap.add(probabilities.sum(axis=0), labels > 0)
         self._sink.labels[self._key(self._whole)] = labels
         return n_objects
 

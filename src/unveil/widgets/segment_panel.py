@@ -199,7 +199,10 @@ def _about(segmented: Segmented) -> str:
     """Say in one line what a run gave and what computed it."""
     report = segmented.segmentation.report
     found = "Done" if report.n_objects is None else f"{report.n_objects} objects"
-    return f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
+    line = f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
+    if report.expected_iou is None:
+        return line
+    return f"{line}\nExpected overlap with the truth: IoU {report.expected_iou:.2f}"
 
 
 def _sizes(segmented: Segmented) -> NDArray[Any]:
