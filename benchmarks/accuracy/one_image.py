@@ -6,8 +6,8 @@
 FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). One by one,
 `choices` images of 512×640 of ``train`` teach, beginning as the panel does (auto) or from scratch. Each model is
 scored by its foreground IoU on every image of that size in ``val`` and ``test``; the median is over choices and
-images. The shipped `nuclei`, which learnt from all of ``train`` for half an hour, and what the trainings start from
-are scored on the same images. With ``--steps`` so many are taken, however long that takes. The clock runs from the
+images. The shipped `nuclei`, which learnt from all of ``train``, and what the trainings start from are scored on the
+same images. With ``--steps`` so many are taken, however long that takes. The clock runs from the
 start of the process that trains until its model is there.
 """
 

@@ -41,7 +41,12 @@ class _Symbol:
     """
 
     def __init__(self, ops: ModuleType, node: Any, parts: Sequence[_Symbol] = ()) -> None:
-        self.ops, self._node, self.parts = ops, node, parts or (self,)
+        self.ops, self._node, self._parts = ops, node, parts
+
+    @property
+    def parts(self) -> Sequence[_Symbol]:
+        """The symbols whose channels stand beside each other in it; itself where it is one tensor."""
+        return self._parts or (self,)
 
     @property
     def node(self) -> Any:
