@@ -19,16 +19,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil import Image, Model, denoise, load_model
+from unveil import DenoisingOptions, Image, Model, denoise, load_model
 from unveil.events import ignore
 from unveil.io.images import find_images, read_image
-from unveil.operators.classical import clipped_high_pass, gaussian, median
 from unveil.operators.noise import add_gaussian
 
 GREY = 255.0
 LECTURE_SIGMA = GREY * 10 ** (-15.36 / 20)
-LOW_PASS_PX, STRENGTH = 1.5, 3.0
-"""Of the handcrafted denoiser."""
+CLASSICAL = {
+    "Gaussian filter, σ = 1": ("gaussian-filter", 1.0),
+    "median, radius 3": ("median-filter", 3.0),
+    "high-pass and soft clip": ("clipped-high-pass", 1.5),
+}
+"""Filters and their sizes in pixels."""
 
 Floats: TypeAlias = NDArray[np.float32]
 Denoise: TypeAlias = Callable[[Floats], NDArray[Any]]
@@ -40,9 +43,7 @@ def main() -> None:
     sigma = arguments.sigma or LECTURE_SIGMA
     rows: dict[str, Denoise] = {
         "noisy": lambda noisy: noisy,
-        "Gaussian filter, σ = 1": lambda noisy: gaussian(noisy, 1),
-        "median, radius 3": lambda noisy: median(noisy, 3),
-        "high-pass and soft clip": lambda noisy: clipped_high_pass(noisy, LOW_PASS_PX, STRENGTH),
+        **{row: _by(load_model(name), DenoisingOptions(size_px=size)) for row, (name, size) in CLASSICAL.items()},
     }
     for path in sorted(arguments.models.glob("*.safetensors")):
         rows[path.stem] = _by(load_model(path))
@@ -67,8 +68,8 @@ def main() -> None:
         arguments.output.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _by(model: Model) -> Denoise:
-    return lambda noisy: np.asarray(denoise(Image(noisy), model, monitor=ignore).image.data)
+def _by(model: Model, options: DenoisingOptions = DenoisingOptions()) -> Denoise:  # noqa: B008 (frozen)
+    return lambda noisy: np.asarray(denoise(Image(noisy), model, options=options, monitor=ignore).image.data)
 
 
 def _arguments() -> argparse.Namespace:

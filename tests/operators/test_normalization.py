@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from unveil.config.normalization import FixedNormalization, PercentileNormalization, StandardNormalization
+from unveil.config.normalization import (
+    FixedNormalization,
+    NoiseNormalization,
+    PercentileNormalization,
+    StandardNormalization,
+)
 from unveil.operators.normalization import Affine, fit, fit_array
 
 DTYPES = st.sampled_from([np.uint8, np.int16, np.uint16, np.float32, np.float64])
@@ -150,3 +155,18 @@ def test_gain_and_offset_of_the_camera_do_not_change_the_result(seed, gain, offs
         plain = fit_array(method, frame).apply(frame)
         changed = fit_array(method, gain * frame + offset).apply(gain * frame + offset)
         assert np.allclose(plain, changed, atol=1e-3)
+
+
+def test_noise_becomes_one():
+    rng = np.random.default_rng(0)
+    frame = np.stack([np.linspace(0, 900, 80) + rng.normal(0, sigma, (70, 80)) for sigma in (3, 40)])
+    affine = fit(NoiseNormalization(), _in_strips(frame, 20))
+    assert affine.scale == pytest.approx([3, 40], rel=0.1)
+    assert affine.offset == pytest.approx(frame.mean(axis=(1, 2)))
+
+
+def test_an_image_without_noise_has_it_small_and_a_constant_one_has_scale_one():
+    smooth = np.linspace(0, 900, 80) * np.ones((70, 1))
+    affine = fit_array(NoiseNormalization(), np.stack([smooth, np.full_like(smooth, 5)]))
+    assert 0 < affine.scale[0] < 0.1 * smooth.std()
+    assert affine.scale[1] == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
 from unveil.networks.build import build_network
 from unveil.operators.receptive_field import halo, margin, size_step
 
@@ -73,6 +73,19 @@ def test_three_poolings_need_a_halo_of_48() -> None:
 def test_margin_of_the_dncnn_is_its_depth() -> None:
     assert margin(DnCNNConfig()) == halo(DnCNNConfig()) == (6, 6)
     assert size_step(DnCNNConfig()) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "median", "clipped_high_pass", "texture"])
+@pytest.mark.parametrize("size_px", [0.3, 1.0, 2.5])
+def test_margin_of_a_filter_is_as_far_as_it_looks(kind: str, size_px: float) -> None:
+    config = FilterConfig(kind=kind, size_px=size_px)
+    pixels, network = margin(config)[0], build_network(config)
+    noise = torch.rand(1, 1, 60, 60, generator=torch.Generator().manual_seed(0))
+    lit = noise.clone()
+    lit[..., 30, :] += 1e4  # a median wants more than one pixel before it moves
+    changed = (network(lit) != network(noise)).any(dim=3).flatten(0, 1).any(dim=0).nonzero().flatten().tolist()
+    assert (changed[0], changed[-1]) == (30 - pixels, 30 + pixels)
+    assert halo(config) == (pixels, pixels)
 
 
 def test_step_is_that_of_each_axis() -> None:

@@ -71,3 +71,30 @@ def test_a_folder_becomes_files(qtbot, panel, blobs, tmp_path):
     with qtbot.waitSignal(panel.runner.ended, timeout=20_000):
         panel.runner.start_folder(images, tmp_path / "results")
     np.testing.assert_allclose(tifffile.imread(tmp_path / "results" / "a_denoised.tif"), blobs(32, 32), atol=0.01)
+
+
+def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):
+    from unveil.operators.classical import median
+
+    noisy = blobs(32, 40)
+    viewer.add_image(noisy, name="cells")
+    panel = DenoisePanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    form = panel.form
+    form.models.list.setCurrentText("clipped-high-pass")
+    assert all(widget.native.isVisibleTo(panel) for widget in form.filter.widgets.values())
+    form.models.list.setCurrentText("median-filter")
+    assert form.filter.widgets["size_px"].value == 1
+    assert not form.filter.widgets["strength"].native.isVisibleTo(panel)
+    form.filter.widgets["size_px"].value = 2
+    run(panel)
+    assert viewer.layers[-1].name == "cells · median-filter denoised"
+    np.testing.assert_array_equal(viewer.layers[-1].data, median(noisy, 2))
+    form.models.list.setCurrentText("fluorescence-denoiser")
+    assert not form.filter.widgets["size_px"].native.isVisibleTo(panel)
+    assert panel.form.options().size_px is None
+
+
+def test_models_that_have_learned_come_before_filters(viewer):
+    panel = DenoisePanel(viewer)
+    assert panel.form.models.entry.name == "fluorescence-denoiser"

@@ -276,3 +276,22 @@ def test_the_table_of_no_objects_is_empty(viewer, open_panel, run):
     assert viewer.layers[-1].data.max() == 0
     assert list(viewer.layers[-1].features["index"]) == [0]
     assert "0 objects" in panel.runner.bar.line.text()
+
+
+def test_two_textures_show_what_they_saw(viewer, run, rng):
+    pixels = np.where(np.arange(80) < 40, 2, 30) * rng.normal(0, 1, (60, 80))
+    viewer.add_image(pixels, name="wound", scale=(0.5, 0.5))
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    panel.form.models.list.setCurrentText("two-textures")
+    run(panel)
+    names = [layer.name for layer in viewer.layers]
+    assert names[1] == "wound · two-textures DCT 0,1"
+    assert len(names) == 1 + 8 + 1 + 1
+    assert [layer.visible for layer in viewer.layers] == [True, *[False] * 9, True]
+    assert all(tuple(layer.scale) == (0.5, 0.5) for layer in viewer.layers)
+    labels = viewer.layers[-1]
+    assert labels.data[:, :30].max() == 0
+    assert labels.data[:, 50:].min() == 1
+    assert panel.refine.isVisibleTo(panel)
+    assert panel.measurements.isHidden()

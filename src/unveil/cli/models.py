@@ -117,7 +117,7 @@ def _card_lines(card: ModelCard, path: Path, n_parameters: int) -> dict[str, str
         "file": str(path),
         "description": card.description,
         "task": card.task,
-        "network": f"{card.architecture.kind}, {card.n_dims}D, {n_parameters:,} parameters",
+        "filter" if card.is_filter else "network": _architecture(card, n_parameters),
         "channels": channels,
         "classes": ", ".join(card.classes),
         "pixel size": _pixel_size(card),
@@ -128,6 +128,14 @@ def _card_lines(card: ModelCard, path: Path, n_parameters: int) -> dict[str, str
         "cite": "\n".join(card.cite),
         "digest": card.weights_sha256,
     }
+
+
+def _architecture(card: ModelCard, n_parameters: int) -> str:
+    from unveil.config.architecture import FilterConfig
+
+    own = card.architecture
+    size = f"{own.size_px:g} px" if isinstance(own, FilterConfig) else f"{n_parameters:,} parameters"
+    return f"{own.kind}, {card.n_dims}D, {size}"
 
 
 def _pixel_size(card: ModelCard) -> str:

@@ -1,4 +1,4 @@
-"""Which network: the settings that determine every layer and every tensor's shape."""
+"""Which network or classical filter: the settings that determine what is computed."""
 
 from __future__ import annotations
 
@@ -84,4 +84,34 @@ class DnCNNConfig(Config):
         return self.in_channels
 
 
-Architecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig, Field(discriminator="kind")]
+class FilterConfig(Config):
+    """A classical filter, for one channel: an operator with nothing to learn."""
+
+    kind: Literal["gaussian", "median", "clipped_high_pass", "texture"]
+    n_dims: Literal[2, 3] = 2
+    """Spatial dimensions of the images: 2 for planes, 3 for volumes."""
+    size_px: float = Field(gt=0, le=32)
+    """How far it looks, in pixels: radius of the median; standard deviation of the Gaussian, of the low-pass under the
+    clipped high-pass, or of the window in which a texture is judged."""
+    strength: float = Field(3.0, gt=0, le=100)
+    """Clipped high-pass alone: the most that is taken away from a pixel, in standard deviations of the noise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> FilterConfig:
+        if self.kind == "texture" and self.n_dims != 2:
+            raise ValueError("textures are told apart in planes: n_dims must be 2")
+        return self
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the image: one."""
+        return 1
+
+    @property
+    def out_channels(self) -> int:
+        """Output maps: the filtered image, or eight features of texture."""
+        return 8 if self.kind == "texture" else 1
+
+
+TrainableArchitecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig, Field(discriminator="kind")]
+Architecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig | FilterConfig, Field(discriminator="kind")]

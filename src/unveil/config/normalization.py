@@ -47,6 +47,12 @@ class FixedNormalization(Config):
         return self
 
 
+class NoiseNormalization(Config):
+    """Map each channel of each plane or volume to mean 0 and noise of standard deviation 1, as the image shows it."""
+
+    method: Literal["noise"] = "noise"
+
+
 class GlobalNormalization(Config):
     """Bring each channel to mean 0 and variance 1 over all training images; what is fitted becomes a fixed one."""
 
@@ -54,7 +60,8 @@ class GlobalNormalization(Config):
 
 
 Normalization: TypeAlias = Annotated[
-    PercentileNormalization | StandardNormalization | FixedNormalization, Field(discriminator="method")
+    PercentileNormalization | StandardNormalization | FixedNormalization | NoiseNormalization,
+    Field(discriminator="method"),
 ]
 TrainingNormalization: TypeAlias = Annotated[
     PercentileNormalization | StandardNormalization | FixedNormalization | GlobalNormalization,

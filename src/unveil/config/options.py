@@ -31,6 +31,12 @@ class RunOptions(Config):
     """exact is float32 throughout; fast may use half precision; auto is fast where the deviation stays negligible."""
     tile: int | None = Field(None, ge=1, le=65536)
     """Inner size of a tile in pixels, rounded up to the network's step; chosen from free memory if not given."""
+    size_px: float | None = Field(None, gt=0, le=32)
+    """Classical filters: how far they look, in pixels (radius of the median, standard deviation of the others); the
+    filter's own value if not given."""
+    strength: float | None = Field(None, gt=0, le=100)
+    """Clipped high-pass: the most that is taken away from a pixel, in standard deviations of the noise; the filter's
+    own value if not given."""
     rescale: Literal["auto", "off"] | float = "auto"
     """Resize the image before the network: auto to the model's pixel size where both are known and differ by over
     25 %, off never, or a factor (0.5 halves the size)."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import DnCNNConfig, TrainableArchitecture, UNetConfig
 from unveil.config.base import Config
 from unveil.config.normalization import TrainingNormalization
 from unveil.config.options import Device
@@ -133,7 +133,7 @@ class DenoisingTraining(TrainingSchedule):
     """Where no clean images are given: blind_spot predicts each pixel from its neighbours (Noise2Void), for noise that
     is independent from pixel to pixel; frames predicts each frame of a stack from another of the same, still scene
     (Noise2Noise)."""
-    architecture: Architecture = DnCNNConfig()
+    architecture: TrainableArchitecture = DnCNNConfig()
     """The network."""
 
 

@@ -45,7 +45,7 @@ class Engine(Protocol):
 
     @property
     def library(self) -> str:
-        """What computes: torch or openvino."""
+        """What computes: torch, openvino, or scipy for classical filters."""
 
     @property
     def precision(self) -> str:
@@ -84,6 +84,10 @@ def open_engine(model: Model, options: RunOptions, notify: Callable[[str], None]
         If a device is asked for that is not there.
     """
     device = choose_device(options.device)
+    if model.card.is_filter:
+        if options.device not in ("auto", "cpu"):
+            notify(f"'{model.card.name}' is a classical filter: the processor computes it, not {device}.")
+        return TorchEngine(model.inference_module(), "cpu", fast=False, library="scipy")
     library = choose_library(options.engine, device, notify)
     try:
         return _at_precision(model, device, library, options.precision)

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import psutil
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
 
 _SHARE_OF_FREE = 0.5
 """Part of the free memory that a window may fill: the images need room too, and so do other programs."""
@@ -28,6 +28,8 @@ def bytes_per_pixel(architecture: Architecture) -> int:
             channels = 4 * architecture.width + architecture.in_channels + 2 * architecture.out_channels
         case DnCNNConfig():
             channels = 2 * architecture.width + 3 * architecture.in_channels
+        case FilterConfig():
+            channels = 4 + 2 * architecture.out_channels
         case _:
             assert_never(architecture)
     return int(4 * channels * _SLACK)

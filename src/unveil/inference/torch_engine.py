@@ -23,14 +23,15 @@ class TorchEngine:
     ----------
     module
         In evaluation mode, float32, on the CPU; it is copied, not changed.
+    library
+        What computes, for the record: a classical filter calls SciPy.
     """
 
-    library = "torch"
     n_pixels_held = 0
     """On a processor nothing stays; a GPU's cache is given back whole."""
 
-    def __init__(self, module: nn.Module, device: str, *, fast: bool) -> None:
-        self.device = device
+    def __init__(self, module: nn.Module, device: str, *, fast: bool, library: str = "torch") -> None:
+        self.device, self.library = device, library
         self._dtype = _HALF[device] if fast and _is_quick_at_half(device) else torch.float32
         self._module: nn.Module | None = None
         self._source = module

@@ -40,8 +40,12 @@ class ModelEntry:
 
 
 def list_models() -> list[ModelEntry]:
-    """List the shipped models, then the own ones, each by name; broken files are listed with their problem."""
+    """List the shipped models, then the own ones, each by name; broken files are listed with their problem.
+
+    Classical filters come after the shipped models that have learned.
+    """
     shipped = [_entry(path, "shipped") for path in _model_files(shipped_models_folder())]
+    shipped.sort(key=lambda entry: entry.card is not None and entry.card.is_filter)
     return shipped + [_entry(path, "own") for path in _model_files(own_models_folder())]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, model_validator
 
-from unveil.config.architecture import Architecture, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig
 from unveil.config.base import Config
 from unveil.config.normalization import FixedNormalization, Normalization
 from unveil.config.objects import ObjectRule
@@ -124,8 +124,10 @@ class ModelCard(Config):
             problems.append("size_step and halo do not follow from the architecture")
         if self.channel_names and len(self.channel_names) != architecture.in_channels:
             problems.append(f"{len(self.channel_names)} channel names for {architecture.in_channels} channels")
-        if self.task == "segmentation" and not isinstance(architecture, UNetConfig):
-            problems.append("segmentation needs a U-Net")
+        if self.task == "segmentation" and isinstance(architecture, DnCNNConfig):
+            problems.append("segmentation needs a U-Net or a texture filter")
+        if isinstance(architecture, FilterConfig) and self.task != _task_of(architecture):
+            problems.append(f"a {architecture.kind} filter is for {_task_of(architecture)}")
         if self.task == "segmentation" and architecture.out_channels != self.n_maps:
             problems.append(f"{architecture.out_channels} output maps for {self.n_maps} classes and distances")
         if self.task == "denoising" and architecture.out_channels != architecture.in_channels:
@@ -153,8 +155,20 @@ class ModelCard(Config):
         return self.architecture.in_channels
 
     @property
+    def is_filter(self) -> bool:
+        """Whether this is a classical filter, which has learned nothing."""
+        return isinstance(self.architecture, FilterConfig)
+
+    @property
+    def gives_features(self) -> bool:
+        """Whether the output maps are features of texture, from which two classes are made afterwards."""
+        return self.is_filter and self.task == "segmentation"
+
+    @property
     def n_maps(self) -> int:
-        """Output maps of a segmentation network: one per class, one more for the distance where there are objects."""
+        """Output maps for a segmentation: one per class and the distance of objects; or the features of a filter."""
+        if isinstance(self.architecture, FilterConfig):
+            return self.architecture.out_channels
         return len(self.classes) + (self.objects is not None)
 
     @classmethod
@@ -167,3 +181,7 @@ class ModelCard(Config):
             halo=halo(architecture),
             **fields,
         )
+
+
+def _task_of(filter_: FilterConfig) -> Task:
+    return "segmentation" if filter_.kind == "texture" else "denoising"

@@ -101,8 +101,8 @@ class SegmentationActivation(nn.Module):
 
 
 def with_activation(network: nn.Module, card: ModelCard) -> nn.Module:
-    """Return `network` with the output activation that its task needs: none for a denoiser."""
-    if card.task == "denoising":
+    """Return `network` with the output activation that its task needs: none for denoisers and filters."""
+    if card.task == "denoising" or card.is_filter:
         return network
     return SegmentationActivation(network, len(card.classes), card.temperature).eval()
 

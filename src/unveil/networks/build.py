@@ -6,7 +6,8 @@ from typing import assert_never
 
 from torch import nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+from unveil.networks.classical import ClassicalFilter
 from unveil.networks.dncnn import DnCNN
 from unveil.networks.unet import UNet
 
@@ -18,6 +19,8 @@ def build_network(architecture: Architecture) -> nn.Module:
             return UNet(architecture)
         case DnCNNConfig():
             return DnCNN(architecture)
+        case FilterConfig():
+            return ClassicalFilter(architecture)
         case _:
             assert_never(architecture)
 

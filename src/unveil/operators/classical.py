@@ -9,6 +9,8 @@ The lecture's two examples::
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,51 +19,72 @@ from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 from scipy.fft import dct
 
+from unveil.operators.receptive_field import GAUSSIAN_REACH
+
 _MAD_TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
+_NARROW_PX = 0.8
+"""Of the Gaussian whose high-pass shows the noise: wider ones would let more of the image through."""
+_MOST_SAMPLES = 1 << 16
+_ROUNDING = 1e-6
+"""What is smaller than this part of the values is their rounding."""
+TEXTURE_FEATURES = tuple(f"DCT {row},{column}" for row in range(3) for column in range(3))[1:]
+"""Names of the features: how many half-waves the filter has along Y and along X."""
 
 
 def gaussian(image: NDArray[Any], sigma_px: float) -> NDArray[np.float32]:
     """Blur ``(Y, X)`` or ``(Z, Y, X)`` with a Gaussian of standard deviation `sigma_px`, in pixels."""
-    blurred: NDArray[np.float32] = ndimage.gaussian_filter(image.astype(np.float32), sigma_px, mode="reflect")
+    blurred: NDArray[np.float32] = ndimage.gaussian_filter(
+        image.astype(np.float32), sigma_px, mode="reflect", truncate=GAUSSIAN_REACH
+    )
     return blurred
 
 
-def median(image: NDArray[Any], radius_px: int) -> NDArray[np.float32]:
+def median(image: NDArray[Any], radius_px: float) -> NDArray[np.float32]:
     """Take the median over the disc or ball of `radius_px` pixels around each pixel of ``(Y, X)`` or ``(Z, Y, X)``."""
-    offsets = np.indices((2 * radius_px + 1,) * image.ndim) - radius_px
+    reach = int(radius_px)
+    offsets = np.indices((2 * reach + 1,) * image.ndim) - reach
     disc = (offsets**2).sum(axis=0) <= radius_px**2
     filtered: NDArray[np.float32] = ndimage.median_filter(image.astype(np.float32), footprint=disc, mode="reflect")
     return filtered
 
 
-def noise_level(high_pass: NDArray[np.float32], sigma_px: float) -> float:
-    """Estimate the standard deviation of white noise in an image from its high-pass, robust against its edges.
+def noise_level(blocks: Iterable[NDArray[Any]]) -> float:
+    """Estimate the standard deviation of white noise in an image, robust against its edges; 0 where there is none.
 
-    From the median absolute deviation (Donoho 1994, Biometrika 81, 425), divided by what the filter leaves of white
-    noise: the norm of its impulse response.
+    From the median absolute deviation (Donoho 1994, Biometrika 81, 425) of what a narrow Gaussian takes away, divided
+    by the share of white noise that it takes away: the norm of the impulse response. Where nothing is taken away the
+    detector has hardly seen anything, or its grey values were cut off; such pixels say nothing of the noise.
 
     Parameters
     ----------
-    sigma_px
-        Of the Gaussian that was subtracted.
+    blocks
+        The image in pieces ``(Y, X)`` or ``(Z, Y, X)``; pixels that are not finite do not count.
     """
-    impulse = np.zeros((8 * max(1, round(sigma_px)) + 9,) * high_pass.ndim, np.float32)
-    impulse[tuple(length // 2 for length in impulse.shape)] = 1
-    left = float(np.linalg.norm(impulse - gaussian(impulse, sigma_px)))
-    deviation = float(np.median(np.abs(high_pass - np.median(high_pass))))
-    return _MAD_TO_SIGMA * deviation / left
+    samples, n_dims = [np.zeros(0, np.float32)], 2
+    for block in blocks:
+        n_dims = block.ndim
+        grey = block.astype(np.float32)
+        grey[~np.isfinite(grey)] = grey[np.isfinite(grey)].mean() if np.isfinite(grey).any() else 0
+        taken = _high_pass(grey, _NARROW_PX).ravel()
+        taken = taken[np.abs(taken) > _ROUNDING * np.abs(grey).max()]
+        samples.append(taken[:: max(1, taken.size // _MOST_SAMPLES)])
+    values = np.concatenate(samples)
+    if not values.size:
+        return 0.0
+    impulse = np.zeros((17,) * n_dims, np.float32)
+    impulse[(8,) * n_dims] = 1
+    share = float(np.linalg.norm(_high_pass(impulse, _NARROW_PX)))
+    return _MAD_TO_SIGMA * float(np.median(np.abs(values - np.median(values)))) / share
 
 
 def soft_clip(values: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
     """Limit `values` smoothly to −limit … limit: ``limit · tanh(values / limit)``; 0 gives 0."""
-    if limit < np.finfo(np.float32).tiny:
-        return np.zeros_like(values)
     clipped: NDArray[np.float32] = np.float32(limit) * np.tanh(values / np.float32(limit))
     return clipped
 
 
-def clipped_high_pass(image: NDArray[Any], sigma_px: float, strength: float) -> NDArray[np.float32]:
+def clipped_high_pass(image: NDArray[Any], sigma_px: float, limit: float) -> NDArray[np.float32]:
     """Denoise by subtracting the small part of the high-pass: ``x − clip(x − low-pass(x))``.
 
     What is small at high frequencies is noise, what is large an edge, of which no more than the limit is taken away.
@@ -72,12 +95,11 @@ def clipped_high_pass(image: NDArray[Any], sigma_px: float, strength: float) -> 
         ``(Y, X)`` or ``(Z, Y, X)``, any grey values.
     sigma_px
         Standard deviation of the low-pass, in pixels.
-    strength
-        Limit of the clipping, in standard deviations of the noise, which is estimated from the image.
+    limit
+        Of the clipping, in grey values: some three standard deviations of the noise.
     """
     grey = image.astype(np.float32)
-    high_pass = grey - gaussian(grey, sigma_px)
-    denoised: NDArray[np.float32] = grey - soft_clip(high_pass, strength * noise_level(high_pass, sigma_px))
+    denoised: NDArray[np.float32] = grey - soft_clip(_high_pass(grey, sigma_px), limit)
     return denoised
 
 
@@ -103,17 +125,32 @@ def texture_features(image: NDArray[Any], window_px: float) -> NDArray[np.float3
     return np.stack([gaussian(np.abs(answer), window_px) for answer in answers])
 
 
-def two_textures(features: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Divide the pixels in two by their features ``(K, Y, X)``; True is the stronger texture.
+def two_textures(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Say of each pixel how much nearer its features ``(K, Y, X)`` are to the stronger of two textures, ``(Y, X)``.
 
-    Two means, of the features over their standard deviations, from the pixels where these are weakest and strongest
-    together.
+    Two means (Lloyd 1982) of the features over their standard deviations, begun where these are weakest and strongest
+    together, on a regular sample of the pixels. With distances d₀ and d₁ to them a pixel gets ``d₀² / (d₀² + d₁²)``: 0
+    at the weaker mean, 1 at the stronger, ½ half-way. It is 0 everywhere where no feature varies.
     """
-    spread = features.std(axis=(1, 2), dtype=np.float64)
-    if not spread.any():
-        return np.zeros(features.shape[1:], bool)
-    points = (features[spread > 0] / spread[spread > 0, None, None]).reshape(np.count_nonzero(spread), -1).T
+    every = max(1, math.isqrt(features[0].size // _MOST_SAMPLES))
+    sample = features[:, ::every, ::every].reshape(len(features), -1)
+    spread = sample.std(axis=1, dtype=np.float64)
+    used = spread > _ROUNDING * np.abs(sample).max(initial=0)
+    if not used.any():
+        return np.zeros(features.shape[1:], np.float32)
+    points = (sample[used] / spread[used, np.newaxis]).T
     strength = points.sum(axis=1)
-    means, nearest = kmeans2(points, points[[strength.argmin(), strength.argmax()]], minit="matrix")
-    divided: NDArray[np.bool_] = (nearest == int(means.sum(axis=1).argmax())).reshape(features.shape[1:])
-    return divided
+    means, _ = kmeans2(points, points[[strength.argmin(), strength.argmax()]], minit="matrix")
+    weaker, stronger = means[np.argsort(means.sum(axis=1))]
+    to_weaker, to_stronger = np.zeros((2, *features.shape[1:]), np.float32)
+    for feature, scale, low, high in zip(features[used], spread[used], weaker, stronger, strict=True):
+        scaled = feature / np.float32(scale)
+        to_weaker += (scaled - np.float32(low)) ** 2
+        to_stronger += (scaled - np.float32(high)) ** 2
+    nearness: NDArray[np.float32] = to_weaker / np.maximum(to_weaker + to_stronger, np.finfo(np.float32).tiny)
+    return nearness
+
+
+def _high_pass(grey: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    high_pass: NDArray[np.float32] = grey - gaussian(grey, sigma_px)
+    return high_pass

@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 
 from unveil.config.normalization import (
     FixedNormalization,
+    NoiseNormalization,
     Normalization,
     PercentileNormalization,
     StandardNormalization,
 )
+from unveil.operators.classical import noise_level
 
 _N_BINS = 65536
 _TINY = 1e-12
+_NO_NOISE = 1e-4
+"""Noise of less than this part of an image's standard deviation is not worth removing."""
 
 Strips = Callable[[], Iterable[NDArray[Any]]]
 """Gives, at each call, the frame once, in pieces ``(C, …)``."""
@@ -77,6 +81,8 @@ def fit(normalization: Normalization, strips: Strips) -> Affine:
             low, high, top = _percentiles(strips, (normalization.low, normalization.high, 100))
             range_ = np.where(high - low > _TINY, high - low, top - low)  # a few bright pixels on a black ground
             return Affine(low, np.where(range_ > _TINY, range_, 1.0))
+        case NoiseNormalization():
+            return _by_noise(strips)
         case _:
             assert_never(normalization)
 
@@ -100,6 +106,14 @@ def _moments(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         mean = mean + delta * n / np.maximum(total, 1)
         count = total
     return mean, np.sqrt(sum_of_squares / np.maximum(count, 1))
+
+
+def _by_noise(strips: Strips) -> Affine:
+    """Scale by the noise; a channel that shows none by so little that it counts as nothing but signal."""
+    mean, std = _moments(strips)
+    levels = [noise_level(strip[channel] for strip in strips()) for channel in range(len(mean))]
+    scale = np.maximum(levels, _NO_NOISE * std)
+    return Affine(mean, np.where(std > _TINY, scale, 1.0))
 
 
 def _percentiles(strips: Strips, percents: tuple[float, ...]) -> list[NDArray[np.float64]]:

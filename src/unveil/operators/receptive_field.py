@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+
+GAUSSIAN_REACH = 4
+"""Standard deviations after which a Gaussian ends."""
 
 
 def size_step(architecture: Architecture) -> tuple[int, ...]:
@@ -19,7 +22,7 @@ def size_step(architecture: Architecture) -> tuple[int, ...]:
     match architecture:
         case UNetConfig():
             return tuple(2**n for n in architecture.poolings_per_axis)
-        case DnCNNConfig():
+        case DnCNNConfig() | FilterConfig():
             return (1,) * architecture.n_dims
         case _:
             assert_never(architecture)
@@ -33,6 +36,8 @@ def margin(architecture: Architecture) -> tuple[int, ...]:
             return tuple(_unet_margin([factor[axis] for factor in factors]) for axis in range(architecture.n_dims))
         case DnCNNConfig():
             return (sum(architecture.dilation_per_layer),) * architecture.n_dims
+        case FilterConfig():
+            return (_filter_margin(architecture),) * architecture.n_dims
         case _:
             assert_never(architecture)
 
@@ -49,6 +54,13 @@ def pooled_axes(architecture: UNetConfig) -> list[tuple[int, ...]]:
     poolings = architecture.poolings_per_axis
     depth = max(poolings)
     return [tuple(2 if level >= depth - n else 1 for n in poolings) for level in range(depth)]
+
+
+def _filter_margin(config: FilterConfig) -> int:
+    if config.kind == "median":
+        return int(config.size_px)
+    blur = int(GAUSSIAN_REACH * config.size_px + 0.5)
+    return blur + 1 if config.kind == "texture" else blur
 
 
 def _unet_margin(factors: list[int]) -> int:

@@ -14,6 +14,7 @@ from unveil.events import Monitor, warn_only
 from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.tiling import Window
 from unveil.model.model import Model
+from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.results import Denoised, WritableArray
@@ -51,8 +52,9 @@ def denoise(
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
     """
-    card = card_of(model)
-    check_match(image, card, "denoising")
+    check_match(image, card_of(model), "denoising")
+    model = with_chosen_size(model, options)
+    card = model.card
     sets = channel_sets(image, card, options.channel)
     scale = scale_factors(image, card, "off" if options.rescale == "auto" else options.rescale)
     axes = image.axes if options.channel is None else without(image.axes, "C")

@@ -71,6 +71,8 @@ class Segmentation:
     """Normalized distance to the object's border, axes of the image less C, float32, 0 to 1; models of objects only."""
     card: ModelCard
     report: RunReport
+    features: Image | None = None
+    """What a texture filter saw, axes of the image with one channel per feature, float32; None of other models."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +90,8 @@ class SegmentationSink:
 
     labels: WritableArray
     probabilities: WritableArray
-    distance: WritableArray | None
+    distance: WritableArray | None = None
+    features: WritableArray | None = None
 
     @classmethod
     def create(cls, image: Image, card: ModelCard, make: Callable[[tuple[int, ...], Any], WritableArray]) -> Self:
@@ -101,9 +104,7 @@ class SegmentationSink:
         """
         shapes = segmentation_shapes(image, card)
         return cls(
-            labels=make(shapes["labels"], np.int32),
-            probabilities=make(shapes["probabilities"], np.float32),
-            distance=make(shapes["labels"], np.float32) if card.objects else None,
+            **{name: make(shape, np.int32 if name == "labels" else np.float32) for name, shape in shapes.items()}
         )
 
     def check(self, image: Image, card: ModelCard) -> None:
@@ -115,15 +116,11 @@ class SegmentationSink:
             With all that does not fit.
         """
         shapes, problems = segmentation_shapes(image, card), []
-        if card.objects and self.distance is None:
-            problems.append("an array for the distance is missing")
-        for name, array in (
-            ("labels", self.labels),
-            ("probabilities", self.probabilities),
-            ("distance", self.distance),
-        ):
-            expected = shapes["probabilities" if name == "probabilities" else "labels"]
-            if array is not None and tuple(array.shape) != expected:
+        for name, expected in shapes.items():
+            array: WritableArray | None = getattr(self, name)
+            if array is None:
+                problems.append(f"an array for the {name} is missing")
+            elif tuple(array.shape) != expected:
                 problems.append(f"{name} have shape {tuple(array.shape)} where {expected} is needed")
         if problems:
             raise ImageError(
@@ -133,10 +130,16 @@ class SegmentationSink:
 
 
 def segmentation_shapes(image: Image, card: ModelCard) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of ``labels`` (and distance) and of ``probabilities`` of a segmentation of `image`."""
+    """Return the shapes of the arrays that a segmentation of `image` fills, by their name in `SegmentationSink`."""
     axes = without(image.axes, "C")
-    with_classes = in_order(axes + "C")
-    return {
-        "labels": tuple(image.size(axis) for axis in axes),
-        "probabilities": tuple(len(card.classes) - 1 if axis == "C" else image.size(axis) for axis in with_classes),
-    }
+    one_map = tuple(image.size(axis) for axis in axes)
+
+    def maps(n_maps: int) -> tuple[int, ...]:
+        return tuple(n_maps if axis == "C" else image.size(axis) for axis in in_order(axes + "C"))
+
+    shapes = {"labels": one_map, "probabilities": maps(len(card.classes) - 1)}
+    if card.objects:
+        shapes["distance"] = one_map
+    if card.gives_features:
+        shapes["features"] = maps(card.n_maps)
+    return shapes

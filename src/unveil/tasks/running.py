@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 import unveil
+from unveil.config.architecture import FilterConfig
 from unveil.config.options import RunOptions
 from unveil.errors import EngineError, ImageError
 from unveil.events import Monitor, Notice, Progress
@@ -69,6 +70,7 @@ class Run:
             self._shape = resized_shape(self._shape, scale)
             factors = " × ".join(f"{factor:.2f}" for factor in scale)
             self.notify(f"Image '{image.name}' is resized by {factors} for model '{model.card.name}'.")
+        self._tell_unused()
         self._engine = self._open(options)
         self._tiling = self._choose_tiling()
 
@@ -198,6 +200,16 @@ class Run:
         per_frame = len(self._tiling)
         self._monitor(Progress(self._n_done * per_frame + n_tiles, self._n_frames * per_frame, "tiles"))
 
+    def _tell_unused(self) -> None:
+        """Say which options mean nothing for the model."""
+        card, used = self._model.card, set[str]()
+        if isinstance(card.architecture, FilterConfig):
+            used = {"size_px", "strength"} if card.architecture.kind == "clipped_high_pass" else {"size_px"}
+        unused = [name for name in ("size_px", "strength") if getattr(self._options, name) is not None]
+        for name in unused:
+            if name not in used:
+                self.notify(f"'{card.name}' has no {name} to choose: that option changes nothing.")
+
     def _tell_findings(self) -> None:
         name = self._image.name
         if self._n_filled:
@@ -247,4 +259,4 @@ def _versions(library: str) -> dict[str, str]:
         "numpy": np.__version__,
         "torch": str(torch.__version__),
     }
-    return found | ({"openvino": version("openvino")} if library == "openvino" else {})
+    return found | ({} if library == "torch" else {library: version(library)})

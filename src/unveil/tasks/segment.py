@@ -17,7 +17,9 @@ from unveil.inference.tiling import Window
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.calibration import ExpectedOverlap
+from unveil.operators.classical import TEXTURE_FEATURES, two_textures
 from unveil.operators.instances import label_classes, label_objects
+from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.results import RunReport, Segmentation, SegmentationSink, WritableArray
@@ -51,8 +53,9 @@ def segment(
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
     """
-    card = card_of(model)
-    check_match(image, card, "segmentation")
+    check_match(image, card_of(model), "segmentation")
+    model = with_chosen_size(model, options)
+    card = model.card
     channels = choose_channels(image, card, options.channel)
     scale = scale_factors(image, card, options.rescale)
     sink = into or SegmentationSink.create(image, card, np.zeros)
@@ -66,8 +69,9 @@ def segment(
             target = _FrameTarget(sink, image, frame, card)
             if run.predict(frame, target.write_maps).is_constant:
                 target.write_nothing()
+            target.write_textures()
             n_objects += target.write_labels(options, scale, n_objects, overlap)
-        report = run.finish(n_objects if card.objects else None, overlap.iou)
+        report = run.finish(n_objects if card.objects else None, None if card.is_filter else overlap.iou)
     return _segmentation(image, card, sink, report)
 
 
@@ -92,7 +96,7 @@ def separate(segmentation: Segmentation, options: SegmentationOptions) -> Segmen
         report,
         options=report.options | changed,
         n_objects=n_objects if card.objects else report.n_objects,
-        expected_iou=overlap.iou,
+        expected_iou=None if card.is_filter else overlap.iou,
     )
     return replace(segmentation, labels=labels.like(sink.labels, labels.axes, name=labels.name), report=new_report)
 
@@ -106,7 +110,10 @@ class _FrameTarget:
         self._whole = tuple(slice(0, size) for size in image.spatial_shape(card.n_dims))
 
     def write_maps(self, window: Window, maps: NDArray[np.float32]) -> None:
-        """Put maps ``(K, *window)``: the foreground's probabilities, and the distance where there is one."""
+        """Put maps ``(K, *window)``: the foreground's probabilities and the distance, if there is one; or features."""
+        if self._sink.features is not None:
+            self._sink.features[self._with_classes(window)] = np.moveaxis(maps, 0, self._class_axis())
+            return
         n_classes = len(self._card.classes)
         self._sink.probabilities[self._with_classes(window)] = np.moveaxis(maps[1:n_classes], 0, self._class_axis())
         if self._sink.distance is not None and self._card.objects is not None:
@@ -117,6 +124,15 @@ class _FrameTarget:
         shape = tuple(s.stop for s in self._whole)
         maps = np.zeros((self._card.n_maps, *shape), np.float32)
         self.write_maps(self._whole, maps)
+
+    def write_textures(self) -> None:
+        """Divide the pixels in two by the features written, where there are any."""
+        if self._sink.features is not None:
+            features = np.moveaxis(
+                np.asarray(self._sink.features[self._with_classes(self._whole)]), self._class_axis(), 0
+            )
+            stronger = np.expand_dims(two_textures(features), self._class_axis())
+            self._sink.probabilities[self._with_classes(self._whole)] = stronger
 
     def write_labels(
         self, options: SegmentationOptions, scale: tuple[float, ...], n_before: int, overlap: ExpectedOverlap
@@ -168,4 +184,7 @@ def _segmentation(image: Image, card: ModelCard, sink: SegmentationSink, report:
         distance=None if sink.distance is None else image.like(sink.distance, axes),
         card=card,
         report=report,
+        features=None
+        if sink.features is None
+        else image.like(sink.features, in_order(axes + "C"), channel_names=TEXTURE_FEATURES),
     )

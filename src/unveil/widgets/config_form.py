@@ -19,7 +19,7 @@ one of several configs                 choice among their kinds, and the group o
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
@@ -71,16 +71,23 @@ class ConfigForm(Generic[C]):
         self._config = config
         self._rows = {name: _row(name, config.model_fields[name]) for name in fields or _fields(config)}
         self.native = QWidget()
-        layout = QFormLayout(self.native)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._layout = QFormLayout(self.native)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in self._rows.values():
-            layout.addRow(row.widget.label, row.widget.native)
+            self._layout.addRow(row.widget.label, row.widget.native)
 
     @property
     def widgets(self) -> dict[str, Any]:
         """The magicgui widgets by field; connect to their `changed`."""
         return {name: row.widget for name, row in self._rows.items()}
+
+    def show_only(self, names: Collection[str]) -> None:
+        """Show the rows of these fields alone, and no form at all where there are none."""
+        for name, row in self._rows.items():
+            row.widget.native.setVisible(name in names)
+            self._layout.labelForField(row.widget.native).setVisible(name in names)
+        self.native.setVisible(bool(names))
 
     def values(self) -> dict[str, Any]:
         """Return what the form says, by field."""

@@ -10,7 +10,6 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from unveil.config.architecture import UNetConfig
 from unveil.errors import ModelFileError
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard, Task
@@ -19,6 +18,7 @@ from unveil.widgets.notify import tell_failure
 from unveil.widgets.session_models import session_models
 
 _MAX_SENTENCE = 140
+_NETWORKS = {"unet": "U-Net", "dncnn": "DnCNN"}
 
 
 class ModelPicker(QWidget):
@@ -129,7 +129,7 @@ class ModelPicker(QWidget):
 
 def summarize(card: ModelCard) -> str:
     """Return what a biologist wants to know before choosing: what for, of what scale, how good."""
-    kind = "U-Net" if isinstance(card.architecture, UNetConfig) else "DnCNN"
+    kind = "Filter" if card.is_filter else _NETWORKS[card.architecture.kind]
     channels = "1 channel" if card.in_channels == 1 else f"{card.in_channels} channels"
     facts = [f"{kind} {card.n_dims}D", channels]
     if card.pixel_size_um:

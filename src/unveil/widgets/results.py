@@ -17,7 +17,7 @@ from unveil.widgets.requests import Request, Segmented
 if TYPE_CHECKING:
     import pandas as pd
 
-    from unveil.tasks.results import Denoised, RunReport
+    from unveil.tasks.results import Denoised, RunReport, Segmentation
 
 _METADATA = "unveil"
 
@@ -46,10 +46,10 @@ class ResultLayers:
 
 
 def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
-    """Return a probability layer per foreground class, hidden, and above them the labels."""
+    """Return a layer per feature and a probability layer per foreground class, hidden, and above them the labels."""
     result, source = segmented.segmentation, request.source
     named = f"{source.name} · {result.card.name}"
-    layers: list[Layer] = []
+    layers = _feature_layers(request, result, named)
     names = result.probabilities.channel_names
     for number in range(result.probabilities.size("C")):
         data, place = source.place(_channel(result.probabilities, number), request.cut)
@@ -74,6 +74,17 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
         **place,
     )
     return [*layers, labels]
+
+
+def _feature_layers(request: Request, result: Segmentation, named: str) -> list[Layer]:
+    if result.features is None:
+        return []
+    layers: list[Layer] = []
+    for number, name in enumerate(result.features.channel_names):
+        data, place = request.source.place(_channel(result.features, number), request.cut)
+        metadata = _metadata(request.source.name, "feature", result.report)
+        layers.append(ImageLayer(data, name=f"{named} {name}", visible=False, metadata=metadata, **place))
+    return layers
 
 
 def denoised_layers(request: Request, denoised: Denoised) -> list[Layer]:

@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from unveil.config.architecture import FilterConfig
 from unveil.config.options import RESCALE_FROM, Device, RunOptions
 from unveil.errors import ConfigError
 from unveil.model.card import Task
@@ -18,6 +19,7 @@ from unveil.widgets.model_picker import ModelPicker
 from unveil.widgets.requests import Request
 from unveil.widgets.source_form import SourceForm
 
+_OF_FILTERS = ("size_px", "strength")
 _ADVANCED = ("engine", "precision", "tile", "rescale")
 _DEVICES = {"auto": "automatic", "cpu": "processor (cpu)", "cuda": "graphics card (cuda)", "mps": "Apple GPU (mps)"}
 
@@ -33,6 +35,7 @@ class RunForm(QWidget):
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.source = SourceForm(viewer, self._rows, self)
         self.models = ModelPicker(task)
+        self.filter = ConfigForm(options, _OF_FILTERS)
         self.device = QComboBox()
         for name in get_args(Device):
             if name not in _foreign_devices():
@@ -63,7 +66,9 @@ class RunForm(QWidget):
         ConfigError
             If the values contradict each other.
         """
-        return self.advanced.config(device=self.device.currentData(), channel=self.source.channel, **others)
+        of_filter = {name: self.filter.values()[name] for name in self._filter_settings()}
+        channel, device = self.source.channel, self.device.currentData()
+        return self.advanced.config(device=device, channel=channel, **of_filter, **others)
 
     def request(self, **others: Any) -> Request:
         """Take down everything that a run needs.
@@ -87,6 +92,7 @@ class RunForm(QWidget):
     def _lay_out(self) -> None:
         self._rows.addRow("Model", self.models)
         self._rows.addRow(self.models.summary)
+        self._rows.addRow(self.filter.native)
         self._rows.addRow("Device", self.device)
         self.fold.addWidget(self.advanced.native)
         layout = QVBoxLayout(self)
@@ -97,7 +103,18 @@ class RunForm(QWidget):
 
     def _take_model(self) -> None:
         self.source.set_card(self.models.card)
+        own = self._filter_settings()
+        self.filter.set_values(own)
+        self.filter.show_only(own)
         self._draw()
+
+    def _filter_settings(self) -> dict[str, float]:
+        """Return what may be chosen of a classical filter, at its own values; nothing for other models."""
+        own = self.models.card.architecture if self.models.card is not None else None
+        if not isinstance(own, FilterConfig):
+            return {}
+        names = _OF_FILTERS if own.kind == "clipped_high_pass" else ("size_px",)
+        return {name: getattr(own, name) for name in names}
 
     def _draw(self) -> None:
         image, card = self.source.pixel_size_um(), self.models.card

@@ -253,7 +253,7 @@ class TrainForm(QWidget):
             self.start_list.addItem("automatic", _AUTOMATIC)
             self.start_list.addItem("scratch", _SCRATCH)
             for entry in entries:
-                if entry.card is not None:
+                if entry.card is not None and not entry.card.is_filter:
                     self.start_list.addItem(entry.name, str(entry.path.resolve()))
             self.start_list.setCurrentIndex(max(self.start_list.findData(chosen), 0))
 
