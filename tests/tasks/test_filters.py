@@ -131,11 +131,8 @@ def test_textures_are_told_apart_in_planes() -> None:
 
 def test_a_filter_of_volumes_sees_all_three_axes() -> None:
     volume = Image(np.random.default_rng(2).normal(0, 1, (9, 20, 21)), "ZYX")
-    architecture = FilterConfig(kind="gaussian", size_px=1.2, n_dims=3)
-    described = ModelCard.describe(
-        architecture, name="f", task="denoising", normalization=card("median", "denoising").normalization
-    )
-    model = Model.make(described, build_network(architecture), np.zeros((1, 1, 4, 4, 4), np.float32))
+    described = card("gaussian", "denoising", n_dims=3)
+    model = Model.make(described, build_network(described.architecture), np.zeros((1, 1, 4, 4, 4), np.float32))
     result = denoise(volume, model, options=DenoisingOptions(tile=8))
     np.testing.assert_allclose(pixels(result.image), gaussian(pixels(volume), 1), atol=1e-6)
 
