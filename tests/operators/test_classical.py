@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unveil.operators.classical import (
@@ -13,7 +13,6 @@ from unveil.operators.classical import (
     dct_filters,
     gaussian,
     median,
-    noise_level,
     soft_clip,
     texture_features,
     two_textures,
@@ -43,26 +42,6 @@ def test_median_is_that_of_a_disc() -> None:
     corner = np.zeros((9, 9))
     corner[3, 3] = corner[3, 5] = corner[5, 3] = corner[5, 5] = corner[4, 4] = 1  # of radius 1 only the middle counts
     assert median(corner, 1)[4, 4] == 0
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.floats(0.5, 50), st.sampled_from([(128, 128), (20, 30, 40)]), st.integers(0, 99))
-def test_noise_level_is_found(sigma: float, shape: tuple[int, ...], seed: int) -> None:
-    noise = np.random.default_rng(seed).normal(0, sigma, shape)
-    assert noise_level([noise]) == pytest.approx(sigma, rel=0.1)
-    assert noise_level([noise[:7], noise[7:]]) == pytest.approx(sigma, rel=0.1)
-
-
-def test_neither_edges_nor_cut_off_values_nor_holes_change_the_noise_level() -> None:
-    noisy = step() + np.random.default_rng(0).normal(0, 10, (64, 64))
-    assert noise_level([noisy]) == pytest.approx(10, rel=0.2)
-    noisy[:20, :20] = np.nan
-    noisy[30:] = 0  # cut off
-    assert noise_level([noisy]) == pytest.approx(10, rel=0.2)
-
-
-def test_an_image_without_noise_has_none() -> None:
-    assert noise_level([np.full((20, 20), 7, np.uint8)]) == noise_level([np.full((20, 20), np.nan)]) == 0
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0.001, 1e6))

@@ -98,3 +98,41 @@ def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):
 def test_models_that_have_learned_come_before_filters(viewer):
     panel = DenoisePanel(viewer)
     assert panel.form.models.entry.name == "fluorescence-denoiser"
+
+
+def test_the_panel_says_how_noisy_it_was_and_shows_what_it_removed(viewer, run, rng):
+    noisy = rng.normal(500, 40, (3, 120, 130))
+    viewer.add_image(noisy, name="cells", scale=(2, 0.5, 0.5), units="um")
+    panel = DenoisePanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    panel.form.models.list.setCurrentText("gaussian-filter")
+    panel.residual.setChecked(True)
+    run(panel)
+    assert [layer.name for layer in viewer.layers[1:]] == [
+        "cells · gaussian-filter residual autocorrelation",
+        "cells · gaussian-filter residual",
+        "cells · gaussian-filter denoised",
+    ]
+    autocorrelation, residual, denoised = viewer.layers[1:]
+    np.testing.assert_allclose(residual.data + denoised.data, noisy, rtol=1e-5)
+    assert autocorrelation.data.shape == (21, 21)
+    assert not residual.visible
+    assert tuple(residual.scale) == (2, 0.5, 0.5)
+    assert residual.metadata["unveil"]["noise_level"] == pytest.approx(40, rel=0.1)
+    assert "Noise: ± " in panel.runner.bar.line.text()
+    assert "expected PSNR" in panel.runner.bar.line.text()
+    panel.replace.setChecked(True)
+    panel.residual.setChecked(False)
+    run(panel)
+    assert [layer.name for layer in viewer.layers[1:]] == ["cells · gaussian-filter denoised"]
+
+
+def test_the_panel_warns_where_the_image_goes_with_the_noise(viewer, run, rng):
+    stripes = 100 * np.sin(np.arange(128) / 3) * np.ones((128, 1))
+    viewer.add_image(stripes + rng.normal(0, 10, (128, 128)))
+    panel = DenoisePanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    panel.form.models.list.setCurrentText("gaussian-filter")
+    panel.form.filter.widgets["size_px"].value = 8
+    run(panel)
+    assert "no white noise" in panel.runner.bar.line.text()

@@ -80,7 +80,7 @@ def denoise(
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     options: Annotated[DenoisingOptions, Parameter(name="*", group=COMPUTING)] = DenoisingOptions(),  # noqa: B008
 ) -> int:
-    """Denoise images, written as <stem>_denoised.tif.
+    """Denoise images, written as <stem>_denoised.tif, and with --residual what was removed as <stem>_residual.tif.
 
     Parameters
     ----------
@@ -97,7 +97,8 @@ def denoise(
     """
     terminal = Terminal(as_json=as_json)
     with terminal.session():
-        jobs, loaded = _prepare(images, output, ["_denoised.tif"], model, "denoising", axes, options, terminal)
+        endings = ["_denoised.tif"] + ["_residual.tif"] * options.residual
+        jobs, loaded = _prepare(images, output, endings, model, "denoising", axes, options, terminal)
         return _run(jobs, partial(_denoise_one, model=loaded, axes=axes, options=options), terminal)
 
 
@@ -205,6 +206,8 @@ def _denoise_one(job: Job, monitor: Monitor, *, model: Model, axes: str | None, 
         target = make(denoised_shape(image, options.channel), "float32")
         result = denoise_image(image, model, options=options, into=target, monitor=monitor)
         write_image(job.results[0], result.image)
+        if result.residual is not None:
+            write_image(job.results[1], result.residual)
     return result.report
 
 
@@ -245,6 +248,9 @@ def _as_json(job: Job, report: RunReport) -> dict[str, Any]:
         "tile": list(report.tile),
         "n_objects": report.n_objects,
         "expected_iou": report.expected_iou,
+        "noise_level": report.noise_level,
+        "expected_psnr": report.expected_psnr,
+        "residual_correlation": report.residual_correlation,
     }
 
 
@@ -252,6 +258,10 @@ def _as_line(job: Job, report: RunReport) -> str:
     found = "" if report.n_objects is None else f"{report.n_objects} objects, "
     if report.expected_iou is not None:
         found += f"expected IoU {report.expected_iou:.2f}, "
+    if report.noise_level is not None:
+        found += f"noise {report.noise_level:.3g}, "
+    if report.expected_psnr is not None:
+        found += f"expected PSNR {report.expected_psnr:.1f} dB, "
     return f"{', '.join(str(path) for path in job.results)}: {found}{report.seconds:.1f} s"
 
 

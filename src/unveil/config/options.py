@@ -64,6 +64,10 @@ class SegmentationOptions(RunOptions):
 class DenoisingOptions(RunOptions):
     """How an image is denoised."""
 
+    assess: bool = True
+    """Estimate the noise and how good the result is; a tile of at most four planes is computed twice for it."""
+    residual: bool = False
+    """Also give what was removed, noisy less denoised: where it shows the image, the result lacks it."""
     rescale: Literal["auto", "off"] | float = "auto"
     """Resize the image by this factor before the network; auto and off leave it as it is, since noise changes with
     every resizing."""

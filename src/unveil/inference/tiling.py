@@ -113,6 +113,11 @@ class Tiling:
     def __iter__(self) -> Iterator[Tile]:
         return (self[number] for number in range(len(self)))
 
+    @property
+    def middle(self) -> Tile:
+        """The tile in the middle, before it where the number is even: no remnant at the far sides."""
+        return self._tile_at(tuple((n_tiles - 1) // 2 for n_tiles in self.grid))
+
     def halved(self) -> Tiling | None:
         """Return a tiling with smaller windows, the inner side of the longest halved; None where none can shrink."""
         shrinkable = self._shrinkable()

@@ -10,7 +10,6 @@ The lecture's two examples::
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,6 @@ from scipy.fft import dct
 
 from unveil.operators.receptive_field import GAUSSIAN_REACH
 
-_MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a Gaussian over its median absolute deviation."""
-_NARROW_PX = 0.8
-"""Of the Gaussian whose high-pass shows the noise: wider ones would let more of the image through."""
 _MOST_SAMPLES = 1 << 16
 _ROUNDING = 1e-6
 """What is smaller than this part of the values is their rounding."""
@@ -47,35 +42,6 @@ def median(image: NDArray[Any], radius_px: float) -> NDArray[np.float32]:
     disc = (offsets**2).sum(axis=0) <= radius_px**2
     filtered: NDArray[np.float32] = ndimage.median_filter(image.astype(np.float32), footprint=disc, mode="reflect")
     return filtered
-
-
-def noise_level(blocks: Iterable[NDArray[Any]]) -> float:
-    """Estimate the standard deviation of white noise in an image, robust against its edges; 0 where there is none.
-
-    From the median absolute deviation (Donoho 1994, Biometrika 81, 425) of what a narrow Gaussian takes away, divided
-    by the share of white noise that it takes away: the norm of the impulse response. Where nothing is taken away the
-    detector has hardly seen anything, or its grey values were cut off; such pixels say nothing of the noise.
-
-    Parameters
-    ----------
-    blocks
-        The image in pieces ``(Y, X)`` or ``(Z, Y, X)``; pixels that are not finite do not count.
-    """
-    samples, n_dims = [np.zeros(0, np.float32)], 2
-    for block in blocks:
-        n_dims = block.ndim
-        grey = block.astype(np.float32)
-        grey[~np.isfinite(grey)] = grey[np.isfinite(grey)].mean() if np.isfinite(grey).any() else 0
-        taken = _high_pass(grey, _NARROW_PX).ravel()
-        taken = taken[np.abs(taken) > _ROUNDING * np.abs(grey).max()]
-        samples.append(taken[:: max(1, taken.size // _MOST_SAMPLES)])
-    values = np.concatenate(samples)
-    if not values.size:
-        return 0.0
-    impulse = np.zeros((17,) * n_dims, np.float32)
-    impulse[(8,) * n_dims] = 1
-    share = float(np.linalg.norm(_high_pass(impulse, _NARROW_PX)))
-    return _MAD_TO_SIGMA * float(np.median(np.abs(values - np.median(values)))) / share
 
 
 def soft_clip(values: NDArray[np.float32], limit: float) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from unveil.config.normalization import (
     PercentileNormalization,
     StandardNormalization,
 )
-from unveil.operators.classical import noise_level
+from unveil.operators.noise_estimation import estimate_noise
 
 _N_BINS = 65536
 _TINY = 1e-12
@@ -111,8 +111,14 @@ def _moments(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _by_noise(strips: Strips) -> Affine:
     """Scale by the noise; a channel that shows none by so little that it counts as nothing but signal."""
     mean, std = _moments(strips)
-    levels = [noise_level(strip[channel] for strip in strips()) for channel in range(len(mean))]
-    scale = np.maximum(levels, _NO_NOISE * std)
+    count, total = np.zeros(len(mean)), np.zeros(len(mean))
+    for strip in strips():
+        for channel, values in enumerate(strip):
+            finite = np.where(np.isfinite(values), values, mean[channel])
+            for plane in finite.reshape(-1, *finite.shape[-2:]):
+                count[channel] += plane.size
+                total[channel] += estimate_noise(plane).variance(plane).sum()
+    scale = np.maximum(np.sqrt(total / np.maximum(count, 1)), _NO_NOISE * std)
     return Affine(mean, np.where(std > _TINY, scale, 1.0))
 
 

@@ -14,9 +14,11 @@ from unveil.events import Monitor, warn_only
 from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.tiling import Window
 from unveil.model.model import Model
+from unveil.tasks.assessment import Assessment, spread_over
 from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.rescaling import scale_factors
+from unveil.tasks.residual import residual_of
 from unveil.tasks.results import Denoised, WritableArray
 from unveil.tasks.running import running
 
@@ -60,38 +62,50 @@ def denoise(
     axes = image.axes if options.channel is None else without(image.axes, "C")
     result = _target(image, axes, into)
     count = n_frames(image, card.n_dims) * len(sets)
+    assessment, assessed = Assessment(), spread_over(count) if options.assess else set()
     with running(image, model, options, scale=scale, n_frames=count, monitor=monitor) as run:
-        for channels in sets:
-            for frame in frames(image, card.n_dims, channels):
-                target = _FrameTarget(result, axes, frame)
-                found = run.predict(frame, target.write)
-                if found.is_constant:
-                    target.write_constant(found.mean)
-        report = run.finish()
+        for number, frame in enumerate(frame for each in sets for frame in frames(image, card.n_dims, each)):
+            target = _FrameTarget(result, axes, frame, assessment)
+            found = run.predict(frame, target.write)
+            if found.is_constant:
+                target.write_constant(found.mean)
+            elif number in assessed and (probe := run.probe(target.read)) is not None:
+                assessment.add(probe.noisy, probe.denoised, probe.answer)
+        report = run.finish(assessed=assessment.results(image))
     names = image.channel_names if "C" in axes else ()
-    return Denoised(image.like(result, axes, channel_names=names), report)
+    denoised = image.like(result, axes, channel_names=names)
+    channel = image.channel_index(options.channel) or 0
+    residual = residual_of(image, denoised, channel) if options.residual else None
+    return Denoised(denoised, report, residual, assessment.autocorrelation)
 
 
 class _FrameTarget:
     """Where one frame lies in the result."""
 
-    def __init__(self, result: WritableArray, axes: str, frame: Frame) -> None:
-        self._result, self._axes, self._frame = result, axes, frame
+    def __init__(self, result: WritableArray, axes: str, frame: Frame, assessment: Assessment) -> None:
+        self._result, self._axes, self._frame, self._assessment = result, axes, frame, assessment
 
     def write(self, window: Window, grey: NDArray[np.float32]) -> None:
         """Put the channels ``(C, *window)`` of this frame."""
+        self._assessment.see(grey)
         for channel, plane in zip(self._frame.channels, grey, strict=True):
-            key: tuple[Any, ...] = tuple(
-                channel if axis == "C" else part
-                for axis, part in zip(self._axes, self._frame.result_key(self._axes, window), strict=True)
-            )
-            self._result[key] = plane
+            self._result[self._key(channel, window)] = plane
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Return the channels ``(C, *window)`` that were put."""
+        return np.stack([np.asarray(self._result[self._key(channel, window)]) for channel in self._frame.channels])
 
     def write_constant(self, values: NDArray[np.float64]) -> None:
         """Put one value per channel."""
         sizes = self._frame.shape[1:]
         planes = np.broadcast_to(values.astype(np.float32).reshape(-1, *[1] * len(sizes)), self._frame.shape)
         self.write(tuple(slice(0, size) for size in sizes), np.ascontiguousarray(planes))
+
+    def _key(self, channel: int, window: Window) -> tuple[Any, ...]:
+        return tuple(
+            channel if axis == "C" else part
+            for axis, part in zip(self._axes, self._frame.result_key(self._axes, window), strict=True)
+        )
 
 
 def _target(image: Image, axes: str, into: WritableArray | None) -> WritableArray:

@@ -170,7 +170,8 @@ def _score_denoising(
     noisy: Image,
     clean: Image,
 ) -> RunReport:
-    denoised = denoise(noisy, model, options=_only(DenoisingOptions, options), monitor=listener)
+    unassessed = _only(DenoisingOptions, options).model_copy(update={"assess": False})
+    denoised = denoise(noisy, model, options=unassessed, monitor=listener)
     channel = noisy.channel_index(options.channel) or 0
     arrays = [_beside(denoised.image, image, channel) for image in (noisy, denoised.image, clean)]
     try:
@@ -193,7 +194,8 @@ _Options = TypeVar("_Options", bound=RunOptions)
 
 def _only(kind: type[_Options], options: EvaluationOptions) -> _Options:
     """Return the part of `options` that the task's own door knows."""
-    return kind(**{name: getattr(options, name) for name in kind.model_fields})
+    shared = kind.model_fields.keys() & type(options).model_fields.keys()
+    return kind(**{name: getattr(options, name) for name in shared})
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from unveil.axes import in_order, without
@@ -53,6 +54,15 @@ class RunReport:
     expected_iou: float | None = None
     """Segmentation: the overlap of the foreground with the truth that the probabilities themselves expect; as good as
     these are calibrated, and so for images like those that taught. None where there is no foreground."""
+    noise_level: float | None = None
+    """Denoising: root mean square of the noise, in grey values, estimated from the image; None where it was not
+    assessed, as all of these."""
+    expected_psnr: float | None = None
+    """Denoising: the PSNR to be expected, in dB, where the noise is independent from pixel to pixel; its peak is 255
+    for uint8 and the range of the denoised image for others."""
+    residual_correlation: float | None = None
+    """Denoising: correlation between neighbours of what was removed. White noise gives 0 or a little less; more says
+    that something of the image went with it, or that the noise is not independent, and `expected_psnr` too high."""
 
     def provenance(self) -> dict[str, Any]:
         """Return all fields as plain values that JSON can hold."""
@@ -82,6 +92,11 @@ class Denoised:
     image: Image
     """Axes of the input, less C where one channel was chosen; float32, in the input's grey values."""
     report: RunReport
+    residual: Image | None = None
+    """What was removed, noisy less denoised, as `image`, computed when it is read; only where asked for."""
+    autocorrelation: NDArray[np.float64] | None = None
+    """How the residual correlates with itself shifted by −10 to 10 pixels along Y and X, ``(21, 21)``, 1 in the middle;
+    None where it was not assessed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -42,6 +43,21 @@ Write: TypeAlias = Callable[[Window, NDArray[np.float32]], None]
 """Puts maps ``(K, *window)`` where `window` of the frame lies in a result."""
 
 
+_PROBE = 0.1
+"""Size of a probe's steps, over the root mean square of what was removed: above the rounding of half precision."""
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """A tile of a frame, and how the network's output answers to its input; all ``(C, *inner)``."""
+
+    noisy: NDArray[np.float32]
+    denoised: NDArray[np.float32]
+    answer: NDArray[np.float32]
+    """A random sample of ∂ denoised / ∂ noisy at the same pixel."""
+
+
 class Run:
     """One model on one image: the engine and the tile in use, what was noticed, and how far it has come.
 
@@ -65,6 +81,7 @@ class Run:
         self._notices: list[str] = []
         self._started = time.monotonic()
         self._scale = scale
+        self._last: NormalizedFrame | None = None
         self._shape = image.spatial_shape(model.card.n_dims)
         if scale:
             self._shape = resized_shape(self._shape, scale)
@@ -107,7 +124,34 @@ class Run:
             self._report_progress(0)
         return found
 
-    def finish(self, n_objects: int | None = None, expected_iou: float | None = None) -> RunReport:
+    def probe(self, denoised: Callable[[Window], NDArray[np.float32]]) -> Probe | None:
+        """Compute a tile of the last frame again, with a little noise of known signs; None where it was resized.
+
+        Parameters
+        ----------
+        denoised
+            Returns a window of the frame's result, ``(C, *window)`` in grey values.
+        """
+        frame = self._last
+        if frame is None:
+            return None
+        tile = self._tiling.middle
+        before, normalized = denoised(tile.inner), frame.read(tile.window)
+        noisy = frame.affine.invert(normalized[(slice(None), *tile.crop)])
+        signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), normalized.shape)
+        size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - before))))
+        channels = (slice(None), *[np.newaxis] * (normalized.ndim - 1))
+        steps = signs * (size / frame.affine.scale.astype(np.float32))[channels]
+        after = frame.affine.invert(self._engine.compute((normalized + steps)[np.newaxis])[0])
+        inner = (slice(None), *tile.crop)
+        return Probe(noisy, before, signs[inner] * (after[inner] - before) / max(size, _TINY))
+
+    def finish(
+        self,
+        n_objects: int | None = None,
+        expected_iou: float | None = None,
+        assessed: Mapping[str, float | None] | None = None,
+    ) -> RunReport:
         """Tell what was found on the way, and return the report."""
         self._tell_findings()
         card, engine = self._model.card, self._engine
@@ -125,11 +169,13 @@ class Run:
             versions=_versions(engine.library),
             scale=self._scale,
             expected_iou=expected_iou,
+            **(assessed or {}),
         )
 
     def _compute(self, frame: Readable, found: Survey, write: Write) -> None:
         if not self._scale:
-            self._compute_tiles(self._normalized(frame, found), write)
+            self._last = self._normalized(frame, found)
+            self._compute_tiles(self._last, write)
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))

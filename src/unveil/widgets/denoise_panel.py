@@ -17,7 +17,10 @@ from unveil.widgets.run_form import RunForm
 if TYPE_CHECKING:
     import napari
 
-    from unveil.tasks.results import Denoised
+    from unveil.tasks.results import Denoised, RunReport
+
+_MUCH_CORRELATION = 0.1
+"""Between neighbours of what was removed; white noise gives about 0."""
 
 
 class DenoisePanel(QWidget):
@@ -30,6 +33,8 @@ class DenoisePanel(QWidget):
         self.form = RunForm(napari_viewer, "denoising", DenoisingOptions)
         self.replace = QCheckBox("Replace my previous result")
         self.replace.setToolTip("The same run again replaces its layer instead of adding a new one")
+        self.residual = QCheckBox("Show what was removed")
+        self.residual.setToolTip(DenoisingOptions.model_fields["residual"].description)
         self.runner = PanelRunner(
             napari_viewer,
             self.form,
@@ -38,8 +43,9 @@ class DenoisePanel(QWidget):
             compute=compute_denoising,
             show=self._show,
             compute_folder=denoise_folder,
+            more_options=lambda: {"residual": self.residual.isChecked()},
         )
-        put_in_scroll_area(self, self.form, self.replace, self.runner.bar, self.runner.folder_button)
+        put_in_scroll_area(self, self.form, self.residual, self.replace, self.runner.bar, self.runner.folder_button)
         self._watch = ClosingWatch(self, self.runner.close_for_good)
 
     def _show(self, request: Request, denoised: Denoised) -> str:
@@ -47,5 +53,19 @@ class DenoisePanel(QWidget):
         layers = denoised_layers(request, denoised)
         self._layers.insert(layers, request.key, replace=self.replace.isChecked())
         self.result = denoised
-        report = denoised.report
-        return f"Done in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
+        return _about(denoised.report)
+
+
+def _about(report: RunReport) -> str:
+    """Say in a few lines what computed it, how strong the noise was, and what to think of the result."""
+    lines = [f"Done in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"]
+    if report.noise_level is not None:
+        lines.append(f"Noise: ± {report.noise_level:.3g} grey values")
+    if report.expected_psnr is not None:
+        lines[-1] += f"; expected PSNR {report.expected_psnr:.1f} dB"
+    if report.residual_correlation is not None and report.residual_correlation > _MUCH_CORRELATION:
+        lines.append(
+            f"What was removed is no white noise (neighbours correlate by {report.residual_correlation:.2f}): "
+            f"look at it, part of the image may have gone with it."
+        )
+    return "\n".join(lines)

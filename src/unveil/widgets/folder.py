@@ -62,7 +62,7 @@ def segment_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
 
 
 def denoise_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
-    """Write `<stem>_denoised.tif` for each image."""
+    """Write `<stem>_denoised.tif` for each image, and `<stem>_residual.tif` where what was removed is asked for."""
     from unveil.io.writing import write_image
     from unveil.tasks.denoise import denoise
 
@@ -70,9 +70,13 @@ def denoise_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
     options, model = request.options, load(request.model)
 
     def work(image: Image, base: str, listen: Monitor) -> list[Path]:
-        path = request.output / f"{base}_denoised.tif"
-        write_image(path, denoise(image, model, options=options, monitor=listen).image)
-        return [path]
+        denoised = denoise(image, model, options=options, monitor=listen)
+        paths = [request.output / f"{base}_denoised.tif"]
+        write_image(paths[0], denoised.image)
+        if denoised.residual is not None:
+            paths.append(request.output / f"{base}_residual.tif")
+            write_image(paths[1], denoised.residual)
+        return paths
 
     return _run(request, work, monitor)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor
@@ -75,7 +77,12 @@ def compute_denoising(request: Request, monitor: Monitor) -> Denoised:
     from unveil.tasks.denoise import denoise
 
     assert isinstance(request.options, DenoisingOptions)
-    return denoise(request.source.image(request.cut), load(request.model), options=request.options, monitor=monitor)
+    image = request.source.image(request.cut)
+    denoised = denoise(image, load(request.model), options=request.options, monitor=monitor)
+    if denoised.residual is None:
+        return denoised
+    residual = denoised.residual.like(np.asarray(denoised.residual.data), denoised.residual.axes)
+    return replace(denoised, residual=residual)
 
 
 def load(path: Path) -> Model:

@@ -88,26 +88,49 @@ def _feature_layers(request: Request, result: Segmentation, named: str) -> list[
 
 
 def denoised_layers(request: Request, denoised: Denoised) -> list[Layer]:
-    """Return the denoised image, shown with the contrast of its source; one layer per channel if it has several."""
+    """Return the denoised image, shown with the contrast of its source, and hidden below it what was removed.
+
+    One layer per channel if there are several.
+    """
     source = request.source
-    image = denoised.image
-    named = f"{source.name} · {denoised.report.model} denoised"
+    looks = {"contrast_limits": source.contrast_limits, "colormap": source.colormap, "blending": source.blending}
+    layers = _layers_of(request, denoised.image, "denoised", denoised.report, **looks)
+    if denoised.residual is None:
+        return layers
+    removed = _layers_of(request, denoised.residual, "residual", denoised.report, visible=False)
+    return [*_autocorrelation_layer(request, denoised), *removed, *layers]
+
+
+def _autocorrelation_layer(request: Request, denoised: Denoised) -> list[Layer]:
+    """Return how what was removed correlates with itself, as a small image whose middle is no shift."""
+    if denoised.autocorrelation is None:
+        return []
+    _, place = request.source.place(denoised.image, request.cut)
+    return [
+        ImageLayer(
+            denoised.autocorrelation,
+            name=f"{request.source.name} · {denoised.report.model} residual autocorrelation",
+            contrast_limits=(-1, 1),
+            colormap="PiYG",
+            visible=False,
+            scale=place["scale"][-2:],
+            units=place["units"][-2:],
+            metadata=_metadata(request.source.name, "autocorrelation", denoised.report),
+        )
+    ]
+
+
+def _layers_of(request: Request, image: Image, role: str, report: RunReport, **looks: Any) -> list[Layer]:
+    """Return a layer per channel of `image`."""
+    named = f"{request.source.name} · {report.model} {role}"
     channels = [_channel(image, n) for n in range(image.size("C"))] if "C" in image.axes else [image]
     names = image.channel_names or tuple(str(n) for n in range(len(channels)))
     layers: list[Layer] = []
     for channel, channel_name in zip(channels, names, strict=True):
-        data, place = source.place(channel, request.cut)
-        layers.append(
-            ImageLayer(
-                data,
-                name=f"{named} {channel_name}" if len(channels) > 1 else named,
-                contrast_limits=source.contrast_limits,
-                colormap=source.colormap,
-                blending=source.blending,
-                metadata=_metadata(source.name, "denoised", denoised.report),
-                **place,
-            )
-        )
+        data, place = request.source.place(channel, request.cut)
+        name = f"{named} {channel_name}" if len(channels) > 1 else named
+        metadata = _metadata(request.source.name, role, report)
+        layers.append(ImageLayer(data, name=name, metadata=metadata, **looks, **place))
     return layers
 
 

@@ -1,0 +1,151 @@
+"""How strong the noise of an image is, from the image alone.
+
+Blocks of 8 × 8 pixels are brought to their cosine components. Where the image is flat, and towards high frequencies,
+there is next to nothing of the image left, but as much of white noise as everywhere::
+
+    components of a block          0 ─────────────▶ 7  half-waves along X
+                                 0 ┼ image · · · · ·
+                                 │ │ · · · · · noise        the corner is noise; the next diagonals are taken to it
+                                 7 ▼ · · · noise noise      as long as they are no stronger
+
+Detectors count photons, so that noise grows with the grey value (Foi 2008, IEEE TIP 17, 1737)::
+
+    variance = gain · grey value + offset
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dctn
+from scipy.ndimage import gaussian_filter
+
+BLOCK_PX = 8
+_STRIDE_PX = 4
+_MOST_BLOCKS = 1 << 16
+_FLAT_PX = 3.0
+"""Of the Gaussian whose slope says where the image is flat."""
+_FLAT_SHARE = 0.5
+_CORNER = 12
+"""Half-waves along both axes together from which a component is always taken for noise."""
+_HIGHEST = 10
+"""The same where the image is bright, and so has more to show."""
+_N_LEVELS = 20
+"""Groups of grey values, of as many blocks each."""
+_LEAST_OF_LEVEL = 20
+_ROUNDING = 1e-6
+_LEAST_GROWTH = 1.5
+"""By less than this times the variance, from the darkest to the brightest, noise does not grow: an image whose details
+are brighter than its ground looks so too."""
+_DIAGONAL = np.add.outer(np.arange(BLOCK_PX), np.arange(BLOCK_PX)).ravel()
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseModel:
+    """The variance of the noise at each grey value: ``gain · grey + offset``, and not below `least`."""
+
+    gain: float
+    """Squared grey values per grey value; 0 where noise is equally strong everywhere."""
+    offset: float
+    least: float
+
+    @classmethod
+    def even(cls, variance: float) -> Self:
+        """Return noise that is equally strong everywhere."""
+        return cls(0.0, variance, 0.0)
+
+    def variance(self, grey: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the variance of the noise at each of the grey values `grey` without noise."""
+        variance: NDArray[np.float64] = np.maximum(self.gain * grey.astype(np.float64) + self.offset, self.least)
+        return variance
+
+
+def estimate_noise(plane: NDArray[Any]) -> NoiseModel:
+    """Estimate the noise of a plane ``(Y, X)`` of finite grey values; none where it has no block of 8 × 8 pixels.
+
+    Noise is taken to be independent from pixel to pixel.
+    """
+    if min(plane.shape) < BLOCK_PX:
+        return NoiseModel.even(0.0)
+    grey = plane.astype(np.float64)
+    steepness = _means(_slope(grey))
+    powers, levels = _powers(grey), _means(grey)
+    seen = powers.sum(axis=1) > 0  # a block of one value was cut off
+    if not seen.any():
+        return NoiseModel.even(0.0)
+    powers, levels, steepness = powers[seen], levels[seen], steepness[seen]
+    flat = steepness <= np.quantile(steepness, _FLAT_SHARE)
+    variance = float(powers[flat][:, _noise_components(powers[flat])].mean())
+    highest = powers[:, _DIAGONAL >= _HIGHEST].mean(axis=1)
+    return _growing(highest, levels, steepness, variance) or NoiseModel.even(variance)
+
+
+def _growing(
+    variances: NDArray[np.float64], levels: NDArray[np.float64], steepness: NDArray[np.float64], variance: float
+) -> NoiseModel | None:
+    """Fit a line through the variances of the flatter half of each group of grey values.
+
+    None where it hardly rises, or where there are too few blocks to say so.
+    """
+    if len(levels) < _N_LEVELS * _LEAST_OF_LEVEL:
+        return None
+    group = np.searchsorted(np.quantile(levels, np.linspace(0, 1, _N_LEVELS + 1)[1:-1]), levels)
+    x, y = [], []
+    for number in np.unique(group):
+        of_group = group == number
+        flat = of_group & (steepness <= np.quantile(steepness[of_group], _FLAT_SHARE))
+        x.append(levels[of_group].mean())
+        y.append(variances[flat].mean())
+    grey, found = np.array(x), np.array(y)
+    least = max(found.min() / 2, found.max() * _ROUNDING)
+    if least == 0 or len(grey) < 2:
+        return None
+    weights = 1 / np.maximum(found, least)
+    for _ in range(5):  # relative errors count alike, whatever the variance
+        gain, offset = np.polyfit(grey, found, 1, w=weights)
+        weights = 1 / np.maximum(gain * grey + offset, least)
+    grows = gain * (grey[-1] - grey[0]) > _LEAST_GROWTH * variance
+    return NoiseModel(float(gain), float(offset), float(least)) if grows else None
+
+
+def _noise_components(powers: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Choose the components that hold noise alone, given those of flat blocks, ``(n, 64)``: from the corner inwards."""
+    means, n_blocks = powers.mean(axis=0), len(powers) * (_STRIDE_PX / BLOCK_PX) ** 2
+    chosen = _DIAGONAL >= _CORNER
+    for diagonal in range(_CORNER - 1, 0, -1):
+        next_ = diagonal == _DIAGONAL
+        error = math.sqrt(2 / n_blocks * (1 / np.count_nonzero(next_) + 1 / np.count_nonzero(chosen)))
+        if means[next_].mean() > means[chosen].mean() * (1 + error):
+            break
+        chosen = chosen | next_
+    return chosen
+
+
+def _slope(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    along = [gaussian_filter(grey, _FLAT_PX, order=order) for order in ((0, 1), (1, 0))]
+    slope: NDArray[np.float64] = np.hypot(*along)
+    return slope
+
+
+def _blocks(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return overlapping blocks ``(n, 8, 8)`` of `plane`, fewer of a large one."""
+    stride = max(_STRIDE_PX, math.isqrt(plane.size // _MOST_BLOCKS))
+    windows = np.lib.stride_tricks.sliding_window_view(plane, (BLOCK_PX, BLOCK_PX))
+    return windows[::stride, ::stride].reshape(-1, BLOCK_PX, BLOCK_PX)
+
+
+def _means(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = _blocks(plane).mean(axis=(1, 2))
+    return means
+
+
+def _powers(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared cosine components of each block but the mean's, which is 0: ``(n, 64)``."""
+    components = dctn(_blocks(plane), axes=(1, 2), norm="ortho").reshape(-1, BLOCK_PX**2)
+    powers: NDArray[np.float64] = np.square(components)
+    powers[:, 0] = 0
+    return powers
