@@ -29,6 +29,8 @@ class RunOptions(Config):
     """What computes; auto takes OpenVINO on processors and PyTorch elsewhere."""
     precision: Precision = "auto"
     """exact is float32 throughout; fast may use half precision; auto is fast where the deviation stays negligible."""
+    accurate: bool = False
+    """Average over the image and its mirror images: a little better, and four times as slow."""
     tile: int | None = Field(None, ge=1, le=65536)
     """Inner size of a tile in pixels, rounded up to the network's step; chosen from free memory if not given."""
     size_px: float | None = Field(None, gt=0, le=32)

@@ -22,6 +22,7 @@ from unveil.events import Monitor, Notice, Progress
 from unveil.image import Image
 from unveil.inference.engines import Engine, borrowed_engine, choose_device
 from unveil.inference.memory import largest_window
+from unveil.inference.mirrors import MirroredEngine
 from unveil.inference.prediction import NotFiniteError, predict_tiles
 from unveil.inference.reading import (
     ArrayFrame,
@@ -233,7 +234,8 @@ class Run:
         self._tiling = smaller
 
     def _open(self, options: RunOptions) -> Engine:
-        return self._engines.enter_context(borrowed_engine(self._model, options, self.notify))
+        engine = self._engines.enter_context(borrowed_engine(self._model, options, self.notify))
+        return MirroredEngine(engine) if options.accurate else engine
 
     def _choose_tiling(self) -> Tiling:
         card, asked = self._model.card, self._options.tile

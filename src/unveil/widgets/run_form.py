@@ -20,7 +20,7 @@ from unveil.widgets.requests import Request
 from unveil.widgets.source_form import SourceForm
 
 _OF_FILTERS = ("size_px", "strength")
-_ADVANCED = ("engine", "precision", "tile", "rescale")
+_ADVANCED = ("accurate", "engine", "precision", "tile", "rescale")
 _DEVICES = {"auto": "automatic", "cpu": "processor (cpu)", "cuda": "graphics card (cuda)", "mps": "Apple GPU (mps)"}
 
 
