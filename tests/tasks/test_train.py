@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from skimage.measure import label
 
 from unveil.config.architecture import UNetConfig
 from unveil.config.training import AugmentationConfig, NoiseConfig
@@ -45,6 +46,20 @@ def test_check_input_shows_objects_where_there_are_some(segmentation: Make) -> N
     )
     assert model.check_input.shape == (1, 1, 128, 128)
     assert model.check_input.max() == 1
+
+
+def test_the_card_keeps_a_temperature_found_on_what_was_held_out(segmentation: Make) -> None:
+    rng = np.random.default_rng(0)
+    labels = (np.indices((160, 160)) // 16).sum(axis=0) % 2
+    images = [Image((labels * 40 + rng.normal(100, 20, labels.shape)).astype(np.uint8)) for _ in range(4)]
+    annotations = [Annotation(Image(label(labels, connectivity=1).astype(np.uint16)))] * 4
+    config = segmentation(epochs=1, steps_per_epoch=4)
+    model = train(images, annotations, config, monitor=ignore)
+    assert model.card.temperature != 1
+    assert model.check_deviation() < 1e-5
+    assert train(images, annotations, config, monitor=ignore).card.temperature == model.card.temperature
+    alone = config.model_copy(update={"validation_fraction": 0.0})
+    assert train(images, annotations, alone, monitor=ignore).card.temperature == 1
 
 
 def test_it_learns_to_denoise_from_clean_images_alone(scenes: Make, denoising: Make) -> None:

@@ -16,7 +16,14 @@ from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.data.examples import Example
 from unveil.networks.build import build_network
 from unveil.operators.losses import relative_denoising_loss, segmentation_loss
-from unveil.training.validation import denoising_judge, maps_of, noisy_judge, on_device, segmentation_judge
+from unveil.training.validation import (
+    denoising_judge,
+    maps_of,
+    noisy_judge,
+    on_device,
+    segmentation_judge,
+    temperature_of,
+)
 
 CROSS_ENTROPY = partial(segmentation_loss, n_classes=2)
 UNET = UNetConfig(width=2, poolings=1, out_channels=3)
@@ -158,3 +165,34 @@ def test_judging_leaves_the_network_in_training_mode() -> None:
     on_device(network, torch.device("cpu"), None)(torch.zeros(1, 1, 8, 8))
     assert modes == [False]
     assert network.training
+
+
+def wrong_about(share: float, size: int, sureness: float) -> tuple[Example, validation.Apply]:
+    """A scene, and a network that takes a share of its pixels for the other class, as sure as of the others."""
+    rng = np.random.default_rng(0)
+    target = np.stack([rng.random((size, size)) < 0.5, np.zeros((size, size))]).astype(np.float32)
+    example = Example(target[:1], target, np.ones_like(target), np.ones(1))
+    says_foreground = (target[0] > 0) ^ (rng.random((size, size)) < share)
+    logits = torch.from_numpy(np.where(says_foreground, sureness / 2, -sureness / 2).astype(np.float32))
+    return example, lambda batch: torch.stack([-logits, logits, torch.zeros_like(logits)])[None]
+
+
+def test_the_temperature_makes_a_network_as_sure_as_it_is_right() -> None:
+    example, network = wrong_about(0.1, 256, 2 * math.log(9))
+    assert temperature_of(network, [example], UNET, n_classes=2) == pytest.approx(2, rel=0.03)
+
+
+def test_what_is_judged_sets_the_temperature_and_too_little_sets_none() -> None:
+    example, network = wrong_about(0.1, 256, 2 * math.log(9))
+    weight = np.zeros_like(example.weight)
+    weight[:, :90, :90] = 1
+    assert temperature_of(network, [replace(example, weight=weight)], UNET, n_classes=2) == 1
+    weight[:, :200, :200] = 1
+    assert temperature_of(network, [replace(example, weight=weight)], UNET, n_classes=2) != 1
+    alone = replace(example, target=np.zeros_like(example.target))
+    assert temperature_of(network, [alone], UNET, n_classes=2) == 1
+
+
+def test_a_network_without_an_error_is_not_made_surer_without_bound() -> None:
+    example, network = wrong_about(0, 128, 3)
+    assert temperature_of(network, [example], UNET, n_classes=2) == 0.5

@@ -34,6 +34,7 @@ from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import number_format, training_dtype
+from unveil.training.validation import on_device
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
 
@@ -205,14 +206,17 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         ended_by=course.state.ended_by,
         parent_sha256=start.card.weights_sha256 if start else None,
     )
+    network = course.best_network()
+    apply = on_device(network, next(network.parameters()).device, None)
     card = ModelCard.describe(
         lesson.architecture,
         name=settings.name,
         normalization=lesson.normalization,
+        temperature=lesson.temperature(apply) if lesson.temperature is not None else 1.0,
         training=record,
         **lesson.card_fields,
     )
-    return Model.make(card, course.best_network(), _check_input(lesson.check, size_step(lesson.architecture)))
+    return Model.make(card, network, _check_input(lesson.check, size_step(lesson.architecture)))
 
 
 def _starting_network(

@@ -34,7 +34,14 @@ from unveil.training.division import Division, divide
 from unveil.training.fit import Batches, Loss
 from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_foreground, check_pairs, image_pairs, pair_up
 from unveil.training.plan import Plan
-from unveil.training.validation import Judge, denoising_judge, noisy_judge, segmentation_judge
+from unveil.training.validation import (
+    Apply,
+    Judge,
+    denoising_judge,
+    noisy_judge,
+    segmentation_judge,
+    temperature_of,
+)
 
 _NO_OBJECTS = ObjectFacts()
 
@@ -61,6 +68,8 @@ class Lesson:
         Which part of which image judges; empty where whole images do.
     objects
         What the annotated objects are like; nothing where there are none.
+    temperature
+        Finds the temperature of a segmentation network on what was held out; None where nothing was.
     """
 
     architecture: Architecture
@@ -78,6 +87,7 @@ class Lesson:
     n_validation_px: int
     held_out: tuple[HeldOut, ...]
     objects: ObjectFacts = _NO_OBJECTS
+    temperature: Callable[[Apply], float] | None = None
 
 
 def prepare_lesson(
@@ -161,6 +171,9 @@ def _segmentation_lesson(
             "channel_names": pairs[0][0].channel_names,
         },
         objects=objects,
+        temperature=partial(temperature_of, examples=division.judging, architecture=architecture, n_classes=n_classes)
+        if division.judging
+        else None,
         **_common(division),
     )
 

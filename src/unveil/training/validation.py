@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from unveil.config.architecture import Architecture
 from unveil.data.examples import Example
 from unveil.inference.tiling import fit_tiling
 from unveil.operators.blind_spot import hide_pixels
+from unveil.operators.calibration import fit_temperature
 from unveil.operators.losses import denoising_loss
 from unveil.operators.receptive_field import halo, size_step
 
@@ -26,6 +28,9 @@ LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 _MOST_PIXELS = 1 << 20
 """Largest window that is computed at once."""
 _HIDDEN_SHARE = 0.04
+_LEAST_TO_CALIBRATE = 10_000
+_TEMPERATURES = (0.5, 4.0)
+"""What a few held-out windows may ask for: a network without an error on them would be made as sure as can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,27 @@ def segmentation_judge(
         return Verdict(_mean(losses), intersection / union if union else 1.0)
 
     return judge
+
+
+def temperature_of(network: Apply, examples: Sequence[Example], architecture: Architecture, *, n_classes: int) -> float:
+    """Return the temperature at which the probabilities of a segmentation network fit `examples` best.
+
+    At most some million pixels of them, as many as a validation may take; 1 where all judged pixels are of one class,
+    or too few to say.
+    """
+    scores, classes, n_seen = [], [], 0
+    for example in examples:
+        if n_seen > _MOST_PIXELS:
+            break
+        judged = example.weight[0] > 0
+        scores.append(maps_of(network, example.image, architecture)[:n_classes, judged])
+        classes.append(example.target[0][judged].astype(np.intp))
+        n_seen += judged.size
+    maps, true = np.concatenate(scores, axis=1), np.concatenate(classes)
+    if len(true) < _LEAST_TO_CALIBRATE or len(np.unique(true)) < 2:
+        return 1.0
+    low, high = _TEMPERATURES
+    return float(np.clip(fit_temperature(softmax(maps, axis=0), true), low, high))
 
 
 def denoising_judge(
