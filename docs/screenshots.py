@@ -49,12 +49,11 @@ def segment() -> str:
 def denoise() -> str:
     """Show the denoised image beside the noisy one, the Denoise panel at the right."""
     with viewer("noise_pair") as window:
-        hide(window, "clean")
+        window.layers.remove("clean")
         run(window, "Denoise")
         window.canvas.grid.enabled = True
         window.canvas.grid.shape = (1, 2)
         window.canvas.grid.stride = -1
-        window.layers.remove("clean")
         window.reset_view()
         window.scene.camera.zoom *= 2.2
         return save(window, "denoise.png")

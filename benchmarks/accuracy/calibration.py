@@ -1,10 +1,11 @@
 """See whether the shipped model's probabilities mean what they say, and what they tell of its overlap.
 
     python benchmarks/accuracy/calibration.py --data FOLDER [--model nuclei] [--output FOLDER]
+    python benchmarks/accuracy/calibration.py --plot FILE [--output FOLDER]
 
 FOLDER holds ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). The temperature is fitted on
 ``val``. On ``test``: the reliability of the foreground probability before and after, and the overlap that each image's
-probabilities expect against the one it has. Nothing is chosen on ``test``.
+probabilities expect against the one it has. Nothing is chosen on ``test``. ``--plot`` draws the reliability as SVG.
 """
 
 from __future__ import annotations
@@ -25,12 +26,20 @@ from unveil.operators.calibration import Reliability
 from unveil.tasks.calibration import calibrate
 from unveil.tasks.segment import segment
 
+EDGE, MARGIN = 300, 60
+"""Of the plot, in pixels."""
+COLOURS = {"before": "#c1440e", "after": "#1f6f8b"}
+
 GOALS = {"ece": 0.01, "mean_absolute_error_of_expected_iou": 0.05}
 
 
 def main() -> None:
     """Fit, score, print and write."""
     arguments = _arguments()
+    path = arguments.output / "calibration.json"
+    if arguments.plot:
+        arguments.plot.write_text(diagram(json.loads(path.read_text())), encoding="utf-8")
+        return
     model = load_model(arguments.model)
     plain = Model.make(model.card.model_copy(update={"temperature": 1.0}), model.network, model.check_input)
     calibrated = calibrate(plain, *_pairs(arguments.data / "val"))
@@ -44,7 +53,39 @@ def main() -> None:
         "goals": GOALS,
     }
     print(json.dumps(report, indent=2))
-    (arguments.output / "calibration.json").write_text(json.dumps(report, indent=2) + "\n")
+    path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def diagram(report: dict[str, Any]) -> str:
+    """Draw the share of foreground against the predicted probability, before and after, as SVG."""
+    size = EDGE + 2 * MARGIN
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif" font-size="13">',
+        f'<rect width="{size}" height="{size}" fill="#fff"/>',
+        f'<path d="M{_at(0, 0)}L{_at(1, 1)}" stroke="#999" stroke-dasharray="4 3"/>',
+        f'<path d="M{_at(0, 1)}L{_at(0, 0)}L{_at(1, 0)}" fill="none" stroke="#333"/>',
+        _words(0.5, -0.14, "predicted probability of foreground"),
+        _words(0.5, 1.08, f"share that is foreground ({report['model']}, test)"),
+    ]
+    for tick in (0, 0.5, 1):
+        parts += [_words(tick, -0.06, f"{tick:g}"), _words(-0.06, tick - 0.01, f"{tick:g}")]
+    for number, (when, colour) in enumerate(COLOURS.items()):
+        points = [(one["probability"], one["foreground"]) for one in report[when]["bins"]]
+        line = " ".join(_at(*point) for point in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in (_at(*p).split(",") for p in points)]
+        said = f"{when} the temperature: error {report[when]['ece']:.4f}"
+        parts.append(_words(0.03, 0.94 - 0.07 * number, said, "start", colour))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _at(x: float, y: float) -> str:
+    return f"{MARGIN + EDGE * x:.1f},{MARGIN + EDGE * (1 - y):.1f}"
+
+
+def _words(x: float, y: float, words: str, anchor: str = "middle", colour: str = "#333") -> str:
+    left, top = _at(x, y).split(",")
+    return f'<text x="{left}" y="{top}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
 
 
 def _scores(model: Model, images: list[Image], references: list[Image]) -> dict[str, Any]:
@@ -71,7 +112,9 @@ def _pairs(folder: Path) -> tuple[list[Image], list[Image]]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="folder of the real images")
+    what.add_argument("--plot", type=Path, help="draw the figures written before into this SVG file")
     parser.add_argument("--model", default="nuclei", help="name or file of a model of objects")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the result file")
     return parser.parse_args()
