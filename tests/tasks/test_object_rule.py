@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +11,14 @@ import torch
 from unveil.config.architecture import UNetConfig
 from unveil.config.normalization import FixedNormalization
 from unveil.config.objects import ObjectRule
+from unveil.data.annotation import Annotation
 from unveil.errors import MismatchError
 from unveil.events import Event
 from unveil.image import Image
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.networks.build import build_network
-from unveil.tasks.object_rule import fit_object_rule
+from unveil.tasks.object_rule import fit_object_rule, judged_windows
 
 
 def transparent_model(*, objects: bool) -> Model:
@@ -69,3 +72,45 @@ def test_a_model_of_classes_has_no_rule_to_choose() -> None:
     image, reference = two_joined_discs()
     with pytest.raises(MismatchError, match="classes, not objects"):
         fit_object_rule(transparent_model(objects=False), [image], [reference])
+
+
+def judged(mask: np.ndarray | None, *, shape: tuple[int, int] = (40, 60)) -> tuple[Image, Annotation]:
+    labels = np.zeros(shape, np.uint8)
+    labels[12:20, 12:30] = 1
+    grey = np.random.default_rng(0).integers(0, 99, shape).astype(np.uint8)
+    return Image(grey), Annotation(Image(labels), mask)
+
+
+def test_a_window_is_what_was_judged_wholly() -> None:
+    rectangle = np.zeros((40, 60), bool)
+    rectangle[10:25, 8:35] = True
+    in_pieces, empty = rectangle.copy(), np.zeros((40, 60), bool)
+    in_pieces[0, 0] = True
+    empty[30:, 40:] = True
+    pairs = [judged(None), judged(rectangle), judged(in_pieces), judged(empty), judged(np.zeros((40, 60), bool))]
+    windows = judged_windows(pairs, 2)
+    assert [labels.shape for _, labels in windows] == [(40, 60), (15, 27)]
+    grey, labels = windows[1]
+    np.testing.assert_array_equal(grey.data, pairs[1][0].data[10:25, 8:35])
+    np.testing.assert_array_equal(labels.data, pairs[1][1].labels.data[10:25, 8:35])
+
+
+def test_of_a_large_plane_the_middle_is_taken_and_of_many_some() -> None:
+    labels = np.zeros((1300, 30), np.uint8)
+    labels[600:700] = 1
+    pair = Image(labels * 9), Annotation(Image(labels))
+    assert [labels.shape for _, labels in judged_windows([pair], 2)] == [(1024, 30)]
+    assert len(judged_windows([pair] * 60, 2)) == 35
+
+
+def test_scribbles_say_nothing_of_objects() -> None:
+    image, annotation = judged(None)
+    assert not judged_windows([(image, replace(annotation, has_outlines=False))], 2)
+
+
+@pytest.mark.parametrize(("n_dims", "axes", "shapes"), [(2, "CYX", [(2, 9, 8)] * 3), (3, "CZYX", [(2, 3, 9, 8)])])
+def test_windows_are_what_the_network_sees(n_dims: int, axes: str, shapes: list[tuple[int, ...]]) -> None:
+    stack = Image(np.zeros((2, 3, 9, 8), np.uint8), "CZYX")
+    windows = judged_windows([(stack, Annotation(Image(np.ones((3, 9, 8), np.uint8), "ZYX")))], n_dims)
+    assert [image.shape for image, _ in windows] == shapes
+    assert {(image.axes, labels.axes) for image, labels in windows} == {(axes, axes[1:])}

@@ -12,12 +12,14 @@ import torch
 from skimage.measure import label
 
 from unveil.config.architecture import UNetConfig
+from unveil.config.objects import ObjectRule
 from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Cancelled, EpochEnd, Event, Notice, Preview, StepEnd, StopEarly, TrainingStart, ignore
 from unveil.image import Image
 from unveil.model.model import digest
+from unveil.tasks.object_rule import fit_object_rule
 from unveil.tasks.train import train
 
 Make = Callable[..., Any]
@@ -35,6 +37,21 @@ def test_it_learns_to_segment(scenes: Make, segmentation: Make) -> None:
     assert len([e for e in events if isinstance(e, StepEnd)]) == 120
     assert model.card.objects is not None
     assert model.card.pixel_size_um == {"Y": 0.5, "X": 0.5}
+
+
+def test_the_rule_of_objects_is_chosen_on_what_is_annotated(scenes: Make, segmentation: Make) -> None:
+    images, annotations = scenes(4)
+    learner = segmentation().architecture.model_copy(update={"width": 8})
+    config = segmentation(architecture=learner, epochs=1, steps_per_epoch=30, learning_rate=1e-2)
+    model = train(images, annotations, config, monitor=ignore)
+    labels, min_sizes = [a.labels for a in annotations], (0, model.card.objects.min_size)
+    tried = {"thresholds": (0.5, 0.4, 0.6), "separations": (0.5, 0.4, 0.3, 0.2, 0.6, 0.7), "min_sizes": min_sizes}
+    chosen = fit_object_rule(model, images, labels, **tried)
+    assert model.card.objects == chosen.card.objects
+    assert model.card.objects != ObjectRule(reach_px=model.card.objects.reach_px)
+    scribbles = [Annotation(a.labels, has_outlines=False) for a in annotations]
+    unchosen = train(images, scribbles, config, monitor=ignore).card.objects
+    assert unchosen == ObjectRule(reach_px=unchosen.reach_px)
 
 
 def test_check_input_shows_objects_where_there_are_some(segmentation: Make) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unveil.config.objects import ObjectRule
 from unveil.config.options import SegmentationOptions
+from unveil.data.annotation import Annotation
 from unveil.errors import MismatchError
 from unveil.events import Monitor, Progress, ignore
-from unveil.image import Image
+from unveil.image import Image, frames
 from unveil.model.model import Model
 from unveil.operators.instances import label_objects
 from unveil.operators.metrics import ObjectTally
@@ -21,10 +23,19 @@ from unveil.tasks.segment import segment
 THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 SEPARATIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 MIN_SIZES = (0, 5, 10, 20, 40)
+_MOST_PIXELS = 1 << 20
+_LONGEST_PX = 1024
 
 
 def fit_object_rule(
-    model: Model, images: Iterable[Image], references: Iterable[Image], *, monitor: Monitor = ignore
+    model: Model,
+    images: Iterable[Image],
+    references: Iterable[Image],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    separations: Sequence[float] = SEPARATIONS,
+    min_sizes: Sequence[int] = MIN_SIZES,
+    monitor: Monitor = ignore,
 ) -> Model:
     """Return `model` with the threshold, separation and minimum size of the best mean AP on the given images.
 
@@ -33,7 +44,10 @@ def fit_object_rule(
     Parameters
     ----------
     images, references
-        Whole images with the labels of all their objects, none of which taught the model; one plane or volume each.
+        Whole images with the labels of all their objects, best such as did not teach the model; one plane or volume
+        each.
+    thresholds, separations, min_sizes
+        What is tried; of equals the earlier is taken.
 
     Raises
     ------
@@ -47,7 +61,7 @@ def fit_object_rule(
         )
     rules = [
         rule.model_copy(update={"threshold": threshold, "separation": separation, "min_size": min_size})
-        for threshold, separation, min_size in product(THRESHOLDS, SEPARATIONS, MIN_SIZES)
+        for threshold, separation, min_size in product(thresholds, separations, min_sizes)
     ]
     tallies = [ObjectTally() for _ in rules]
     for number, (image, reference) in enumerate(zip(images, references, strict=True), start=1):
@@ -55,6 +69,43 @@ def fit_object_rule(
         monitor(Progress(number, number, "images"))
     best = max(range(len(rules)), key=lambda i: float(str(tallies[i].as_dict()["ap_mean"])))
     return replace(model, card=model.card.model_copy(update={"objects": rules[best]}))
+
+
+def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> list[tuple[Image, Image]]:
+    """Cut from each plane or volume the part whose objects are all annotated, as image and labels.
+
+    Left out are planes that were judged in pieces, those without an object, scribbles, and, once there are some million
+    pixels, the rest; of a large plane the middle is taken.
+    """
+    found: list[tuple[Image, Image]] = []
+    n_pixels = 0
+    for image, annotation in pairs:
+        channels = tuple(range(image.size("C")))
+        axes = ("C" if len(channels) > 1 else "") + "ZYX"[-n_dims:]
+        both = zip(frames(image, n_dims, channels), frames(annotation.labels, n_dims, (0,)), strict=True)
+        for frame, of_labels in both if annotation.has_outlines else ():
+            if n_pixels > _MOST_PIXELS:
+                return found
+            whole = tuple(slice(0, size) for size in frame.shape[1:])
+            labels, mask = annotation.frame(of_labels.result_key(annotation.labels.axes, whole))
+            window = _middle(mask)
+            if mask[window].all() and labels[window].any():
+                grey = frame.read(window)
+                seen = Image(grey if len(channels) > 1 else grey[0], axes)
+                found.append((seen, Image(labels[window], axes[-n_dims:])))
+                n_pixels += labels[window].size
+    return found
+
+
+def _middle(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the box around what `mask` holds, its middle where it is large; an empty one where it holds nothing."""
+    window = []
+    for axis in range(mask.ndim):
+        judged = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        start, stop = (int(judged[0]), int(judged[-1]) + 1) if judged.size else (0, 0)
+        spare = max(0, stop - start - _LONGEST_PX)
+        window.append(slice(start + spare // 2, stop - (spare - spare // 2)))
+    return tuple(window)
 
 
 def _count(model: Model, image: Image, reference: Image, rules: list[ObjectRule], tallies: list[ObjectTally]) -> None:

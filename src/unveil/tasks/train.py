@@ -16,6 +16,7 @@ from torch import nn
 
 from unveil import __version__
 from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.data.annotation import Annotation
 from unveil.data.examples import Example
 from unveil.errors import MismatchError
 from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
@@ -23,20 +24,26 @@ from unveil.image import Image
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.model import Model
+from unveil.operators.objects import ObjectFacts
 from unveil.operators.receptive_field import size_step
 from unveil.tasks.course import AskPreview, Checkpoints, Course
 from unveil.tasks.matching import card_of
+from unveil.tasks.object_rule import fit_object_rule, judged_windows
 from unveil.training.advice import advise
 from unveil.training.fit import fit
 from unveil.training.initial_weights import inherit, random_network, root_mean_square
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.pace import measure_pace
-from unveil.training.pairs import Targets
+from unveil.training.pairs import Targets, annotated_pairs, pair_up
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import number_format, training_dtype
 from unveil.training.validation import on_device
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
+_THRESHOLDS, _SEPARATIONS = (0.5, 0.4, 0.6), (0.5, 0.4, 0.3, 0.2, 0.6, 0.7)
+"""What is tried for the rule of objects; the default first."""
+_SMALL_PERCENT = 10
+"""An object of half the size of these smallest ones is none."""
 
 
 def train(
@@ -114,7 +121,10 @@ def train(
     )
     with number_format(device, autocast), closing(events):
         course.follow(events, preview, monitor)
-    return _sealed(course, lesson, start)
+    model = _sealed(course, lesson, start)
+    if model.card.objects is None:
+        return model
+    return _with_rule(model, annotated_pairs(pair_up(*(validation or (images, targets)))), lesson.objects)
 
 
 @contextmanager
@@ -217,6 +227,17 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         **lesson.card_fields,
     )
     return Model.make(card, network, _check_input(lesson.check, size_step(lesson.architecture)))
+
+
+def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts) -> Model:
+    """Choose the rule of objects on what is annotated wholly; the default stays where nothing is."""
+    windows = judged_windows(pairs, model.card.n_dims)
+    if not windows:
+        return model
+    small = int(np.percentile(objects.sizes, _SMALL_PERCENT) / 2)
+    images, labels = zip(*windows, strict=True)
+    sizes = sorted({0, small})
+    return fit_object_rule(model, images, labels, thresholds=_THRESHOLDS, separations=_SEPARATIONS, min_sizes=sizes)
 
 
 def _starting_network(
