@@ -124,3 +124,9 @@ def test_round_up_gives_the_next_multiple(pixels: int, step: int) -> None:
     rounded = round_up(pixels, step)
     assert rounded % step == 0
     assert 0 <= rounded - pixels < step
+
+
+@pytest.mark.parametrize(("count", "numbers"), [(1, [3]), (2, [1, 4]), (3, [1, 3, 5]), (9, [0, 1, 2, 3, 4, 5])])
+def test_some_tiles_are_spread_over_all(count, numbers):
+    tiling = Tiling.of((40, 60), 20, (1, 1), (2, 2))
+    assert tiling.spread(count) == [tiling[number] for number in numbers]

@@ -11,18 +11,19 @@ from scipy.ndimage import gaussian_filter
 from unveil.config.options import DenoisingOptions
 from unveil.events import ignore
 from unveil.image import Image
+from unveil.io.images import read_image
+from unveil.io.library import shipped_models_folder
 from unveil.io.model_file import load_model
 from unveil.tasks.assessment import spread_over
 from unveil.tasks.denoise import denoise
 
-SIGMA = 20.0
+SIGMA = 6.0
 
 
 @pytest.fixture(scope="module")
 def scene() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    discs = gaussian_filter((rng.random((300, 320)) > 0.997).astype(float), 3)
-    return 30 + 150 * np.minimum(discs / np.quantile(discs, 0.99), 1)
+    """The sample that is without noise: filaments, grey values 105 to 190."""
+    return np.asarray(read_image(shipped_models_folder().parent / "sample_data" / "clean.tif").data, float)[:400, :420]
 
 
 def noisy_of(scene: np.ndarray, seed: int = 1) -> np.ndarray:
@@ -30,22 +31,24 @@ def noisy_of(scene: np.ndarray, seed: int = 1) -> np.ndarray:
 
 
 @pytest.mark.parametrize("model", ["fluorescence-denoiser", "gaussian-filter", "clipped-high-pass"])
-@pytest.mark.parametrize("tile", [None, 100])
-def test_noise_and_psnr_are_near_the_truth(scene: np.ndarray, model: str, tile: int | None) -> None:
+@pytest.mark.parametrize(("tile", "tolerance_db"), [(None, 0.5), (100, 1.5)])
+def test_noise_and_psnr_are_near_the_truth(
+    scene: np.ndarray, model: str, tile: int | None, tolerance_db: float
+) -> None:
     noisy = Image(noisy_of(scene), "YX")
     result = denoise(noisy, load_model(model), options=DenoisingOptions(tile=tile), monitor=ignore)
     pixels, report = np.asarray(result.image.data), result.report
     assert report.noise_level == pytest.approx(SIGMA, rel=0.05)
     peak = pixels.max() - pixels.min()
     psnr = 10 * np.log10(peak**2 / ((pixels - scene) ** 2).mean())
-    assert report.expected_psnr == pytest.approx(psnr, abs=2)
+    assert report.expected_psnr == pytest.approx(psnr, abs=tolerance_db)
     assert report.residual_correlation is not None
-    assert -0.2 < report.residual_correlation < 0.05
+    assert -0.2 < report.residual_correlation < 0.15
     assert report.provenance()["expected_psnr"] == report.expected_psnr
 
 
 def test_the_peak_of_eight_bits_is_255(scene: np.ndarray) -> None:
-    noisy = np.clip(noisy_of(scene), 0, 255)
+    noisy = np.clip(noisy_of(scene), 0, 255).round()
     model = load_model("gaussian-filter")
     of_floats, of_bytes = (
         denoise(Image(pixels, "YX"), model) for pixels in (noisy.astype(np.float32), noisy.astype(np.uint8))
@@ -91,7 +94,7 @@ def test_four_planes_speak_for_a_stack(scene: np.ndarray, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(TorchEngine, "compute", counted)
     stack = np.stack([noisy_of(scene, seed) for seed in range(9)])
-    stack[4] = 50
+    stack[4] = 120
     report = denoise(Image(stack, "TYX"), load_model("gaussian-filter"), monitor=ignore).report
     assert len(calls) == 8 + 4
     assert report.noise_level == pytest.approx(SIGMA, rel=0.05)
@@ -124,3 +127,22 @@ def test_the_residual_is_what_was_removed(scene: np.ndarray, axes: str, channel:
 
 def test_no_residual_unless_asked_for(scene: np.ndarray) -> None:
     assert denoise(Image(scene, "YX"), load_model("gaussian-filter")).residual is None
+
+
+def test_a_result_is_kept_where_memory_runs_out_afterwards(scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unveil.inference.torch_engine import TorchEngine
+
+    calls: list[int] = []
+    compute = TorchEngine.compute
+
+    def short_of_memory(self: Any, batch: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        return compute(self, batch)
+
+    monkeypatch.setattr(TorchEngine, "compute", short_of_memory)
+    result = denoise(Image(scene, "YX"), load_model("gaussian-filter"), monitor=ignore)
+    np.testing.assert_allclose(result.image.data, gaussian_filter(scene, 1), rtol=1e-4)
+    assert result.report.noise_level is None
+    assert "less is said of its noise" in result.report.notices[0]

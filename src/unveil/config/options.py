@@ -67,7 +67,7 @@ class DenoisingOptions(RunOptions):
     """How an image is denoised."""
 
     assess: bool = True
-    """Estimate the noise and how good the result is; a tile of at most four planes is computed twice for it."""
+    """Estimate the noise and how good the result is; of at most four planes some tiles are computed twice for it."""
     residual: bool = False
     """Also give what was removed, noisy less denoised: where it shows the image, the result lacks it."""
     rescale: Literal["auto", "off"] | float = "auto"

@@ -113,10 +113,10 @@ class Tiling:
     def __iter__(self) -> Iterator[Tile]:
         return (self[number] for number in range(len(self)))
 
-    @property
-    def middle(self) -> Tile:
-        """The tile in the middle, before it where the number is even: no remnant at the far sides."""
-        return self._tile_at(tuple((n_tiles - 1) // 2 for n_tiles in self.grid))
+    def spread(self, count: int) -> list[Tile]:
+        """Choose at most `count` tiles, evenly spread in raster order."""
+        count = min(count, len(self))
+        return [self[(2 * number + 1) * len(self) // (2 * count)] for number in range(count)]
 
     def halved(self) -> Tiling | None:
         """Return a tiling with smaller windows, the inner side of the longest halved; None where none can shrink."""

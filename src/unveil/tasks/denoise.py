@@ -69,8 +69,9 @@ def denoise(
             found = run.predict(frame, target.write)
             if found.is_constant:
                 target.write_constant(found.mean)
-            elif number in assessed and (probe := run.probe(target.read)) is not None:
-                assessment.add(probe.noisy, probe.denoised, probe.answer)
+            elif number in assessed:
+                for probe in run.probes(target.read):
+                    assessment.add(probe.noisy, probe.denoised, probe.answer)
         report = run.finish(assessed=assessment.results(image))
     names = image.channel_names if "C" in axes else ()
     denoised = image.like(result, axes, channel_names=names)

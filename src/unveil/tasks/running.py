@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,7 +35,7 @@ from unveil.inference.reading import (
     kept,
     survey,
 )
-from unveil.inference.tiling import Tiling, Window, fit_tiling
+from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
 from unveil.tasks.rescaling import resized, resized_shape
@@ -46,6 +47,10 @@ Write: TypeAlias = Callable[[Window, NDArray[np.float32]], None]
 
 _PROBE = 0.1
 """Size of a probe's steps, over the root mean square of what was removed: above the rounding of half precision."""
+_PROBED_PIXELS = 1 << 18
+"""So many pixels are enough; fewer where a frame has fewer."""
+_TILES_PER_PROBE, _MOST_PROBES = 8, 4
+"""Of a large frame several tiles are probed."""
 _TINY = 1e-30
 
 
@@ -125,27 +130,38 @@ class Run:
             self._report_progress(0)
         return found
 
-    def probe(self, denoised: Callable[[Window], NDArray[np.float32]]) -> Probe | None:
-        """Compute a tile of the last frame again, with a little noise of known signs; None where it was resized.
+    def probes(self, denoised: Callable[[Window], NDArray[np.float32]]) -> Iterator[Probe]:
+        """Compute some tiles of the last frame again, with a little noise of known signs.
+
+        None where the frame was resized, and fewer where memory has become too short.
 
         Parameters
         ----------
         denoised
             Returns a window of the frame's result, ``(C, *window)`` in grey values.
         """
-        frame = self._last
+        frame, tiling = self._last, self._tiling
         if frame is None:
-            return None
-        tile = self._tiling.middle
-        before, normalized = denoised(tile.inner), frame.read(tile.window)
-        noisy = frame.affine.invert(normalized[(slice(None), *tile.crop)])
+            return
+        enough = -(-_PROBED_PIXELS // prod(tiling.tile))
+        for tile in tiling.spread(max(1, enough, min(len(tiling) // _TILES_PER_PROBE, _MOST_PROBES))):
+            try:
+                yield self._probe(frame, tile, denoised(tile.inner))
+            except MemoryError:
+                self.notify("Memory ran out after the image was denoised: it is whole, but less is said of its noise.")
+                return
+            self._report_progress(0)
+
+    def _probe(self, frame: NormalizedFrame, tile: Tile, denoised: NDArray[np.float32]) -> Probe:
+        inner = (slice(None), *tile.crop)
+        normalized = frame.read(tile.window)
+        noisy = frame.affine.invert(normalized[inner])
+        size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - denoised))))
         signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), normalized.shape)
-        size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - before))))
         channels = (slice(None), *[np.newaxis] * (normalized.ndim - 1))
         steps = signs * (size / frame.affine.scale.astype(np.float32))[channels]
-        after = frame.affine.invert(self._engine.compute((normalized + steps)[np.newaxis])[0])
-        inner = (slice(None), *tile.crop)
-        return Probe(noisy, before, signs[inner] * (after[inner] - before) / max(size, _TINY))
+        after = frame.affine.invert(self._engine.compute((normalized + steps)[np.newaxis])[0])[inner]
+        return Probe(noisy, denoised, signs[inner] * (after - denoised) / max(size, _TINY))
 
     def finish(
         self,

@@ -232,7 +232,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
 def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts) -> Model:
     """Choose the rule of objects on what is annotated wholly; the default stays where nothing is."""
     windows = judged_windows(pairs, model.card.n_dims)
-    if not windows:
+    if not windows or not objects.sizes:
         return model
     small = int(np.percentile(objects.sizes, _SMALL_PERCENT) / 2)
     images, labels = zip(*windows, strict=True)
