@@ -88,6 +88,8 @@ def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):
     assert not form.filter.widgets["strength"].native.isVisibleTo(panel)
     form.filter.widgets["size_px"].value = 2
     run(panel)
+    form.models.refresh()  # as when the panel comes to the front again
+    assert form.options().size_px == 2
     assert viewer.layers[-1].name == "cells · median-filter denoised"
     np.testing.assert_array_equal(viewer.layers[-1].data, median(noisy, 2))
     form.models.list.setCurrentText("fluorescence-denoiser")

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from unveil.config.architecture import FilterConfig
+from unveil.config.architecture import Architecture, FilterConfig
 from unveil.config.options import RESCALE_FROM, Device, RunOptions
 from unveil.errors import ConfigError
 from unveil.model.card import Task
@@ -36,6 +36,7 @@ class RunForm(QWidget):
         self.source = SourceForm(viewer, self._rows, self)
         self.models = ModelPicker(task)
         self.filter = ConfigForm(options, _OF_FILTERS)
+        self._shown_architecture: Architecture | None = None
         self.device = QComboBox()
         for name in get_args(Device):
             if name not in _foreign_devices():
@@ -103,8 +104,10 @@ class RunForm(QWidget):
 
     def _take_model(self) -> None:
         self.source.set_card(self.models.card)
-        own = self._filter_settings()
-        self.filter.set_values(own)
+        own, architecture = self._filter_settings(), self.models.card and self.models.card.architecture
+        if architecture != self._shown_architecture:  # the list is read anew without a change, too
+            self._shown_architecture = architecture
+            self.filter.set_values(own)
         self.filter.show_only(own)
         self._draw()
 
