@@ -104,7 +104,8 @@ class RunForm(QWidget):
 
     def _take_model(self) -> None:
         self.source.set_card(self.models.card)
-        own, architecture = self._filter_settings(), self.models.card and self.models.card.architecture
+        own = self._filter_settings()
+        architecture = self.models.card.architecture if self.models.card is not None else None
         if architecture != self._shown_architecture:  # the list is read anew without a change, too
             self._shown_architecture = architecture
             self.filter.set_values(own)
