@@ -1,14 +1,15 @@
 """Train `fluorescence-denoiser`: the lecture's DnCNN of 37,601 parameters, blind to the noise level.
 
-    python recipes/fluorescence_denoiser.py DATA [OUTPUT [PARENT]]
+    python recipes/fluorescence_denoiser.py DATA [OUTPUT] [--parent MODEL] [--unet]
 
-DATA holds `train` and `val`, each with `images/` (see README.md). PARENT is a model to start from. Eight minutes on a
-graphics card that other trainings share; reckoned from the time of a step, nine hours on two cores.
+DATA holds `train` and `val`, each with `images/` (see README.md). MODEL is one to start from. With ``--unet`` the
+lecture's U-Net learns the same instead, fifty times as large. Eight minutes on a graphics card that other trainings
+share; reckoned from the time of a step, nine hours on two cores.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.transform import downscale_local_mean
 
-from unveil import DenoisingTraining, Image, load_model, save_model, train
+from unveil import DenoisingTraining, Image, UNetConfig, load_model, save_model, train
 from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.events import EpochEnd, Event, Notice
 from unveil.io.images import find_images, read_image
@@ -36,6 +37,10 @@ CONFIG = DenoisingTraining(
     seed=1,
     noise=NoiseConfig(poisson=(0.006, 0.2), gaussian=(0.003, 0.12), correlation=(0, 0.1), gain_spread=(0, 0.5)),
     augmentation=AugmentationConfig(scale=0.2, gain=0.4, offset=0.1, gamma=0, noise=0, blur_px=0),
+)
+
+UNET = CONFIG.model_copy(
+    update={"architecture": UNetConfig(out_channels=1, residual=True), "learning_rate": 1e-3, "name": "denoising-unet"}
 )
 
 CARD = {
@@ -65,7 +70,7 @@ PSF_PX = (0.35, 2.4)
 and at 0.6 µm per pixel that is a third of a pixel."""
 
 
-def main(data: Path, output: Path, parent: Path | None) -> None:
+def main(data: Path, output: Path, config: DenoisingTraining, parent: Path | None) -> None:
     """Train on `data`/train, judge on `data`/val, write the model."""
     clean = [Image(pixels) for pixels in clean_images(data / "train" / "images")]
     clean += simulated(range(FIRST_SEED, FIRST_SEED + N_SIMULATED))
@@ -74,7 +79,7 @@ def main(data: Path, output: Path, parent: Path | None) -> None:
     ]  # every fourth is enough to judge
     held_out += simulated(range(10**6, 10**6 + 40))
     start = load_model(parent) if parent else None
-    model = train(None, clean, CONFIG, start=start, validation=(held_out, held_out), monitor=tell)
+    model = train(None, clean, config, start=start, validation=(held_out, held_out), monitor=tell)
     save_model(replace(model, card=model.card.model_copy(update=CARD)), output)
     print(f"{output}: {load_model(output).card.training.history[-1]}")
 
@@ -164,8 +169,10 @@ def tell(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        Path(sys.argv[2] if len(sys.argv) > 2 else "src/unveil/zoo/fluorescence-denoiser.safetensors"),
-        Path(sys.argv[3]) if len(sys.argv) > 3 else None,
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path, nargs="?", default="src/unveil/zoo/fluorescence-denoiser.safetensors")
+    parser.add_argument("--parent", type=Path, help="model to start from")
+    parser.add_argument("--unet", action="store_true", help="train the U-Net")
+    given = parser.parse_args()
+    main(given.data, given.output, UNET if given.unet else CONFIG, given.parent)
