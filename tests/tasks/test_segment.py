@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import zarr
 
-from unveil.config.options import SegmentationOptions
+from unveil.config.options import DenoisingOptions, SegmentationOptions
 from unveil.events import Event, Notice, ignore
 from unveil.image import Image
+from unveil.io.model_file import load_model
 from unveil.model.model import compute
 from unveil.operators.instances import label_objects
 from unveil.operators.normalization import fit_array
+from unveil.tasks.denoise import denoise
 from unveil.tasks.results import SegmentationSink
 from unveil.tasks.segment import chosen_rule, segment, separate
 
-EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
+SHARED = {"precision": "exact", "engine": "torch", "device": "cpu"}
+EXACT = SegmentationOptions(**SHARED)
 
 
 def test_objects_of_a_plane(squares: Any, brightness_model: Any) -> None:
@@ -183,3 +186,23 @@ def test_any_integer_or_float_dtype(dtype: Any, squares: Any, brightness_model: 
 def test_two_pixels_suffice(make_tiny_model: Any) -> None:
     image = Image(np.array([[0, 1], [2, 3]], np.uint8))
     assert segment(image, make_tiny_model(), options=EXACT, monitor=ignore).labels.shape == (2, 2)
+
+
+@pytest.mark.parametrize(("axes", "channel"), [("YX", None), ("CYX", 1), ("TYX", None)])
+def test_the_noise_can_be_removed_first(make_tiny_model: Any, axes: str, channel: int | None) -> None:
+    sizes = {"T": 2, "C": 3, "Y": 40, "X": 48}
+    rng = np.random.default_rng(0)
+    image = Image(rng.normal(100, 9, [sizes[axis] for axis in axes]).astype(np.float32), axes, name="noisy")
+    options = EXACT.model_copy(update={"denoise_first": True, "channel": channel})
+    found = segment(image, make_tiny_model(), options=options, monitor=ignore)
+    denoiser = load_model("fluorescence-denoiser")
+    clean = denoise(image, denoiser, options=DenoisingOptions(**SHARED, channel=channel), monitor=ignore).image
+    expected = segment(clean, make_tiny_model(), options=EXACT, monitor=ignore)
+    np.testing.assert_array_equal(found.probabilities.data, expected.probabilities.data)
+    assert found.report.options["denoise_first"] is True
+    assert not np.array_equal(
+        found.probabilities.data,
+        segment(
+            image, make_tiny_model(), options=EXACT.model_copy(update={"channel": channel}), monitor=ignore
+        ).probabilities.data,
+    )

@@ -80,7 +80,7 @@ def denoise(
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     options: Annotated[DenoisingOptions, Parameter(name="*", group=COMPUTING)] = DenoisingOptions(),  # noqa: B008
 ) -> int:
-    """Denoise images, written as <stem>_denoised.tif, and with --residual what was removed as <stem>_residual.tif.
+    """Denoise images, written as <stem>_denoised.tif.
 
     Parameters
     ----------

@@ -55,6 +55,8 @@ class RunOptions(Config):
 class SegmentationOptions(RunOptions):
     """How an image is segmented."""
 
+    denoise_first: bool = False
+    """Segment what `fluorescence-denoiser` leaves of the image; only very noisy images gain by it."""
     threshold: float | None = Field(None, gt=0, lt=1)
     """Foreground is where its probability exceeds this; the model's own value if not given."""
     separation: float | None = Field(None, ge=0, lt=1)
