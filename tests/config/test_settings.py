@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
 from unveil.config.base import Config
 from unveil.config.normalization import (
     FixedNormalization,
     GlobalNormalization,
+    NoiseNormalization,
     Normalization,
     PercentileNormalization,
     StandardNormalization,
@@ -31,6 +32,7 @@ WITH_DEFAULTS = [
     PercentileNormalization,
     StandardNormalization,
     GlobalNormalization,
+    NoiseNormalization,
     ObjectRule,
     SegmentationOptions,
     DenoisingOptions,
@@ -44,6 +46,7 @@ UNUSUAL = [
     UNetConfig(n_dims=3, in_channels=2, out_channels=4, width=5, poolings=(1, 2, 3)),
     DnCNNConfig(depth=3, width=16),
     DnCNNConfig(depth=3, dilations=(1, 2, 1)),
+    FilterConfig(kind="clipped_high_pass", n_dims=3, size_px=2, strength=0.5),
     PercentileNormalization(low=0, high=100),
     FixedNormalization(mean=(1.5, 2.0), std=(0.1, 3.0)),
     ObjectRule(threshold=0.25, separation=0.75, min_size=9, reach_px=100),
@@ -59,7 +62,7 @@ def test_defaults_are_valid(kind):
     assert kind.model_validate(kind().model_dump()) == kind()
 
 
-@pytest.mark.parametrize("kind", [*WITH_DEFAULTS, FixedNormalization])
+@pytest.mark.parametrize("kind", [*WITH_DEFAULTS, FilterConfig, FixedNormalization])
 def test_every_field_is_described_and_tags_are_not(kind):
     tags = {"kind", "method", "task"}
     undescribed = [name for name, field in kind.model_fields.items() if not field.description and name not in tags]
@@ -106,7 +109,7 @@ def test_every_settings_class_is_looked_at():
     concrete = {kind for kind in below(Config) if kind.__module__.startswith("unveil.config")}
     bases = {"Config", "RunOptions", "TrainingSchedule"}
     assert {kind.__name__ for kind in concrete} - bases == {
-        kind.__name__ for kind in [*WITH_DEFAULTS, FixedNormalization]
+        kind.__name__ for kind in [*WITH_DEFAULTS, FilterConfig, FixedNormalization]
     }
     assert issubclass(Config, BaseModel)
 
@@ -146,6 +149,9 @@ def test_every_settings_class_is_looked_at():
         (DenoisingTraining, {"noisy_only": "magic"}),
         (DenoisingTraining, {"batch_size": 0}),
         (AugmentationConfig, {"gain": 1}),
+        (FilterConfig, {"kind": "gaussian", "size_px": 0}),
+        (FilterConfig, {"kind": "sharpen", "size_px": 1}),
+        (DenoisingTraining, {"architecture": {"kind": "median", "size_px": 1}}),
     ],
 )
 def test_values_out_of_bounds_are_refused(kind, values):

@@ -71,7 +71,7 @@ def test_what_is_lost_of_the_image_shows(scene: np.ndarray) -> None:
 
 
 def test_it_can_be_left_out(scene: np.ndarray) -> None:
-    result = denoise(Image(scene, "YX"), load_model("gaussian-filter"), options=DenoisingOptions(assess=False))
+    result = denoise(Image(scene, "YX"), load_model("gaussian-filter"), options=DenoisingOptions(skip_assessment=True))
     report = result.report
     assert report.noise_level is report.expected_psnr is report.residual_correlation is result.autocorrelation is None
 

@@ -40,7 +40,7 @@ def _field_docstrings(module: str) -> dict[str, dict[str, str]]:
 
 def _documented(node: ast.ClassDef) -> list[tuple[str, str]]:
     return [
-        (field.target.id, inspect.cleandoc(below.value.value))
+        (field.target.id, " ".join(below.value.value.split()))
         for field, below in pairwise(node.body)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)

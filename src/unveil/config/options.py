@@ -68,8 +68,9 @@ class SegmentationOptions(RunOptions):
 class DenoisingOptions(RunOptions):
     """How an image is denoised."""
 
-    assess: bool = True
-    """Estimate the noise and how good the result is; of at most four planes some tiles are computed twice for it."""
+    skip_assessment: bool = False
+    """Say nothing of the noise and of how good the result is, for which some tiles are computed twice: up to twice as
+    fast for small images."""
     residual: bool = False
     """Also give what was removed, noisy less denoised: where it shows the image, the result lacks it."""
     rescale: Literal["auto", "off"] | float = "auto"

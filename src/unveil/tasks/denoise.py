@@ -62,7 +62,7 @@ def denoise(
     axes = image.axes if options.channel is None else without(image.axes, "C")
     result = _target(image, axes, into)
     count = n_frames(image, card.n_dims) * len(sets)
-    assessment, assessed = Assessment(), spread_over(count) if options.assess else set()
+    assessment, assessed = Assessment(), set() if options.skip_assessment else spread_over(count)
     with running(image, model, options, scale=scale, n_frames=count, monitor=monitor) as run:
         for number, frame in enumerate(frame for each in sets for frame in frames(image, card.n_dims, each)):
             target = _FrameTarget(result, axes, frame, assessment)

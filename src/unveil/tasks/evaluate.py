@@ -170,7 +170,7 @@ def _score_denoising(
     noisy: Image,
     clean: Image,
 ) -> RunReport:
-    unassessed = _only(DenoisingOptions, options).model_copy(update={"assess": False})
+    unassessed = _only(DenoisingOptions, options).model_copy(update={"skip_assessment": True})
     denoised = denoise(noisy, model, options=unassessed, monitor=listener)
     channel = noisy.channel_index(options.channel) or 0
     arrays = [_beside(denoised.image, image, channel) for image in (noisy, denoised.image, clean)]

@@ -84,7 +84,7 @@ def segment(
 def _denoised(image: Image, options: SegmentationOptions, monitor: Monitor) -> Image:
     """Remove the noise of the channels that are segmented; the result is in memory."""
     shared = RunOptions.model_fields.keys() - {"rescale", "size_px", "strength"}
-    how = DenoisingOptions(assess=False, **{name: getattr(options, name) for name in shared})
+    how = DenoisingOptions(skip_assessment=True, **{name: getattr(options, name) for name in shared})
     return denoise(image, load_model(_DENOISER), options=how, monitor=monitor).image
 
 
