@@ -17,7 +17,7 @@ from unveil.config.normalization import (
     TrainingNormalization,
 )
 from unveil.config.objects import ObjectRule
-from unveil.config.options import DenoisingOptions, EvaluationOptions, SegmentationOptions
+from unveil.config.options import DenoiserOptions, DenoisingOptions, EvaluationOptions, SegmentationOptions
 from unveil.config.training import (
     AugmentationConfig,
     DenoisingTraining,
@@ -35,6 +35,7 @@ WITH_DEFAULTS = [
     NoiseNormalization,
     ObjectRule,
     SegmentationOptions,
+    DenoiserOptions,
     DenoisingOptions,
     EvaluationOptions,
     AugmentationConfig,

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from unveil.cli import failures
 from unveil.cli.prediction import COMPUTING, check_task
 from unveil.cli.terminal import Terminal
-from unveil.config.options import DenoisingOptions, EvaluationOptions, SegmentationOptions
+from unveil.config.options import DenoiserOptions, EvaluationOptions, SegmentationOptions
 from unveil.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def denoising(
     fit_gain: Annotated[bool, Parameter(help=EvaluationOptions.model_fields["fit_gain"].description)] = False,
     axes: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
-    options: Annotated[DenoisingOptions, Parameter(name="*", group=COMPUTING)] = DenoisingOptions(),  # noqa: B008
+    options: Annotated[DenoiserOptions, Parameter(name="*", group=COMPUTING)] = DenoiserOptions(),  # noqa: B008
 ) -> int:
     """Judge a denoising model against clean images.
 

@@ -65,17 +65,22 @@ class SegmentationOptions(RunOptions):
     """Drop objects of fewer pixels; the model's own value if not given."""
 
 
-class DenoisingOptions(RunOptions):
-    """How an image is denoised."""
+class DenoiserOptions(RunOptions):
+    """How a denoiser is computed."""
+
+    rescale: Literal["auto", "off"] | float = "auto"
+    """Resize the image by this factor before the network; auto and off leave it as it is, since noise changes with
+    every resizing."""
+
+
+class DenoisingOptions(DenoiserOptions):
+    """How an image is denoised, and what is told of it."""
 
     skip_assessment: bool = False
     """Say nothing of the noise and of how good the result is, for which some tiles are computed twice: up to twice as
     fast for small images."""
     residual: bool = False
     """Also give what was removed, noisy less denoised: where it shows the image, the result lacks it."""
-    rescale: Literal["auto", "off"] | float = "auto"
-    """Resize the image by this factor before the network; auto and off leave it as it is, since noise changes with
-    every resizing."""
 
 
 class EvaluationOptions(SegmentationOptions):
