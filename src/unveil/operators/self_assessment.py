@@ -18,6 +18,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.signal import correlate
 
 from unveil.operators.noise_estimation import NoiseModel
 
@@ -59,11 +60,7 @@ def autocorrelation(residual: NDArray[np.float64], lags_px: int) -> NDArray[np.f
     1 in the middle, which is no shift; 0 around it where nothing but white noise was removed. All 0 of a constant.
     """
     centred = residual - residual.mean()
-    padded = [max(length, lags_px + 1) + lags_px for length in centred.shape]
-    spectrum = np.abs(np.fft.rfft2(centred, padded)) ** 2  # the shifted image's far side meets zeros
-    products = np.roll(np.fft.irfft2(spectrum, padded), (lags_px, lags_px), (0, 1))[
-        : 2 * lags_px + 1, : 2 * lags_px + 1
-    ]
+    products = correlate(np.pad(centred, lags_px), centred, mode="valid", method="fft")
     overlap = [np.maximum(length - np.abs(np.arange(-lags_px, lags_px + 1)), 0) for length in centred.shape]
     means = products / np.maximum(np.outer(*overlap), 1)
     middle = means[lags_px, lags_px]
