@@ -112,6 +112,11 @@ class FilterConfig(Config):
         """Output maps: the filtered image, or eight features of texture."""
         return 8 if self.kind == "texture" else 1
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Fields that mean something for this kind of filter, and that a run may choose."""
+        return ("size_px", "strength") if self.kind == "clipped_high_pass" else ("size_px",)
+
 
 TrainableArchitecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig, Field(discriminator="kind")]
 Architecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig | FilterConfig, Field(discriminator="kind")]

@@ -14,7 +14,7 @@ def with_chosen_size(model: Model, options: RunOptions) -> Model:
     own = model.card.architecture
     if not isinstance(own, FilterConfig):
         return model
-    chosen = {name: value for name in ("size_px", "strength") if (value := getattr(options, name)) is not None}
+    chosen = {name: value for name in own.choices if (value := getattr(options, name)) is not None}
     architecture = FilterConfig.model_validate({**own.model_dump(), **chosen})
     if architecture == own:
         return model

@@ -131,9 +131,9 @@ class Run:
         return found
 
     def probes(self, denoised: Callable[[Window], NDArray[np.float32]]) -> Iterator[Probe]:
-        """Compute some tiles of the last frame again, with a little noise of known signs.
+        """Compute some tiles of the last frame again, with a little noise of known signs, and yield them.
 
-        None where the frame was resized, and fewer where memory has become too short.
+        Nothing is yielded where the frame was resized, and less where memory has become too short.
 
         Parameters
         ----------
@@ -266,12 +266,10 @@ class Run:
 
     def _tell_unused(self) -> None:
         """Say which options mean nothing for the model."""
-        card, used = self._model.card, set[str]()
-        if isinstance(card.architecture, FilterConfig):
-            used = {"size_px", "strength"} if card.architecture.kind == "clipped_high_pass" else {"size_px"}
-        unused = [name for name in ("size_px", "strength") if getattr(self._options, name) is not None]
-        for name in unused:
-            if name not in used:
+        card = self._model.card
+        used = card.architecture.choices if isinstance(card.architecture, FilterConfig) else ()
+        for name in ("size_px", "strength"):
+            if name not in used and getattr(self._options, name) is not None:
                 self.notify(f"'{card.name}' has no {name} to choose: that option changes nothing.")
 
     def _tell_findings(self) -> None:

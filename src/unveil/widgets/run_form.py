@@ -118,8 +118,7 @@ class RunForm(QWidget):
         own = self.models.card.architecture if self.models.card is not None else None
         if not isinstance(own, FilterConfig):
             return {}
-        names = _OF_FILTERS if own.kind == "clipped_high_pass" else ("size_px",)
-        return {name: getattr(own, name) for name in names}
+        return {name: getattr(own, name) for name in own.choices}
 
     def _draw(self) -> None:
         image, card = self.source.pixel_size_um(), self.models.card
