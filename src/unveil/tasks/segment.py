@@ -60,12 +60,12 @@ def segment(
     model = with_chosen_size(model, options)
     card = model.card
     channels = choose_channels(image, card, options.channel)
-    if options.denoise_first:
-        image = _denoised(image, options, monitor)
-        channels = choose_channels(image, card, None)
     scale = scale_factors(image, card, options.rescale)
     sink = into or SegmentationSink.create(image, card, np.zeros)
     sink.check(image, card)
+    if options.denoise_first:
+        image = _denoised(image, options, monitor)
+        channels = choose_channels(image, card, None)
     count = n_frames(image, card.n_dims)
     n_objects, overlap = 0, ExpectedOverlap()
     with running(image, model, options, scale=scale, n_frames=count, monitor=monitor) as run:
