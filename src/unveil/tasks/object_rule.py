@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.config.objects import ObjectRule
-from unveil.config.options import SegmentationOptions
+from unveil.config.options import Device, SegmentationOptions
 from unveil.data.annotation import Annotation
 from unveil.errors import MismatchError
 from unveil.events import Monitor, Progress, ignore
@@ -35,6 +35,7 @@ def fit_object_rule(
     thresholds: Sequence[float] = THRESHOLDS,
     separations: Sequence[float] = SEPARATIONS,
     min_sizes: Sequence[int] = MIN_SIZES,
+    device: Device = "auto",
     monitor: Monitor = ignore,
 ) -> Model:
     """Return `model` with the threshold, separation and minimum size of the best mean AP on the given images.
@@ -63,9 +64,9 @@ def fit_object_rule(
         rule.model_copy(update={"threshold": threshold, "separation": separation, "min_size": min_size})
         for threshold, separation, min_size in product(thresholds, separations, min_sizes)
     ]
-    tallies = [ObjectTally() for _ in rules]
+    tallies, exact = [ObjectTally() for _ in rules], SegmentationOptions(precision="exact", device=device)
     for number, (image, reference) in enumerate(zip(images, references, strict=True), start=1):
-        _count(model, image, reference, rules, tallies)
+        _count(model, image, reference, rules, tallies, exact)
         monitor(Progress(number, number, "images"))
     best = max(range(len(rules)), key=lambda i: float(str(tallies[i].as_dict()["ap_mean"])))
     return replace(model, card=model.card.model_copy(update={"objects": rules[best]}))
@@ -108,9 +109,15 @@ def _middle(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(window)
 
 
-def _count(model: Model, image: Image, reference: Image, rules: list[ObjectRule], tallies: list[ObjectTally]) -> None:
-    exact = SegmentationOptions(precision="exact")
-    result = segment(image, model, options=exact, monitor=ignore)
+def _count(
+    model: Model,
+    image: Image,
+    reference: Image,
+    rules: list[ObjectRule],
+    tallies: list[ObjectTally],
+    options: SegmentationOptions,
+) -> None:
+    result = segment(image, model, options=options, monitor=ignore)
     assert result.distance is not None
     shape = image.spatial_shape(model.card.n_dims)
     foreground, distance = (np.asarray(m.data).reshape(shape) for m in (result.probabilities, result.distance))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unveil import __version__
+from unveil.config.options import Device
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
 from unveil.data.examples import Example
@@ -124,7 +125,9 @@ def train(
     model = _sealed(course, lesson, start)
     if model.card.objects is None:
         return model
-    return _with_rule(model, annotated_pairs(pair_up(*(validation or (images, targets)))), lesson.objects)
+    return _with_rule(
+        model, annotated_pairs(pair_up(*(validation or (images, targets)))), lesson.objects, config.device
+    )
 
 
 @contextmanager
@@ -229,15 +232,22 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
     return Model.make(card, network, _check_input(lesson.check, size_step(lesson.architecture)))
 
 
-def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts) -> Model:
+def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts, device: Device) -> Model:
     """Choose the rule of objects on what is annotated wholly; the default stays where nothing is."""
     windows = judged_windows(pairs, model.card.n_dims)
     if not windows or not objects.sizes:
         return model
     small = int(np.percentile(objects.sizes, _SMALL_PERCENT) / 2)
     images, labels = zip(*windows, strict=True)
-    sizes = sorted({0, small})
-    return fit_object_rule(model, images, labels, thresholds=_THRESHOLDS, separations=_SEPARATIONS, min_sizes=sizes)
+    return fit_object_rule(
+        model,
+        images,
+        labels,
+        thresholds=_THRESHOLDS,
+        separations=_SEPARATIONS,
+        min_sizes=sorted({0, small}),
+        device=device,
+    )
 
 
 def _starting_network(
