@@ -139,7 +139,9 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
         return _plain(LiteralEvalLineEdit(value="None", **basics))
     (kind,) = kinds
     if kind is bool:
-        return _plain(CheckBox(text="", **basics))
+        box = CheckBox(**basics)
+        box.native.setText("")  # the row's label says it; magicgui takes the label where the text is empty
+        return _plain(box)
     if kind in (int, float):
         return _number(kind, bounds, basics, optional=type(None) in options)
     if kind is str:
