@@ -1,9 +1,11 @@
 """Train `fluorescence-denoiser`: the lecture's DnCNN of 37,601 parameters, blind to the noise level.
 
     python recipes/fluorescence_denoiser.py DATA [OUTPUT] [--parent MODEL] [--unet]
+        [--seconds SECONDS]
 
 DATA holds `train` and `val`, each with `images/` (see README.md). MODEL is one to start from. With ``--unet`` the
-lecture's U-Net learns the same instead, fifty times as large. Eight minutes on a graphics card that other trainings
+lecture's U-Net learns the same instead, fifty times as large. SECONDS end a training that has not taken all its steps
+by then. Eight minutes on a graphics card that other trainings
 share; reckoned from the time of a step, nine hours on two cores.
 """
 
@@ -40,7 +42,12 @@ CONFIG = DenoisingTraining(
 )
 
 UNET = CONFIG.model_copy(
-    update={"architecture": UNetConfig(out_channels=1, residual=True), "learning_rate": 1e-3, "name": "denoising-unet"}
+    update={
+        "architecture": UNetConfig(out_channels=1, residual=True),
+        "learning_rate": 1e-3,
+        "precision": "auto",
+        "name": "denoising-unet",
+    }
 )
 
 CARD = {
@@ -174,5 +181,7 @@ if __name__ == "__main__":
     parser.add_argument("output", type=Path, nargs="?", default="src/unveil/zoo/fluorescence-denoiser.safetensors")
     parser.add_argument("--parent", type=Path, help="model to start from")
     parser.add_argument("--unet", action="store_true", help="train the U-Net")
+    parser.add_argument("--seconds", type=float, help="time of the training, where it is less than its steps take")
     given = parser.parse_args()
-    main(given.data, given.output, UNET if given.unet else CONFIG, given.parent)
+    config = (UNET if given.unet else CONFIG).model_copy(update={"time_budget_s": given.seconds})
+    main(given.data, given.output, config, given.parent)

@@ -1,14 +1,15 @@
 """Train denoisers of natural images: the lecture's networks at its noise, and small networks for Gaussian noise.
 
-    python recipes/natural_denoisers.py DATA OUTPUT [NAME ...]
+    python recipes/natural_denoisers.py DATA OUTPUT [NAME ...] [--seconds SECONDS]
 
 DATA is a TIFF of many grey planes from 0 to 255 (the 400 images of the Berkeley set, 180 × 180: as many pixels as the
-lecture's 80 images of 384 × 384). Each NAME, by default all of `NAMES`, is written to the folder OUTPUT.
+lecture's 80 images of 384 × 384). Each NAME, by default all of `NAMES`, is written to the folder OUTPUT. SECONDS end a
+training of the small networks that has not taken all its steps by then.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,12 @@ LEVELS = {"15": (15, 15), "25": (25, 25), "50": (50, 50), "blind": (5, 55)}
 NAMES = [*LECTURE, *(f"{network}-{level}" for network in SMALL for level in LEVELS)]
 
 
-def main(data: Path, output: Path, names: list[str]) -> None:
+def main(data: Path, output: Path, names: list[str], seconds: float | None) -> None:
     """Train each of `names`."""
     planes = tifffile.imread(data)
     output.mkdir(parents=True, exist_ok=True)
     for name in names:
-        settings = lecture_settings(name, planes) if name in LECTURE else small_settings(name)
+        settings = lecture_settings(name, planes) if name in LECTURE else small_settings(name, seconds)
         model = train(None, [Image(plane) for plane in planes], settings, monitor=tell)
         save_model(model, output / f"{name}.safetensors")
 
@@ -70,7 +71,7 @@ def lecture_settings(name: str, planes: np.ndarray) -> DenoisingTraining:
     )
 
 
-def small_settings(name: str) -> DenoisingTraining:
+def small_settings(name: str, seconds: float | None) -> DenoisingTraining:
     """Return the settings of ``NETWORK-LEVEL``."""
     network, level = name.split("-")
     architecture, n_steps = SMALL[network]
@@ -83,9 +84,10 @@ def small_settings(name: str) -> DenoisingTraining:
         augmentation=AugmentationConfig(scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0),
         epochs=20,
         steps_per_epoch=n_steps // 20,
-        batch_size=32,
-        patch_px=64,
-        learning_rate=1e-3,
+        batch_size=16,
+        patch_px=96,
+        learning_rate=5e-4 if network == "large" else 2e-3,
+        time_budget_s=seconds,
         patience=0,
         validation_fraction=0.04,
     )
@@ -98,4 +100,10 @@ def tell(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or NAMES)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}")
+    parser.add_argument("--seconds", type=float, help="time of each training of a small network")
+    given = parser.parse_args()
+    main(given.data, given.output, given.names or NAMES, given.seconds)

@@ -159,18 +159,16 @@ def train_step(
     with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
         output = state.network(image)
     value = loss(output, target, weight)
-    found = float(value.detach())
-    if not math.isfinite(found):
-        return found
     state.optimizer.zero_grad(set_to_none=True)
     value.backward()
-    norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), _MAX_GRADIENT_NORM))
-    if not math.isfinite(norm):
-        return norm
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), _MAX_GRADIENT_NORM)
+    numbers: list[float] = torch.stack([value.detach(), norm]).tolist()  # a graphics card is waited for once
+    if unusable := [number for number in numbers if not math.isfinite(number)]:
+        return unusable[0]
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
-    return found
+    return numbers[0]
 
 
 class _Clock:

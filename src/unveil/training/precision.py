@@ -19,7 +19,10 @@ def training_dtype(device: torch.device, precision: str) -> torch.dtype | None:
 
 
 def number_format(device: torch.device, autocast: torch.dtype | None) -> AbstractContextManager[object]:
-    """Keep float32 what it is where it is asked for: graphics cards would round it to TF32's ten binary digits."""
-    if device.type == "cuda" and autocast is None:
-        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    """Keep float32 what it is where it is asked for: graphics cards would round it to TF32's ten binary digits.
+
+    There, patches of one size make it worth while to try which convolutions are the fastest.
+    """
+    if device.type == "cuda":
+        return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=autocast is not None)
     return nullcontext()
