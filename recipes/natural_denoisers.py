@@ -5,6 +5,9 @@
 DATA is a TIFF of many grey planes from 0 to 255 (the 400 images of the Berkeley set, 180 × 180: as many pixels as the
 lecture's 80 images of 384 × 384). Each NAME, by default all of `NAMES`, is written to the folder OUTPUT. SECONDS end a
 training of the small networks that has not taken all its steps by then.
+
+The blind ones see every image in units of its own noise, and go on from what was learnt of σ = 25 where that is in
+OUTPUT.
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from unveil import DenoisingTraining, Image, UNetConfig, save_model, train
+from unveil import DenoisingTraining, Image, UNetConfig, load_model, save_model, train
 from unveil.config.architecture import Architecture, DnCNNConfig
-from unveil.config.normalization import FixedNormalization
+from unveil.config.normalization import FixedNormalization, NoiseNormalization
 from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.events import EpochEnd, Event, Notice
 
@@ -42,6 +45,7 @@ SMALL: dict[str, tuple[Architecture, int]] = {
 
 LEVELS = {"15": (15, 15), "25": (25, 25), "50": (50, 50), "blind": (5, 55)}
 """Standard deviations of the noise, in grey values."""
+BLIND = "-blind"
 
 NAMES = [*LECTURE, *(f"{network}-{level}" for network in SMALL for level in LEVELS)]
 
@@ -52,7 +56,9 @@ def main(data: Path, output: Path, names: list[str], seconds: float | None) -> N
     output.mkdir(parents=True, exist_ok=True)
     for name in names:
         settings = lecture_settings(name, planes) if name in LECTURE else small_settings(name, seconds)
-        model = train(None, [Image(plane) for plane in planes], settings, monitor=tell)
+        known = output / f"{name.removesuffix(BLIND)}-25.safetensors"
+        start = load_model(known) if name.endswith(BLIND) and known.exists() else None
+        model = train(None, [Image(plane) for plane in planes], settings, start=start, monitor=tell)
         save_model(model, output / f"{name}.safetensors")
 
 
@@ -79,7 +85,7 @@ def small_settings(name: str, seconds: float | None) -> DenoisingTraining:
     return DenoisingTraining(
         name=name,
         architecture=architecture,
-        normalization=FixedNormalization(mean=(0,), std=(GREY,)),
+        normalization=NoiseNormalization() if name.endswith(BLIND) else FixedNormalization(mean=(0,), std=(GREY,)),
         noise=NoiseConfig(poisson=(0, 0), gaussian=(low, high)),
         augmentation=AugmentationConfig(scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0),
         epochs=20,

@@ -148,7 +148,7 @@ def figure(report: dict[str, Any]) -> str:
     for name, scores in report["references"].items():
         y = axes.y(scores["ap"]["0.50"])
         lines.append(_level(y, "#777", dashes="4 3"))
-        words.append(_text(LEFT + 10, y - 5, f"{name} as shipped"))
+        words.append(_text(RIGHT - 6, y - 5, f"{name} as shipped", "end"))
     for number, start in enumerate(sorted({row["start"] for row in rows})):
         colour = COLOURS[number % len(COLOURS)]
         lines += _curve([row for row in rows if row["start"] == start], axes, colour)

@@ -12,6 +12,7 @@ import torch
 from skimage.measure import label
 
 from unveil.config.architecture import UNetConfig
+from unveil.config.normalization import NoiseNormalization
 from unveil.config.objects import ObjectRule
 from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.data.annotation import Annotation
@@ -19,6 +20,7 @@ from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Cancelled, EpochEnd, Event, Notice, Preview, StepEnd, StopEarly, TrainingStart, ignore
 from unveil.image import Image
 from unveil.model.model import digest
+from unveil.tasks.denoise import denoise
 from unveil.tasks.object_rule import fit_object_rule
 from unveil.tasks.train import train
 
@@ -86,6 +88,20 @@ def test_it_learns_to_denoise_from_clean_images_alone(scenes: Make, denoising: M
     history = model.card.training.history
     assert history[-1].metric > history[0].metric
     assert history[-1].metric > 10 * np.log10(1 / 0.1**2) + 2  # dB above the noise itself
+
+
+def test_in_units_of_the_noise_one_network_knows_weak_and_strong_noise(scenes: Make, denoising: Make) -> None:
+    images, _ = scenes(5)
+    noise = NoiseConfig(poisson=(0, 0), gaussian=(0.05, 0.5))
+    settings = denoising(epochs=3, steps_per_epoch=40, noise=noise, normalization=NoiseNormalization())
+    model = train(None, images, settings, monitor=ignore)
+    assert model.card.normalization == NoiseNormalization()
+    clean = np.asarray(images[0].data, np.float32)
+    for level in (0.1, 0.4):
+        sigma = level * float(np.ptp(clean))
+        noisy = clean + np.random.default_rng(0).normal(0, sigma, clean.shape).astype(np.float32)
+        denoised = np.asarray(denoise(Image(noisy), model, monitor=ignore).image.data)
+        assert np.sqrt(np.mean((denoised - clean) ** 2)) < 0.8 * sigma  # 2 dB
 
 
 def test_it_learns_from_noisy_and_clean_pairs(scenes: Make, denoising: Make) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.config.normalization import PercentileNormalization
+from unveil.config.normalization import NoiseNormalization, PercentileNormalization
 from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig
 from unveil.data.examples import Example
 from unveil.operators.normalization import fit_array
@@ -33,6 +33,16 @@ def test_noisy_images_come_in_about_their_own_normalization(level: float) -> Non
     assert abs(own.offset[0]) < 0.6 * level
     assert own.scale[0] == pytest.approx(1, abs=1.5 * level)
     assert (noisy - clean).mean().item() == pytest.approx(0, abs=level / 50)
+
+
+@pytest.mark.parametrize("poisson", [0.0, 0.02])
+def test_where_noise_is_the_unit_an_image_comes_in_about_its_own_normalization(poisson: float) -> None:
+    levels = NoiseConfig(poisson=(poisson, poisson), gaussian=(0.04, 0.04))
+    dark, bright = -1.0, 3.0
+    noisy, clean = synthetic_noise(dark + (bright - dark) * spots(), levels, generator(), (dark, bright), by_noise=True)
+    assert (noisy - clean).std().item() == pytest.approx(1, abs=0.02)
+    assert (noisy - clean).mean().item() == pytest.approx(0, abs=0.02)
+    assert fit_array(NoiseNormalization(), noisy[0].numpy()).scale[0] == pytest.approx(1, abs=0.1)
 
 
 def test_a_scanning_detector_smears_the_noise_into_the_next_pixel() -> None:

@@ -64,7 +64,7 @@ Normalization: TypeAlias = Annotated[
     Field(discriminator="method"),
 ]
 TrainingNormalization: TypeAlias = Annotated[
-    PercentileNormalization | StandardNormalization | FixedNormalization | GlobalNormalization,
+    PercentileNormalization | StandardNormalization | FixedNormalization | NoiseNormalization | GlobalNormalization,
     Field(discriminator="method"),
 ]
 """What a training may ask for; a card never holds what is yet to be fitted."""

@@ -34,7 +34,8 @@ class AugmentationConfig(Config):
 class NoiseConfig(Config):
     """Synthetic Poisson–Gaussian noise: variance = (intensity · poisson + gaussian²), on intensities from 0 to 1.
 
-    Where a fixed normalization is given, 0 and 1 are its; elsewhere the darkest and brightest of the image.
+    Where a fixed normalization is given, 0 and 1 are its; elsewhere the darkest and brightest of the image, or of all
+    images where each is normalized by its noise.
     """
 
     poisson: tuple[float, float] = (0.0, 0.05)

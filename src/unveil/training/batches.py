@@ -27,6 +27,8 @@ _DARK_END = 2.3
 """Standard deviations below the background at which a noisy image's low percentile lies: 1 % of its pixels."""
 _BRIGHT_END = 1.5
 """Standard deviations above the brightest structures at which the high percentile lies: few are that bright."""
+_LEAST_STD = 1e-6
+"""Of noise, as a part of the intensity range, where images are normalized by it."""
 
 
 def segmentation_batches(examples: Sequence[Example], plan: Plan, seed: int, device: torch.device) -> Iterator[Batch]:
@@ -58,6 +60,8 @@ def denoising_batches(
     seed: int,
     device: torch.device,
     fixed_range: tuple[float, float] | None = None,
+    *,
+    by_noise: bool = False,
 ) -> Iterator[Batch]:
     """Yield batches of noisy images, what to make of them, and weights, without end.
 
@@ -71,7 +75,7 @@ def denoising_batches(
         smooth, weight = random_views(torch.cat([image, target], dim=1), weight, plan.patch, views, generator)
         noisy, clean = smooth[:, :n_channels], smooth[:, n_channels:]
         if source == "clean_only":
-            noisy, clean = _with_noise(clean, config.noise, plan.augmentation, generator, fixed_range)
+            noisy, clean = _with_noise(clean, config.noise, plan.augmentation, generator, fixed_range, by_noise)
         if source == "blind_spot":
             noisy, hidden = hide_pixels(noisy, generator)
             weight = weight * hidden
@@ -79,7 +83,12 @@ def denoising_batches(
 
 
 def synthetic_noise(
-    clean: Tensor, noise: NoiseConfig, generator: torch.Generator, fixed_range: tuple[float, float] | None = None
+    clean: Tensor,
+    noise: NoiseConfig,
+    generator: torch.Generator,
+    fixed_range: tuple[float, float] | None = None,
+    *,
+    by_noise: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Add Poisson–Gaussian noise to normalized images ``(N, C, *spatial)``, its levels drawn from their ranges.
 
@@ -92,6 +101,8 @@ def synthetic_noise(
     fixed_range
         Darkest and brightest normalized intensity where noise does not change the normalization; None where the
         images lie from 0 to 1 and it does.
+    by_noise
+        Divide both by the standard deviation of each image's noise; needs a fixed range.
 
     Returns
     -------
@@ -100,7 +111,14 @@ def synthetic_noise(
     """
     if fixed_range is not None:
         dark, bright = fixed_range
-        return dark + (bright - dark) * _noisy((clean - dark) / (bright - dark), noise, generator)[0], clean
+        intensity = (clean - dark) / (bright - dark)
+        noisy, poisson, gaussian = _noisy(intensity, noise, generator)
+        noisy = dark + (bright - dark) * noisy
+        if not by_noise:
+            return noisy, clean
+        photons = intensity.clamp(min=0).mean(dim=tuple(range(1, clean.dim())), keepdim=True)
+        std = (bright - dark) * (poisson * photons + gaussian**2).sqrt().clamp(min=_LEAST_STD)
+        return noisy / std, clean / std
     noisy, poisson, gaussian = _noisy(clean, noise, generator)
     low = -_DARK_END * gaussian
     scale = 1 + _BRIGHT_END * (poisson + gaussian**2).sqrt() - low
@@ -152,9 +170,10 @@ def _with_noise(
     augmentation: AugmentationConfig,
     generator: torch.Generator,
     fixed_range: tuple[float, float] | None,
+    by_noise: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return noisy and clean in a gain and offset of their own, as no two images are normalized quite alike."""
-    noisy, clean = synthetic_noise(clean, noise, generator, fixed_range)
+    noisy, clean = synthetic_noise(clean, noise, generator, fixed_range, by_noise=by_noise)
     per_image = (len(clean), *[1] * (clean.dim() - 1))
     centred = 2 * torch.rand((2, *per_image), generator=generator, device=clean.device) - 1
     gain, offset = 1 + augmentation.gain * centred[0], augmentation.offset * centred[1]

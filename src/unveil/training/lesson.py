@@ -11,7 +11,13 @@ from typing import Any, Literal
 import torch
 
 from unveil.config.architecture import Architecture, UNetConfig
-from unveil.config.normalization import FixedNormalization, GlobalNormalization, Normalization, PercentileNormalization
+from unveil.config.normalization import (
+    FixedNormalization,
+    GlobalNormalization,
+    NoiseNormalization,
+    Normalization,
+    PercentileNormalization,
+)
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
 from unveil.data.examples import (
@@ -192,7 +198,9 @@ def _denoising_lesson(
         if judging is not None and not knows_truth:
             judging = [successive_frames(stack, architecture.n_dims) for stack, _ in judging]
     normalization = _fitted(config, [image for image, _ in pairs])
-    make = partial(denoising_examples, normalization=normalization, n_dims=architecture.n_dims)
+    by_noise = source == "clean_only" and isinstance(normalization, NoiseNormalization)  # drawn later, batch by batch
+    given = fit_fixed([image for image, _ in pairs]) if by_noise else normalization
+    make = partial(denoising_examples, normalization=given, n_dims=architecture.n_dims)
     division = divide(pairs, judging, make, config, architecture)
     fixed_range = None
     if source == "clean_only":
@@ -201,7 +209,7 @@ def _denoising_lesson(
         elif not isinstance(normalization, PercentileNormalization):
             fixed_range = _intensity_range(division.teaching)
         generator = torch.Generator().manual_seed(config.seed)
-        noisy = [_with_noise(example, config, generator, fixed_range) for example in division.judging]
+        noisy = [_with_noise(example, config, generator, fixed_range, by_noise) for example in division.judging]
         division = replace(division, judging=noisy)
     loss = denoising_loss if config.loss == "mse" else relative_denoising_loss
     judge = denoising_judge if knows_truth else partial(noisy_judge, hide=source == "blind_spot")
@@ -209,7 +217,9 @@ def _denoising_lesson(
         architecture=architecture,
         normalization=normalization,
         batches=lambda plan, device: (
-            lambda seed: denoising_batches(division.teaching, plan, config, source, seed, device, fixed_range)
+            lambda seed: denoising_batches(
+                division.teaching, plan, config, source, seed, device, fixed_range, by_noise=by_noise
+            )
         ),
         loss=loss,
         judge=judge(division.judging, architecture, loss) if division.judging else None,
@@ -299,7 +309,8 @@ def _with_noise(
     config: DenoisingTraining,
     generator: torch.Generator,
     fixed_range: tuple[float, float] | None,
+    by_noise: bool,
 ) -> Example:
     clean = torch.from_numpy(example.target)[None]
-    noisy, clean = synthetic_noise(clean, config.noise, generator, fixed_range)
+    noisy, clean = synthetic_noise(clean, config.noise, generator, fixed_range, by_noise=by_noise)
     return replace(example, image=noisy[0].numpy(), target=clean[0].numpy())
