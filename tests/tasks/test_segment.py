@@ -193,13 +193,13 @@ def test_the_noise_can_be_removed_first(make_tiny_model: Any, axes: str, channel
     sizes = {"T": 2, "C": 3, "Y": 40, "X": 48}
     rng = np.random.default_rng(0)
     image = Image(rng.normal(100, 9, [sizes[axis] for axis in axes]).astype(np.float32), axes, name="noisy")
-    options = EXACT.model_copy(update={"denoise_first": True, "channel": channel})
+    options = EXACT.model_copy(update={"denoise_first": "on", "channel": channel})
     found = segment(image, make_tiny_model(), options=options, monitor=ignore)
     denoiser = load_model("fluorescence-denoiser")
     clean = denoise(image, denoiser, options=DenoisingOptions(**SHARED, channel=channel), monitor=ignore).image
     expected = segment(clean, make_tiny_model(), options=EXACT, monitor=ignore)
     np.testing.assert_array_equal(found.probabilities.data, expected.probabilities.data)
-    assert found.report.options["denoise_first"] is True
+    assert found.report.options["denoise_first"] == "on"
     assert not np.array_equal(
         found.probabilities.data,
         segment(

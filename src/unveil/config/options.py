@@ -55,8 +55,9 @@ class RunOptions(Config):
 class SegmentationOptions(RunOptions):
     """How an image is segmented."""
 
-    denoise_first: bool = False
-    """Segment what `fluorescence-denoiser` leaves of the image; only very noisy images gain by it."""
+    denoise_first: Literal["auto", "on", "off"] = "auto"
+    """Segment what `fluorescence-denoiser` leaves of the image; auto does so with a shipped model for fluorescence
+    images where noise is over 5 % of the image's range."""
     threshold: float | None = Field(None, gt=0, lt=1)
     """Foreground is where its probability exceeds this; the model's own value if not given."""
     separation: float | None = Field(None, ge=0, lt=1)

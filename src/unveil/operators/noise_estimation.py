@@ -84,6 +84,17 @@ def estimate_noise(plane: NDArray[Any]) -> NoiseModel:
     return _growing(highest, levels, steepness, variance) or NoiseModel.even(variance)
 
 
+def relative_noise(plane: NDArray[Any]) -> float:
+    """Return the noise of a plane ``(Y, X)`` of finite grey values as a part of their range.
+
+    The root of its mean variance, over the distance of the percentiles 1 and 99.8; 0 where these coincide.
+    """
+    low, high = np.percentile(plane, (1, 99.8))
+    if high <= low:
+        return 0.0
+    return math.sqrt(float(estimate_noise(plane).variance(plane).mean())) / float(high - low)
+
+
 def _growing(
     variances: NDArray[np.float64], levels: NDArray[np.float64], steepness: NDArray[np.float64], variance: float
 ) -> NoiseModel | None:

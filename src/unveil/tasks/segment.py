@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 
 from unveil.axes import in_order, without
 from unveil.config.objects import ObjectRule
-from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
+from unveil.config.options import SegmentationOptions
 from unveil.events import Monitor, warn_only
 from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.tiling import Window
-from unveil.io.model_file import load_model
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.calibration import ExpectedOverlap
 from unveil.operators.classical import TEXTURE_FEATURES, two_textures
 from unveil.operators.instances import label_classes, label_objects
-from unveil.tasks.denoise import denoise
+from unveil.tasks.denoising_first import decide, denoised
 from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors
@@ -28,7 +27,6 @@ from unveil.tasks.results import RunReport, Segmentation, SegmentationSink, Writ
 from unveil.tasks.running import running
 
 _DEFAULTS = SegmentationOptions()
-_DENOISER = "fluorescence-denoiser"
 
 
 def segment(
@@ -63,8 +61,9 @@ def segment(
     scale = scale_factors(image, card, options.rescale)
     sink = into or SegmentationSink.create(image, card, np.zeros)
     sink.check(image, card)
-    if options.denoise_first:
-        image = _denoised(image, options, monitor)
+    options = decide(image, card, channels, options, monitor)
+    if options.denoise_first == "on":
+        image = denoised(image, options, monitor)
         channels = choose_channels(image, card, None)
     count = n_frames(image, card.n_dims)
     n_objects, overlap = 0, ExpectedOverlap()
@@ -79,13 +78,6 @@ def segment(
             n_objects += target.write_labels(options, scale, n_objects, overlap)
         report = run.finish(n_objects if card.objects else None, None if card.is_filter else overlap.iou)
     return _segmentation(image, card, sink, report)
-
-
-def _denoised(image: Image, options: SegmentationOptions, monitor: Monitor) -> Image:
-    """Remove the noise of the channels that are segmented; the result is in memory."""
-    shared = RunOptions.model_fields.keys() - {"rescale", "size_px", "strength"}
-    how = DenoisingOptions(skip_assessment=True, **{name: getattr(options, name) for name in shared})
-    return denoise(image, load_model(_DENOISER), options=how, monitor=monitor).image
 
 
 def separate(segmentation: Segmentation, options: SegmentationOptions) -> Segmentation:
