@@ -54,11 +54,12 @@ SOURCE = {
 }
 """What the lecture found on its one image."""
 WHY_THE_ORDER_DIFFERS = (
-    "The lecture's gains are smaller, and its median is ahead of its Gaussian. It does not say whether its noisy image "
-    "was clipped at black and white, which shifts bright and dark areas so that averages keep an error and medians less "
-    "of it. With the contrast of these images doubled, and all clipped: noisy 16.89, Gaussian 20.91, median 20.82 dB (by "
-    "hand). Unclipped, the median is ahead on the smoothest fifth of them alone (26.33 against 25.65 dB), since a "
-    "radius of 3 blurs more than σ = 1. Of the networks, those that see farther gain more here; the lecture's end alike."
+    "The lecture's gains are smaller, and its median is ahead of its Gaussian. It does not say whether its noisy "
+    "image was clipped at black and white, which shifts bright and dark areas, so that averages keep an error and "
+    "medians less of it. With the contrast of these images doubled, and all clipped: noisy 16.89, Gaussian 20.91, "
+    "median 20.82 dB (by hand). Unclipped, the median is ahead on the smoothest fifth of them alone (26.33 "
+    "against 25.65 dB), since a radius of 3 blurs more than σ = 1. Of the networks, those that see farther gain "
+    "more here; the lecture's end alike."
 )
 
 Floats: TypeAlias = NDArray[np.float32]
