@@ -1,12 +1,11 @@
 """Train `fluorescence-denoiser`: the lecture's DnCNN of 37,601 parameters, blind to the noise level.
 
-    python recipes/fluorescence_denoiser.py DATA [OUTPUT] [--parent MODEL] [--unet]
-        [--seconds SECONDS]
+    python recipes/fluorescence_denoiser.py DATA [OUTPUT] [--parent MODEL] [--unet] [--seconds SECONDS]
 
 DATA holds `train` and `val`, each with `images/` (see README.md). MODEL is one to start from. With ``--unet`` the
 lecture's U-Net learns the same instead, fifty times as large. SECONDS end a training that has not taken all its steps
-by then. Eight minutes on a graphics card that other trainings
-share; reckoned from the time of a step, nine hours on two cores.
+by then. Eight minutes on a graphics card that other trainings share; reckoned from the time of a step, nine hours on
+two cores.
 """
 
 from __future__ import annotations

@@ -58,8 +58,9 @@ WHY_THE_ORDER_DIFFERS = (
     "image was clipped at black and white, which shifts bright and dark areas, so that averages keep an error and "
     "medians less of it. With the contrast of these images doubled, and all clipped: noisy 16.89, Gaussian 20.91, "
     "median 20.82 dB (by hand). Unclipped, the median is ahead on the smoothest fifth of them alone (26.33 "
-    "against 25.65 dB), since a radius of 3 blurs more than σ = 1. Of the networks, those that see farther gain "
-    "more here; the lecture's end alike."
+    "against 25.65 dB), since a radius of 3 blurs more than σ = 1. The lecture's networks "
+    "end alike; here the U-Net, which sees farthest, is ahead, and the DnCNN behind 5 × 32, which had 200 epochs "
+    "where it had 80."
 )
 
 Floats: TypeAlias = NDArray[np.float32]

@@ -56,8 +56,8 @@ class SegmentationOptions(RunOptions):
     """How an image is segmented."""
 
     denoise_first: Literal["auto", "on", "off"] = "auto"
-    """Segment what `fluorescence-denoiser` leaves of the image; auto does so with a shipped model for fluorescence
-    images where noise is over 5 % of the image's range."""
+    """Segment what `fluorescence-denoiser` leaves of the image; auto does so where the noise is over 5 % of the image's
+    range and the model's card says that it is for fluorescence, as those that ship do."""
     threshold: float | None = Field(None, gt=0, lt=1)
     """Foreground is where its probability exceeds this; the model's own value if not given."""
     separation: float | None = Field(None, ge=0, lt=1)
