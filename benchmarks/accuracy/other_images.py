@@ -177,7 +177,7 @@ def _scores(model: Model, pairs: Sequence[Pair], options: EvaluationOptions) -> 
 
 
 def _options(arguments: argparse.Namespace, scale: float = 1.0) -> EvaluationOptions:
-    return EvaluationOptions(device=arguments.device, rescale=scale)
+    return EvaluationOptions(device=arguments.device, rescale=scale, denoise_first="off")
 
 
 def _test(name: str, arguments: argparse.Namespace) -> list[Pair]:
