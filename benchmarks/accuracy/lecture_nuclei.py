@@ -19,9 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unveil import Image, Model, load_model, segment
+from unveil import Image, Model, evaluate, load_model
 from unveil.events import ignore
 from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
@@ -70,12 +68,9 @@ def judging_groups(data: Path, seed: int) -> dict[str, list[Pair]]:
 
 def iou(model: Model, pairs: Sequence[Pair]) -> float:
     """Return the foreground IoU, pooled over all pixels of `pairs`."""
-    shared = either = 0
-    for image, reference in pairs:
-        found = np.asarray(segment(image, model, monitor=ignore).labels.data) > 0
-        true = np.asarray(reference.data) > 0
-        shared, either = shared + int((found & true).sum()), either + int((found | true).sum())
-    return round(shared / either, 4)
+    images, labels = zip(*pairs, strict=True)
+    found: float = evaluate(model, images, labels, monitor=ignore).as_dict()["iou"]
+    return round(found, 4)
 
 
 def _pairs(folder: Path) -> list[Pair]:
