@@ -25,6 +25,7 @@ from unveil import UNetConfig, build_network
 from unveil.operators.losses import segmentation_loss
 from unveil.training.batches import channels_last
 from unveil.training.fit import train_step
+from unveil.training.forward import training_forward
 from unveil.training.precision import training_dtype
 from unveil.training.state import TrainingState
 
@@ -69,12 +70,12 @@ def _ours(image: Tensor, target: Tensor) -> Callable[[], object]:
     device = torch.device("cpu")
     state = TrainingState.begin(build_network(UNetConfig(out_channels=N_CLASSES + 1)).train())
     batch = channels_last(image), target, torch.ones_like(target)
-    dtype = training_dtype(device, "auto")
+    forward = training_forward(state.network, device, training_dtype(device, "auto"))
 
     def loss(output: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
         return segmentation_loss(output, wanted, weight, n_classes=N_CLASSES)
 
-    return lambda: train_step(state, batch, loss, 1e-3, device, dtype)
+    return lambda: train_step(state, batch, loss, 1e-3, forward)
 
 
 def _plain(image: Tensor, target: Tensor, *, compiled: bool = False) -> Callable[[], object]:

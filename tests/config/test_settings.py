@@ -127,6 +127,7 @@ def test_every_settings_class_is_looked_at():
         (DnCNNConfig, {"width": 0}),
         (DnCNNConfig, {"depth": 3, "dilations": (1, 2)}),
         (DnCNNConfig, {"depth": 2, "dilations": (1, 0)}),
+        (DnCNNConfig, {"depth": 5, "skips": True}),
         (PercentileNormalization, {"low": 50, "high": 50}),
         (PercentileNormalization, {"high": 101}),
         (FixedNormalization, {"mean": (0,), "std": (0,)}),

@@ -61,7 +61,7 @@ def silent(message: str) -> None:
         UNetConfig(width=4, residual=True, out_channels=1),
         UNetConfig(width=2, n_dims=3, poolings=(0, 1, 2)),
         DnCNNConfig(),
-        DnCNNConfig(depth=4, width=4, dilations=(1, 3, 2, 1)),
+        DnCNNConfig(depth=6, width=4, dilations=(1, 3, 2, 2, 1, 1), skips=True),
         DnCNNConfig(n_dims=3, in_channels=2, depth=3, width=4),
     ],
     ids=repr,

@@ -74,7 +74,7 @@ PLANE_NETWORKS: list[Architecture] = [
     UNetConfig(width=2, poolings=(0, 2)),
     UNetConfig(width=2, poolings=2, residual=True, out_channels=1),
     DnCNNConfig(depth=4, width=3),
-    DnCNNConfig(depth=3, width=3, dilations=(1, 4, 2)),
+    DnCNNConfig(depth=4, width=3, dilations=(1, 4, 2, 1), skips=True),
 ]
 VOLUME_NETWORKS: list[Architecture] = [
     UNetConfig(n_dims=3, width=2, poolings=1),

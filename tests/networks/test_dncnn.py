@@ -63,6 +63,17 @@ def test_dilation_costs_no_parameters() -> None:
     assert network(torch.rand(1, 1, 5, 7)).shape == (1, 1, 5, 7)
 
 
+def test_skips_cost_no_parameters_and_add_what_went_in() -> None:
+    plain, skipping = (build_network(DnCNNConfig(skips=skips)) for skips in (False, True))
+    assert count_parameters(plain) == count_parameters(skipping) == 37_601
+    image = torch.rand(1, 1, 9, 9)
+    for inner in convolutions(skipping)[1:-1]:
+        nn.init.zeros_(inner.weight)
+        nn.init.zeros_(inner.bias)  # type: ignore[arg-type]
+    first, *_, last = convolutions(skipping)
+    torch.testing.assert_close(skipping(image), image - last(first(image).relu()))
+
+
 def test_parameters_in_three_dimensions() -> None:
     network = build_network(DnCNNConfig(n_dims=3))
     assert count_parameters(network) == (27 * 32 + 32) + 4 * (27 * 32 * 32 + 32) + (27 * 32 + 1)

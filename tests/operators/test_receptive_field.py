@@ -21,6 +21,7 @@ ARCHITECTURES = [
     DnCNNConfig(depth=2, width=1),
     DnCNNConfig(),
     DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1)),
+    DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1), skips=True),
     DnCNNConfig(n_dims=3, depth=3, width=2),
 ]
 

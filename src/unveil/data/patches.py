@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.data.examples import Example
-from unveil.operators.reflection import reflected
 
 
 def draw_windows(
@@ -54,11 +53,15 @@ def _cut(
     for at, length, edge in zip(pixel, example.spatial_shape, size, strict=True):
         start = at - int(rng.integers(edge))
         starts.append(min(max(start, 0), length - edge) if edge <= length else -((edge - length) // 2))
-    if min(starts) >= 0:  # a plain slice: a graphics card waits for each microsecond here
-        inside = tuple(slice(start, start + edge) for start, edge in zip(starts, size, strict=True))
-        return tuple(array[(slice(None), *inside)] for array in arrays)
-    indices = [
-        reflected(np.arange(start, start + edge), length)
+    inside = tuple(
+        slice(max(start, 0), min(start + edge, length))
+        for start, edge, length in zip(starts, size, example.spatial_shape, strict=True)
+    )
+    cut = [array[(slice(None), *inside)] for array in arrays]
+    if min(starts) >= 0:
+        return tuple(cut)
+    beyond = [
+        (max(-start, 0), max(start + edge - length, 0))
         for start, edge, length in zip(starts, size, example.spatial_shape, strict=True)
     ]
-    return tuple(array[np.ix_(np.arange(len(array)), *indices)] for array in arrays)
+    return tuple(np.pad(array, [(0, 0), *beyond], mode="reflect") for array in cut)

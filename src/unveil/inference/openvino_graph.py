@@ -71,6 +71,9 @@ class _Symbol:
         start, stop = channels.start or 0, np.iinfo(np.int64).max if channels.stop is None else channels.stop
         return self.derived(self.ops.slice(self.node, [start], [stop], [1], [1]))
 
+    def __add__(self, other: _Symbol) -> _Symbol:
+        return self.derived(self.ops.add(self.node, other.node))
+
     def __sub__(self, other: _Symbol) -> _Symbol:
         return self.derived(self.ops.subtract(self.node, other.node))
 

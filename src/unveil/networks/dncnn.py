@@ -19,12 +19,31 @@ class DnCNN(nn.Module):
         super().__init__()
         conv = {2: nn.Conv2d, 3: nn.Conv3d}[config.n_dims]
         widths = [config.in_channels, *[config.width] * (config.depth - 1), config.in_channels]
-        layers: list[nn.Module] = []
-        for (n_in, n_out), dilation in zip(pairwise(widths), config.dilation_per_layer, strict=True):
-            layers += [conv(n_in, n_out, 3, padding=dilation, dilation=dilation), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
+        first, *inner, last = (
+            conv(n_in, n_out, 3, padding=dilation, dilation=dilation)
+            for (n_in, n_out), dilation in zip(pairwise(widths), config.dilation_per_layer, strict=True)
+        )
+        if config.skips:
+            pairs = [_AddedPair(*pair) for pair in zip(inner[::2], inner[1::2], strict=True)]
+            self.layers = nn.Sequential(first, *pairs, nn.ReLU(), last)
+        else:
+            followed = [layer for convolution in (first, *inner) for layer in (convolution, nn.ReLU())]
+            self.layers = nn.Sequential(*followed, last)
 
     def forward(self, image: Tensor) -> Tensor:
         """Subtract the predicted noise from `image`."""
         noise: Tensor = self.layers(image)
         return image - noise
+
+
+class _AddedPair(nn.Module):
+    """Two convolutions, ReLU before each, added to what goes in."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.ReLU(), first, nn.ReLU(), second)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add the pair's output to `features`."""
+        added: Tensor = features + self.layers(features)
+        return added

@@ -133,11 +133,16 @@ def channels_last(batch: Tensor) -> Tensor:
 def _windows(
     examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Draw windows onto the device, one batch ahead of its use, in a thread of its own: a step never waits for one."""
+    """Draw windows onto the device, one batch ahead of its use, in a thread of its own: a step never waits for one.
+
+    A graphics card gets them on a stream of their own, beside the step that it computes.
+    """
     drawn = draw_windows(examples, size, batch_size, seed)
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def draw() -> Batch:
-        image, target, weight = (torch.from_numpy(windows).to(device) for windows in next(drawn))
+        with torch.cuda.stream(stream):
+            image, target, weight = (torch.from_numpy(windows).to(device) for windows in next(drawn))
         return image, target, weight
 
     with ThreadPoolExecutor(1, "windows") as worker:
@@ -145,6 +150,9 @@ def _windows(
         while True:
             batch = coming.result()
             coming = worker.submit(draw)
+            if stream is not None:
+                for part in batch:  # not to be overwritten before the step has read it
+                    part.record_stream(torch.cuda.current_stream(device))
             yield batch
 
 

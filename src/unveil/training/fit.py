@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unveil.errors import TrainingError
 from unveil.events import EpochEnd, Notice, StepEnd
+from unveil.training.forward import Forward, training_forward
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
 from unveil.training.validation import Judge, Verdict, on_device
@@ -65,6 +66,7 @@ def fit(
     """
     clock = _Clock(state)
     state.network.train()
+    forward = training_forward(state.network, device, autocast)
     while state.epoch < plan.stop_after:
         if ending := _ending(state, plan, clock, "validation" if judge else "training"):
             yield ending
@@ -77,7 +79,7 @@ def fit(
                 break
             progress = max(step / plan.n_steps, clock.share_of(plan.time_budget_s))
             rate = plan.learning_rate * state.rate_factor * _rate(progress, plan.schedule)
-            losses.append(train_step(state, next(stream), loss, rate, device, autocast))
+            losses.append(train_step(state, next(stream), loss, rate, forward))
             if not math.isfinite(losses[-1]):
                 break
             yield from clock.paused(StepEnd(step + 1, plan.n_steps_to_take, losses[-1]))
@@ -151,14 +153,11 @@ def train_step(
     batch: Batch,
     loss: Loss,
     rate: float,
-    device: torch.device,
-    autocast: torch.dtype | None,
+    forward: Forward,
 ) -> float:
     """Take one step and return the loss; none is taken where that, or its gradient, is no number."""
     image, target, weight = batch
-    with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
-        output = state.network(image)
-    value = loss(output, target, weight)
+    value = loss(forward(image), target, weight)
     state.optimizer.zero_grad(set_to_none=True)
     value.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), _MAX_GRADIENT_NORM)

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from unveil.config.architecture import Architecture
+from unveil.config.architecture import Architecture, DnCNNConfig
 from unveil.data.examples import Example
 from unveil.networks.build import build_network
 
 _LEAST_RMS = 0.05
 """Darker images count as this dark."""
+_LITTLE = 0.1
+"""Of its usual strength: a layer that is to change little at first."""
 
 
 def random_network(architecture: Architecture, seed: int, *, input_rms: float = 1.0) -> nn.Module:
@@ -22,7 +24,8 @@ def random_network(architecture: Architecture, seed: int, *, input_rms: float = 
 
     They keep the root mean square of the signal from layer to layer, so the first convolution brings it to 1: on dark
     images, whose normalized intensities are small, a network would otherwise learn slowly. The last convolution starts
-    ten times smaller, so that a residual network begins near the identity and class probabilities begin near even.
+    ten times smaller, so that a residual network begins near the identity and class probabilities begin near even; so
+    do the layers whose output is added to what they were given.
 
     Parameters
     ----------
@@ -42,7 +45,10 @@ def random_network(architecture: Architecture, seed: int, *, input_rms: float = 
             nn.init.zeros_(transposed.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             convolutions[0].weight /= max(input_rms, _LEAST_RMS)
-            convolutions[-1].weight *= 0.1
+            if isinstance(architecture, DnCNNConfig) and architecture.skips:
+                for second in convolutions[2:-1:2]:
+                    second.weight *= _LITTLE
+            convolutions[-1].weight *= _LITTLE
     return network
 
 

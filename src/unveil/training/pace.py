@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from unveil.training.fit import Batches, Loss, train_step
+from unveil.training.forward import training_forward
 from unveil.training.plan import Pace
 from unveil.training.state import TrainingState
 
@@ -35,10 +36,11 @@ def measure_pace(
     begun = time.monotonic()
     state = TrainingState.begin(copy.deepcopy(network).train())
     stream = batches(0)
-    train_step(state, next(stream), loss, 0.0, device, autocast)
+    forward = training_forward(state.network, device, autocast)
+    train_step(state, next(stream), loss, 0.0, forward)
     started = time.monotonic()
     batch = next(stream)
-    train_step(state, batch, loss, 0.0, device, autocast)
+    train_step(state, batch, loss, 0.0, forward)
     now = time.monotonic()
     n_taught = batch[0][:, 0].numel()
     step_s = now - started

@@ -39,7 +39,8 @@ class TrainingState:
     @classmethod
     def begin(cls, network: nn.Module) -> TrainingState:
         """Begin anew with `network`."""
-        return cls(network, torch.optim.Adam(network.parameters()))
+        on_card = next(network.parameters()).device.type == "cuda"
+        return cls(network, torch.optim.Adam(network.parameters(), fused=on_card))
 
     def note_score(self, loss: float) -> bool:
         """Remember the loss of the epoch just done; say whether it is the best so far."""
