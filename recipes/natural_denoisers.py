@@ -41,7 +41,7 @@ SMALL: dict[str, tuple[Architecture, int]] = {
     "dilated": (DnCNNConfig(depth=8, dilations=(1, 2, 3, 4, 4, 3, 2, 1), skips=True), 100_000),
     "large": (DnCNNConfig(depth=20, width=64, skips=True), 100_000),
 }
-"""Networks of 37,601, 56,097 and 665,985 parameters, and how many steps each is trained for."""
+"""Networks of 37,601, 56,097 and 665,921 parameters, and how many steps each is trained for."""
 
 LEVELS = {"15": (15, 15), "25": (25, 25), "50": (50, 50), "blind": (5, 55)}
 """Standard deviations of the noise, in grey values."""

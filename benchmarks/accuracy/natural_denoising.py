@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from unveil import DenoisingOptions, Image, Model, denoise, load_model
 from unveil.events import ignore
 from unveil.io.images import find_images, read_image
+from unveil.networks.build import count_parameters
 from unveil.operators.noise import add_gaussian
 
 GREY = 255.0
@@ -74,6 +75,7 @@ def main() -> None:
     path = arguments.output / "natural_denoising.json"
     images = [np.asarray(read_image(file).data, np.float32) for file in find_images([arguments.data])]
     report: dict[str, Table] = json.loads(path.read_text())["psnr"] if path.exists() else {}
+    networks = [facts(load_model(file)) for file in sorted(arguments.models.glob("*.safetensors"))]
     for noise in arguments.noises:
         table = report.setdefault(noise, {})
         for name, denoised in _rows(noise, arguments.models, arguments.peers):
@@ -82,8 +84,9 @@ def main() -> None:
             table[name] = round(mean_psnr(denoised, images, SIGMAS[noise]), 3)
             print(noise, name, table[name], flush=True)
             written = {"n_images": len(images), "sigmas": SIGMAS, "source": SOURCE, "psnr": report}
+            written["networks"] = networks
             path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            path.with_suffix(".md").write_text(page(report, len(images)), encoding="utf-8")
+            path.with_suffix(".md").write_text(page(report, networks, len(images)), encoding="utf-8")
 
 
 def mean_psnr(denoised: Denoise, images: list[Floats], sigma: float) -> float:
@@ -95,8 +98,21 @@ def mean_psnr(denoised: Denoise, images: list[Floats], sigma: float) -> float:
     return float(np.mean(10 * np.log10(GREY**2 / np.array(errors))))
 
 
-def page(report: dict[str, Table], n_images: int) -> str:
-    """Return the tables: the lecture's experiment beside its own figures, and the others beside BM3D."""
+def facts(model: Model) -> dict[str, Any]:
+    """Return how large a model is and how it was trained."""
+    record = model.card.training
+    assert record is not None
+    return {
+        "name": model.card.name,
+        "parameters": count_parameters(model.network),
+        "steps": len(record.history) * record.config["steps_per_epoch"],
+        "patches": f"{record.config['batch_size']} × {record.config['patch_px']}²",
+        "seconds": record.seconds,
+    }
+
+
+def page(report: dict[str, Table], networks: list[dict[str, Any]], n_images: int) -> str:
+    """Return the tables: the lecture's experiment beside its own figures, the others beside BM3D, and the trainings."""
     parts = [
         f"# Gaussian noise on {n_images} natural images\n\nPSNR in dB, means over the images; noise is not clipped.\n"
     ]
@@ -108,6 +124,13 @@ def page(report: dict[str, Table], n_images: int) -> str:
         over = {name: f"{value - table[BM3D]:+.2f}" for name, value in table.items() if BM3D in table}
         parts += [f"| {name} | {value:.2f} | {over.get(name, '–')} |" for name, value in table.items()]
         parts.append("")
+    parts.append(
+        "## The networks\n\n| | parameters | steps at most | patches | seconds |\n| --- | --- | --- | --- | --- |"
+    )
+    parts += [
+        f"| {row['name']} | {row['parameters']:,} | {row['steps']:,} | {row['patches']} | {row['seconds']:.0f} |"
+        for row in networks
+    ]
     return "\n".join(parts) + "\n"
 
 
