@@ -13,6 +13,7 @@ from unveil.config.normalization import (
     NoiseNormalization,
     Normalization,
     PercentileNormalization,
+    StabilizedNormalization,
     StandardNormalization,
     TrainingNormalization,
 )
@@ -33,6 +34,7 @@ WITH_DEFAULTS = [
     StandardNormalization,
     GlobalNormalization,
     NoiseNormalization,
+    StabilizedNormalization,
     ObjectRule,
     SegmentationOptions,
     DenoiserOptions,

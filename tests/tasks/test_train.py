@@ -12,7 +12,7 @@ import torch
 from skimage.measure import label
 
 from unveil.config.architecture import UNetConfig
-from unveil.config.normalization import NoiseNormalization
+from unveil.config.normalization import NoiseNormalization, StabilizedNormalization, TrainingNormalization
 from unveil.config.objects import ObjectRule
 from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.data.annotation import Annotation
@@ -90,12 +90,15 @@ def test_it_learns_to_denoise_from_clean_images_alone(scenes: Make, denoising: M
     assert history[-1].metric > 10 * np.log10(1 / 0.1**2) + 2  # dB above the noise itself
 
 
-def test_in_units_of_the_noise_one_network_knows_weak_and_strong_noise(scenes: Make, denoising: Make) -> None:
+@pytest.mark.parametrize("normalization", [NoiseNormalization(), StabilizedNormalization()])
+def test_in_units_of_the_noise_one_network_knows_weak_and_strong_noise(
+    scenes: Make, denoising: Make, normalization: TrainingNormalization
+) -> None:
     images, _ = scenes(5)
     noise = NoiseConfig(poisson=(0, 0), gaussian=(0.05, 0.5))
-    settings = denoising(epochs=3, steps_per_epoch=40, noise=noise, normalization=NoiseNormalization())
+    settings = denoising(epochs=3, steps_per_epoch=80, noise=noise, normalization=normalization)
     model = train(None, images, settings, monitor=ignore)
-    assert model.card.normalization == NoiseNormalization()
+    assert model.card.normalization == normalization
     clean = np.asarray(images[0].data, np.float32)
     for level in (0.1, 0.4):
         sigma = level * float(np.ptp(clean))

@@ -28,7 +28,7 @@ def spots() -> torch.Tensor:
 
 @pytest.mark.parametrize("level", [0.03, 0.1, 0.2])
 def test_noisy_images_come_in_about_their_own_normalization(level: float) -> None:
-    noisy, clean = synthetic_noise(spots(), NoiseConfig(poisson=(0, 0), gaussian=(level, level)), generator())
+    noisy, clean, _ = synthetic_noise(spots(), NoiseConfig(poisson=(0, 0), gaussian=(level, level)), generator())
     own = fit_array(PercentileNormalization(low=0.5, high=99.9), noisy[0].numpy())
     assert abs(own.offset[0]) < 0.6 * level
     assert own.scale[0] == pytest.approx(1, abs=1.5 * level)
@@ -39,15 +39,24 @@ def test_noisy_images_come_in_about_their_own_normalization(level: float) -> Non
 def test_where_noise_is_the_unit_an_image_comes_in_about_its_own_normalization(poisson: float) -> None:
     levels = NoiseConfig(poisson=(poisson, poisson), gaussian=(0.04, 0.04))
     dark, bright = -1.0, 3.0
-    noisy, clean = synthetic_noise(dark + (bright - dark) * spots(), levels, generator(), (dark, bright), by_noise=True)
+    noisy, clean, _ = synthetic_noise(dark + (bright - dark) * spots(), levels, generator(), (dark, bright), "noise")
     assert (noisy - clean).std().item() == pytest.approx(1, abs=0.02)
     assert (noisy - clean).mean().item() == pytest.approx(0, abs=0.02)
     assert fit_array(NoiseNormalization(), noisy[0].numpy()).scale[0] == pytest.approx(1, abs=0.1)
 
 
+def test_stabilized_noise_is_equally_strong_and_errors_count_as_those_of_intensity() -> None:
+    levels = NoiseConfig(poisson=(0.02, 0.02), gaussian=(0.05, 0.05))
+    noisy, clean, importance = synthetic_noise(spots(), levels, generator(), scale="stabilized")
+    for part in (spots() < 0.2, spots() > 0.6):
+        assert (noisy - clean)[part].std() == pytest.approx(1, abs=0.1)
+    assert importance.mean() == pytest.approx(1, abs=1e-4)
+    assert importance[spots() > 0.6].mean() > 2 * importance[spots() < 0.1].mean()
+
+
 def test_a_scanning_detector_smears_the_noise_into_the_next_pixel() -> None:
     noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1), correlation=(0.3, 0.3))
-    noisy, clean = synthetic_noise(spots(), noise, generator())
+    noisy, clean, _ = synthetic_noise(spots(), noise, generator())
     rest = noisy - clean
     rest = (rest - rest.mean()) / rest.std()
     assert (rest * rest.roll(1, -1)).mean().item() == pytest.approx(0.3, abs=0.02)

@@ -53,6 +53,15 @@ class NoiseNormalization(Config):
     method: Literal["noise"] = "noise"
 
 
+class StabilizedNormalization(Config):
+    """Map each channel of each plane or volume to where its noise has a standard deviation of 1, dark and bright.
+
+    Black is about 0. For noise that grows with the grey value, as that of all detectors of light does.
+    """
+
+    method: Literal["stabilized"] = "stabilized"
+
+
 class GlobalNormalization(Config):
     """Bring each channel to mean 0 and variance 1 over all training images; what is fitted becomes a fixed one."""
 
@@ -60,11 +69,16 @@ class GlobalNormalization(Config):
 
 
 Normalization: TypeAlias = Annotated[
-    PercentileNormalization | StandardNormalization | FixedNormalization | NoiseNormalization,
+    PercentileNormalization | StandardNormalization | FixedNormalization | NoiseNormalization | StabilizedNormalization,
     Field(discriminator="method"),
 ]
 TrainingNormalization: TypeAlias = Annotated[
-    PercentileNormalization | StandardNormalization | FixedNormalization | NoiseNormalization | GlobalNormalization,
+    PercentileNormalization
+    | StandardNormalization
+    | FixedNormalization
+    | NoiseNormalization
+    | StabilizedNormalization
+    | GlobalNormalization,
     Field(discriminator="method"),
 ]
 """What a training may ask for; a card never holds what is yet to be fitted."""

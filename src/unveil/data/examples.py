@@ -59,9 +59,9 @@ def segmentation_examples(
             if not mask.any():
                 continue
             grey = _finite(frame)
-            affine = fit_array(normalization, grey)
+            intensities = fit_array(normalization, grey)
             target, weight = _segmentation_target(labels, mask, objects=objects, has_outlines=annotation.has_outlines)
-            examples.append(Example(affine.apply(grey), target, weight, affine.scale))
+            examples.append(Example(intensities.apply(grey), target, weight, intensities.scale))
     return examples
 
 
@@ -97,9 +97,9 @@ def denoising_examples(
             sources = frames(noisy, n_dims, (channel,))
             for frame, reference in zip(sources, frames(clean, n_dims, (channel,)), strict=True):
                 grey = _finite(frame)
-                affine = fit_array(normalization, grey)
-                target = affine.apply(_finite(reference))
-                examples.append(Example(affine.apply(grey), target, np.ones_like(target[:1]), affine.scale))
+                intensities = fit_array(normalization, grey)
+                target = intensities.apply(_finite(reference))
+                examples.append(Example(intensities.apply(grey), target, np.ones_like(target[:1]), intensities.scale))
     return examples
 
 

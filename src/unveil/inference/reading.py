@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.inference.tiling import Tiling, Window
-from unveil.operators.normalization import Affine
+from unveil.operators.normalization import IntensityMap
 from unveil.operators.reflection import reflected
 
 _BLOCK_PIXELS = 1 << 20
@@ -134,7 +134,7 @@ class NormalizedFrame:
     """A frame in the range that a network was trained for, without end along its far sides."""
 
     frame: FilledFrame
-    affine: Affine
+    intensities: IntensityMap
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,7 +145,7 @@ class NormalizedFrame:
         """Return `window`, which may reach beyond the frame, as ``(C, *window)``, float32."""
         sizes = self.shape[1:]
         inside = tuple(_seen(w, size) for w, size in zip(window, sizes, strict=True))
-        normalized = self.affine.apply(self.frame.read(inside))
+        normalized = self.intensities.apply(self.frame.read(inside))
         for axis, (w, box, size) in enumerate(zip(window, inside, sizes, strict=True), start=1):
             if w.stop > size:
                 normalized = np.take(normalized, reflected(_positions(w), size) - box.start, axis=axis)

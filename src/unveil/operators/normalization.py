@@ -6,7 +6,7 @@ per frame, so that every tile is normalized alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -18,14 +18,19 @@ from unveil.config.normalization import (
     NoiseNormalization,
     Normalization,
     PercentileNormalization,
+    StabilizedNormalization,
     StandardNormalization,
 )
 from unveil.operators.noise_estimation import estimate_noise
+from unveil.operators.stabilization import Stabilization
 
 _N_BINS = 65536
 _TINY = 1e-12
 _NO_NOISE = 1e-4
 """Noise of less than this part of an image's standard deviation is not worth removing."""
+
+DARK_END = 2.3
+"""Standard deviations below black at which a noisy image's percentile 1 lies."""
 
 Strips = Callable[[], Iterable[NDArray[Any]]]
 """Gives, at each call, the frame once, in pieces ``(C, …)``."""
@@ -59,7 +64,52 @@ class Affine:
         return grey
 
 
-def fit(normalization: Normalization, strips: Strips) -> Affine:
+@dataclass(frozen=True, slots=True, eq=False)
+class Stabilized:
+    """Normalized values are grey values on a scale on which noise is equally strong everywhere.
+
+    Attributes
+    ----------
+    black
+        float64, shape ``(C,)``, the grey values that become 0.
+    gain, variance, least
+        The noise of each channel, ``(C,)``: its variance per grey value, at black, and at least.
+    """
+
+    black: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    least: NDArray[np.float64]
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Grey values per normalized unit, at black."""
+        return np.sqrt(self.variance)
+
+    def apply(self, grey: NDArray[Any]) -> NDArray[np.float32]:
+        """Normalize ``(C, *spatial)`` of any real dtype to float32."""
+        black, stabilization = self._broadcast(grey.ndim)
+        return stabilization.apply(grey.astype(np.float32) - black)
+
+    def invert(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return normalized ``(C, *spatial)`` to grey values, float32."""
+        black, stabilization = self._broadcast(normalized.ndim)
+        grey: NDArray[np.float32] = stabilization.invert(normalized) + black
+        return grey
+
+    def _broadcast(self, n_axes: int) -> tuple[NDArray[np.float32], Stabilization[NDArray[np.float32]]]:
+        shape = (-1, *[1] * (n_axes - 1))
+        black, *noise = (
+            a.astype(np.float32).reshape(shape) for a in (self.black, self.gain, self.variance, self.least)
+        )
+        return black, Stabilization(*noise)
+
+
+IntensityMap = Affine | Stabilized
+"""From grey values to normalized ones, and back."""
+
+
+def fit(normalization: Normalization, strips: Strips) -> IntensityMap:
     """Find offset and scale of each channel of a frame.
 
     A constant channel gets scale 1, so that it becomes 0 everywhere; one whose percentiles coincide is scaled by its
@@ -83,11 +133,13 @@ def fit(normalization: Normalization, strips: Strips) -> Affine:
             return Affine(low, np.where(range_ > _TINY, range_, 1.0))
         case NoiseNormalization():
             return _by_noise(strips)
+        case StabilizedNormalization():
+            return _stabilized(strips)
         case _:
             assert_never(normalization)
 
 
-def fit_array(normalization: Normalization, frame: NDArray[Any]) -> Affine:
+def fit_array(normalization: Normalization, frame: NDArray[Any]) -> IntensityMap:
     """Find offset and scale of a frame ``(C, *spatial)`` that is in memory."""
     return fit(normalization, lambda: [frame])
 
@@ -112,14 +164,35 @@ def _by_noise(strips: Strips) -> Affine:
     """Scale by the noise; a channel that shows none by so little that it counts as nothing but signal."""
     mean, std = _moments(strips)
     count, total = np.zeros(len(mean)), np.zeros(len(mean))
+    for channel, plane in _finite_planes(strips, mean):
+        count[channel] += plane.size
+        total[channel] += estimate_noise(plane).variance(plane).sum()
+    scale = np.maximum(np.sqrt(total / np.maximum(count, 1)), _NO_NOISE * std)
+    return Affine(mean, np.where(std > _TINY, scale, 1.0))
+
+
+def _stabilized(strips: Strips) -> Stabilized:
+    """Average the noise over all planes; black lies above the darkest pixels by as much as noise reaches down."""
+    mean, std = _moments(strips)
+    count, total = np.zeros(len(mean)), np.zeros((3, len(mean)))
+    for channel, plane in _finite_planes(strips, mean):
+        noise = estimate_noise(plane)
+        count[channel] += plane.size
+        total[:, channel] += plane.size * np.array([noise.gain, noise.offset, noise.least])
+    gain, offset, least = total / np.maximum(count, 1)
+    least = np.where(std > _TINY, np.maximum(least, np.square(_NO_NOISE * std)), 1.0)
+    (dark,) = _percentiles(strips, (1.0,))
+    black = np.minimum(dark + DARK_END * np.sqrt(np.maximum(gain * dark + offset, least)), mean)
+    return Stabilized(black, gain, np.maximum(gain * black + offset, least), least)
+
+
+def _finite_planes(strips: Strips, mean: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield every channel's planes ``(Y, X)``, pixels that are not finite filled with the channel's mean."""
     for strip in strips():
         for channel, values in enumerate(strip):
             finite = np.where(np.isfinite(values), values, mean[channel])
             for plane in finite.reshape(-1, *finite.shape[-2:]):
-                count[channel] += plane.size
-                total[channel] += estimate_noise(plane).variance(plane).sum()
-    scale = np.maximum(np.sqrt(total / np.maximum(count, 1)), _NO_NOISE * std)
-    return Affine(mean, np.where(std > _TINY, scale, 1.0))
+                yield channel, plane
 
 
 def _percentiles(strips: Strips, percents: tuple[float, ...]) -> list[NDArray[np.float64]]:

@@ -155,12 +155,11 @@ class Run:
     def _probe(self, frame: NormalizedFrame, tile: Tile, denoised: NDArray[np.float32]) -> Probe:
         inner = (slice(None), *tile.crop)
         normalized = frame.read(tile.window)
-        noisy = frame.affine.invert(normalized[inner])
+        noisy = frame.intensities.invert(normalized[inner])
         size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - denoised))))
         signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), normalized.shape)
-        channels = (slice(None), *[np.newaxis] * (normalized.ndim - 1))
-        steps = signs * (size / frame.affine.scale.astype(np.float32))[channels]
-        after = frame.affine.invert(self._engine.compute((normalized + steps)[np.newaxis])[0])[inner]
+        stepped = frame.intensities.apply(frame.intensities.invert(normalized) + size * signs)
+        after = frame.intensities.invert(self._engine.compute(stepped[np.newaxis])[0])[inner]
         return Probe(noisy, denoised, signs[inner] * (after - denoised) / max(size, _TINY))
 
     def finish(
@@ -206,8 +205,8 @@ class Run:
 
     def _normalized(self, frame: Readable, found: Survey) -> NormalizedFrame:
         """Fit the model's normalization to the finite pixels of `frame`, once for all its tiles."""
-        affine = fit(self._model.card.normalization, lambda: self._blocks(frame))
-        return NormalizedFrame(FilledFrame(frame, found), affine)
+        intensities = fit(self._model.card.normalization, lambda: self._blocks(frame))
+        return NormalizedFrame(FilledFrame(frame, found), intensities)
 
     def _blocks(self, frame: Readable) -> Iterator[NDArray[Any]]:
         """Pass over `frame`; the monitor is called between the blocks, so that a request to cancel is heard."""
@@ -236,7 +235,7 @@ class Run:
 
     def _restored(self, maps: NDArray[np.float32], frame: NormalizedFrame) -> NDArray[np.float32]:
         """Return a denoiser's maps to grey values; probabilities stay as they are."""
-        return frame.affine.invert(maps) if self._model.card.task == "denoising" else maps
+        return frame.intensities.invert(maps) if self._model.card.task == "denoising" else maps
 
     def _halve(self, error: MemoryError) -> None:
         smaller, cause = self._tiling.halved(), str(error) or "Memory ran out"

@@ -15,16 +15,19 @@ from unveil.data.patches import draw_windows
 from unveil.operators.augmentation import random_intensities, random_views, source_size
 from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.noise import correlate_along_x, log_uniform, poisson_gaussian
+from unveil.operators.normalization import DARK_END
+from unveil.operators.stabilization import Stabilization
 from unveil.training.fit import Batch
 from unveil.training.plan import Plan
 
 Source: TypeAlias = Literal["pairs", "clean_only", "blind_spot", "frames"]
 """What a denoiser learns from: clean images beside noisy ones, clean ones alone, or noisy ones alone in two ways."""
 
+NoiseScale: TypeAlias = Literal["range", "noise", "stabilized"]
+"""What synthetic noise is measured by: the image's range, or itself, in which case it may also be made even."""
+
 _LEAST_KNOWN = 1e-3
 """Where less than this of an interpolated distance is known, its weight is 0."""
-_DARK_END = 2.3
-"""Standard deviations below the background at which a noisy image's low percentile lies: 1 % of its pixels."""
 _BRIGHT_END = 1.5
 """Standard deviations above the brightest structures at which the high percentile lies: few are that bright."""
 _LEAST_STD = 1e-6
@@ -60,8 +63,7 @@ def denoising_batches(
     seed: int,
     device: torch.device,
     fixed_range: tuple[float, float] | None = None,
-    *,
-    by_noise: bool = False,
+    scale: NoiseScale = "range",
 ) -> Iterator[Batch]:
     """Yield batches of noisy images, what to make of them, and weights, without end.
 
@@ -75,7 +77,9 @@ def denoising_batches(
         smooth, weight = random_views(torch.cat([image, target], dim=1), weight, plan.patch, views, generator)
         noisy, clean = smooth[:, :n_channels], smooth[:, n_channels:]
         if source == "clean_only":
-            noisy, clean = _with_noise(clean, config.noise, plan.augmentation, generator, fixed_range, by_noise)
+            noisy, clean, importance = synthetic_noise(clean, config.noise, generator, fixed_range, scale)
+            noisy, clean = _varied(noisy, clean, plan.augmentation, generator)
+            weight = weight * importance
         if source == "blind_spot":
             noisy, hidden = hide_pixels(noisy, generator)
             weight = weight * hidden
@@ -87,9 +91,8 @@ def synthetic_noise(
     noise: NoiseConfig,
     generator: torch.Generator,
     fixed_range: tuple[float, float] | None = None,
-    *,
-    by_noise: bool = False,
-) -> tuple[Tensor, Tensor]:
+    scale: NoiseScale = "range",
+) -> tuple[Tensor, Tensor, Tensor]:
     """Add Poisson–Gaussian noise to normalized images ``(N, C, *spatial)``, its levels drawn from their ranges.
 
     A noisy image is normalized by its own darkest and brightest pixels, which lie beyond the clean one's: without
@@ -101,28 +104,39 @@ def synthetic_noise(
     fixed_range
         Darkest and brightest normalized intensity where noise does not change the normalization; None where the
         images lie from 0 to 1 and it does.
-    by_noise
-        Divide both by the standard deviation of each image's noise; needs a fixed range.
+    scale
+        noise divides both by the standard deviation of each image's noise and needs a fixed range; stabilized makes
+        noise equally strong everywhere and needs none.
 
     Returns
     -------
     noisy, clean
         Both in the normalization that the noisy image gets.
+    importance
+        How much a squared error there counts as one of intensity, on average 1; broadcast over them.
     """
+    if scale == "stabilized":
+        noisy, poisson, gaussian = _noisy(clean, noise, generator)
+        dark_variance = gaussian.square().clamp(min=_LEAST_STD**2)
+        even = Stabilization(poisson, dark_variance, dark_variance / 2)
+        variance = even.variance_of(clean)
+        mean = variance.mean(dim=tuple(range(1, clean.dim())), keepdim=True)
+        return even.apply(noisy), even.apply(clean), variance / mean
+    alike = torch.ones((1,) * clean.dim(), device=clean.device)
     if fixed_range is not None:
         dark, bright = fixed_range
         intensity = (clean - dark) / (bright - dark)
         noisy, poisson, gaussian = _noisy(intensity, noise, generator)
         noisy = dark + (bright - dark) * noisy
-        if not by_noise:
-            return noisy, clean
+        if scale == "range":
+            return noisy, clean, alike
         photons = intensity.clamp(min=0).mean(dim=tuple(range(1, clean.dim())), keepdim=True)
         std = (bright - dark) * (poisson * photons + gaussian**2).sqrt().clamp(min=_LEAST_STD)
-        return noisy / std, clean / std
+        return noisy / std, clean / std, alike
     noisy, poisson, gaussian = _noisy(clean, noise, generator)
-    low = -_DARK_END * gaussian
-    scale = 1 + _BRIGHT_END * (poisson + gaussian**2).sqrt() - low
-    return (noisy - low) / scale, (clean - low) / scale
+    low = -DARK_END * gaussian
+    range_ = 1 + _BRIGHT_END * (poisson + gaussian**2).sqrt() - low
+    return (noisy - low) / range_, (clean - low) / range_, alike
 
 
 def channels_last(batch: Tensor) -> Tensor:
@@ -172,16 +186,10 @@ def _noisy(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tup
     return noisy, poisson, gaussian
 
 
-def _with_noise(
-    clean: Tensor,
-    noise: NoiseConfig,
-    augmentation: AugmentationConfig,
-    generator: torch.Generator,
-    fixed_range: tuple[float, float] | None,
-    by_noise: bool,
+def _varied(
+    noisy: Tensor, clean: Tensor, augmentation: AugmentationConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return noisy and clean in a gain and offset of their own, as no two images are normalized quite alike."""
-    noisy, clean = synthetic_noise(clean, noise, generator, fixed_range, by_noise=by_noise)
     per_image = (len(clean), *[1] * (clean.dim() - 1))
     centred = 2 * torch.rand((2, *per_image), generator=generator, device=clean.device) - 1
     gain, offset = 1 + augmentation.gain * centred[0], augmentation.offset * centred[1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from unveil.config.architecture import Architecture, UNetConfig
@@ -17,6 +18,7 @@ from unveil.config.normalization import (
     NoiseNormalization,
     Normalization,
     PercentileNormalization,
+    StabilizedNormalization,
 )
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
@@ -34,7 +36,7 @@ from unveil.image import Image
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
 from unveil.operators.normalization import fit
 from unveil.operators.objects import ObjectFacts
-from unveil.training.batches import Source, denoising_batches, segmentation_batches, synthetic_noise
+from unveil.training.batches import NoiseScale, Source, denoising_batches, segmentation_batches, synthetic_noise
 from unveil.training.description import common_pixel_size, object_rule, objects_of
 from unveil.training.division import Division, divide
 from unveil.training.fit import Batches, Loss
@@ -50,6 +52,8 @@ from unveil.training.validation import (
 )
 
 _NO_OBJECTS = ObjectFacts()
+_UNIT_RANGE = PercentileNormalization(low=0.5, high=99.9)
+"""Intensities 0 and 1 when noise is added."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,18 +202,23 @@ def _denoising_lesson(
         if judging is not None and not knows_truth:
             judging = [successive_frames(stack, architecture.n_dims) for stack, _ in judging]
     normalization = _fitted(config, [image for image, _ in pairs])
-    by_noise = source == "clean_only" and isinstance(normalization, NoiseNormalization)  # drawn later, batch by batch
-    given = fit_fixed([image for image, _ in pairs]) if by_noise else normalization
+    given = normalization
+    scale: NoiseScale = "range"
+    if source == "clean_only":  # noise is drawn later, batch by batch
+        if isinstance(normalization, NoiseNormalization):
+            scale, given = "noise", fit_fixed([image for image, _ in pairs])
+        elif isinstance(normalization, StabilizedNormalization):
+            scale, given = "stabilized", _UNIT_RANGE
     make = partial(denoising_examples, normalization=given, n_dims=architecture.n_dims)
     division = divide(pairs, judging, make, config, architecture)
     fixed_range = None
     if source == "clean_only":
         if isinstance(config.normalization, FixedNormalization):
             fixed_range = (0.0, 1.0)
-        elif not isinstance(normalization, PercentileNormalization):
+        elif not isinstance(given, PercentileNormalization):
             fixed_range = _intensity_range(division.teaching)
         generator = torch.Generator().manual_seed(config.seed)
-        noisy = [_with_noise(example, config, generator, fixed_range, by_noise) for example in division.judging]
+        noisy = [_with_noise(example, config, generator, fixed_range, scale) for example in division.judging]
         division = replace(division, judging=noisy)
     loss = denoising_loss if config.loss == "mse" else relative_denoising_loss
     judge = denoising_judge if knows_truth else partial(noisy_judge, hide=source == "blind_spot")
@@ -217,9 +226,7 @@ def _denoising_lesson(
         architecture=architecture,
         normalization=normalization,
         batches=lambda plan, device: (
-            lambda seed: denoising_batches(
-                division.teaching, plan, config, source, seed, device, fixed_range, by_noise=by_noise
-            )
+            lambda seed: denoising_batches(division.teaching, plan, config, source, seed, device, fixed_range, scale)
         ),
         loss=loss,
         judge=judge(division.judging, architecture, loss) if division.judging else None,
@@ -299,9 +306,9 @@ def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -
 
 def _intensity_range(examples: Sequence[Example]) -> tuple[float, float]:
     """Return the normalized intensities that count as 0 and 1 when noise is added: the shipped normalization's."""
-    unit = PercentileNormalization(low=0.5, high=99.9)
-    affine = fit(unit, lambda: (example.target.reshape(1, -1) for example in examples))
-    return float(affine.offset[0]), float(affine.offset[0] + affine.scale[0])
+    intensities = fit(_UNIT_RANGE, lambda: (example.target.reshape(1, -1) for example in examples))
+    dark, bright = intensities.invert(np.array([[0.0, 1.0]], np.float32))[0]
+    return float(dark), float(bright)
 
 
 def _with_noise(
@@ -309,8 +316,9 @@ def _with_noise(
     config: DenoisingTraining,
     generator: torch.Generator,
     fixed_range: tuple[float, float] | None,
-    by_noise: bool,
+    scale: NoiseScale,
 ) -> Example:
     clean = torch.from_numpy(example.target)[None]
-    noisy, clean = synthetic_noise(clean, config.noise, generator, fixed_range, by_noise=by_noise)
-    return replace(example, image=noisy[0].numpy(), target=clean[0].numpy())
+    noisy, clean, importance = synthetic_noise(clean, config.noise, generator, fixed_range, scale)
+    weight = example.weight * importance[0].numpy()
+    return replace(example, image=noisy[0].numpy(), target=clean[0].numpy(), weight=weight)

@@ -30,9 +30,9 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
         is_finite = np.isfinite(grey)
         if not is_finite.all():
             grey = np.where(is_finite, grey, grey[is_finite].min() if is_finite.any() else 0)
-        affine = fit_array(lesson.normalization, grey)
-        output = maps_of(network, affine.apply(grey), lesson.architecture)
-        maps.append(output if task == "segmentation" else affine.invert(output))
+        intensities = fit_array(lesson.normalization, grey)
+        output = maps_of(network, intensities.apply(grey), lesson.architecture)
+        maps.append(output if task == "segmentation" else intensities.invert(output))
     if task == "segmentation":
         n_classes = len(lesson.card_fields["classes"])
         probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(maps[0][:n_classes]), dim=0).numpy()
