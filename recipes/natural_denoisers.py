@@ -6,8 +6,8 @@ DATA is a TIFF of many grey planes from 0 to 255 (the 400 images of the Berkeley
 lecture's 80 images of 384 × 384). Each NAME, by default all of `NAMES`, is written to the folder OUTPUT. SECONDS end a
 training of the small networks that has not taken all its steps by then.
 
-The blind ones see every image in units of its own noise, and go on from what was learnt of σ = 25 where that is in
-OUTPUT.
+The blind ones see every image in units of its own noise, learn of strong noise as much as of weak, and go on from what
+was learnt of σ = 25 where that is in OUTPUT.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def small_settings(name: str, seconds: float | None) -> DenoisingTraining:
         architecture=architecture,
         normalization=NoiseNormalization() if name.endswith(BLIND) else FixedNormalization(mean=(0,), std=(GREY,)),
         noise=NoiseConfig(poisson=(0, 0), gaussian=(low, high)),
+        loss="log_mse" if name.endswith(BLIND) else "mse",
         augmentation=AugmentationConfig(scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0),
         epochs=20,
         steps_per_epoch=n_steps // 20,

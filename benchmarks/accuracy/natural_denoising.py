@@ -76,17 +76,20 @@ def main() -> None:
     images = [np.asarray(read_image(file).data, np.float32) for file in find_images([arguments.data])]
     report: dict[str, Table] = json.loads(path.read_text())["psnr"] if path.exists() else {}
     networks = [facts(load_model(file)) for file in sorted(arguments.models.glob("*.safetensors"))]
+    written = {"n_images": len(images), "sigmas": SIGMAS, "source": SOURCE, "psnr": report, "networks": networks}
+
+    def write() -> None:
+        path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.with_suffix(".md").write_text(page(report, networks, len(images)), encoding="utf-8")
+
+    write()
     for noise in arguments.noises:
         table = report.setdefault(noise, {})
         for name, denoised in _rows(noise, arguments.models, arguments.peers):
-            if name in table:
-                continue
-            table[name] = round(mean_psnr(denoised, images, SIGMAS[noise]), 3)
-            print(noise, name, table[name], flush=True)
-            written = {"n_images": len(images), "sigmas": SIGMAS, "source": SOURCE, "psnr": report}
-            written["networks"] = networks
-            path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            path.with_suffix(".md").write_text(page(report, networks, len(images)), encoding="utf-8")
+            if name not in table:
+                table[name] = round(mean_psnr(denoised, images, SIGMAS[noise]), 3)
+                print(noise, name, table[name], flush=True)
+                write()
 
 
 def mean_psnr(denoised: Denoise, images: list[Floats], sigma: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.options import DenoisingOptions, SegmentationOptions
 from unveil.config.training import NoiseConfig
 from unveil.events import EpochEnd, Event, TrainingStart, ignore
@@ -19,6 +20,8 @@ from unveil.tasks.denoise import denoise
 from unveil.tasks.isolated import IsolatedTraining
 from unveil.tasks.segment import segment
 from unveil.tasks.train import train
+from unveil.training.forward import training_forward
+from unveil.training.initial_weights import random_network
 
 Make = Callable[..., Any]
 
@@ -63,6 +66,22 @@ def test_it_learns_to_denoise_there_and_denoises_the_same_here(scenes: Make, den
         options = DenoisingOptions(device=where, precision="exact")  # type: ignore[arg-type]
         results.append(np.asarray(denoise(images[0], model, options=options, monitor=ignore).image.data))
     np.testing.assert_allclose(*results, rtol=1e-3, atol=1e-3 * float(np.ptp(results[1])))
+
+
+@pytest.mark.parametrize("architecture", [UNetConfig(width=4, poolings=2), DnCNNConfig(depth=6, width=8, skips=True)])
+def test_recorded_kernels_learn_what_launched_ones_do(architecture: Architecture) -> None:
+    device = torch.device("cuda")
+    plain, recorded = (random_network(architecture, 3).to(device) for _ in range(2))
+    optimizers = [torch.optim.Adam(network.parameters(), lr=1e-2) for network in (plain, recorded)]
+    forwards = [plain, training_forward(recorded, device, None)]
+    for seed in range(5):
+        batch = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(seed)).to(device)
+        for forward, optimizer in zip(forwards, optimizers, strict=True):
+            optimizer.zero_grad()
+            forward(batch).square().mean().backward()
+            optimizer.step()
+    for ours, theirs in zip(recorded.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_a_process_of_its_own_gives_the_memory_of_the_card_back(

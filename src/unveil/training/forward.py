@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import cast
 
@@ -40,6 +41,8 @@ class _Recorded:
             self._device.type, self._autocast or torch.bfloat16, enabled=self._autocast is not None, cache_enabled=False
         ):
             if self._graph is None:
+                # Gradients are handed from the recording's stream to the optimizer's, which waits for them.
+                warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
                 around = nn.Sequential(self._network).train()  # what is recorded changes the module; this one is ours
                 self._graph = cast(Forward, torch.cuda.make_graphed_callables(around, (torch.zeros_like(batch),)))
             return self._graph(batch)
