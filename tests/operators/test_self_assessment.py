@@ -33,6 +33,16 @@ def test_the_error_is_expected_whatever_the_denoiser(sigma_px: float) -> None:
     assert 10 * np.log10(found / error) == pytest.approx(0, abs=1)
 
 
+def test_noise_that_is_overrated_does_not_make_the_error_vanish() -> None:
+    rng, denoise = np.random.default_rng(0), blurred(1.5)
+    scene = clean(rng)
+    noisy = scene + rng.normal(0, SIGMA, scene.shape)
+    denoised, signs = denoise(noisy), rng.choice([-1.0, 1.0], scene.shape)
+    answer = signs * (denoise(noisy + signs) - denoised)
+    found = expected_error(noisy, denoised, answer, NoiseModel.even(1.4 * SIGMA**2))
+    assert found > 0.3 * float(((denoised - scene) ** 2).mean())
+
+
 def test_no_error_is_expected_of_a_clean_image_left_alone() -> None:
     scene = clean(np.random.default_rng(1))
     assert expected_error(scene, scene, np.ones_like(scene), NoiseModel.even(0.0)) == 0

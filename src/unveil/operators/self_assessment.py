@@ -7,9 +7,8 @@ output changes by d where its input does (∂ denoised / ∂ noisy at the same p
     best estimate  error = σ² d,  r² = σ² (1 − d)  if it is the best for such images (Robbins 1956; Efron 2011,
                                                    JASA 106, 1602), and so error = r² d / (1 − d)
 
-The first is right but uncertain, since it is a small difference of large numbers, one of which is an estimate; the second
-is certain but right only where the denoiser suits the image, and no denoiser does better. So the second is taken, and
-the first where it is clearly larger.
+The first is right but uncertain, since it is a small difference of large numbers; the second is certain but right only
+where the denoiser suits the image. So the second is taken where the first does not contradict it, or makes no sense.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _NEAR_PX = 3.0
 _AROUND_PX = 113
 """Edge of the square over which SURE is averaged, which needs more pixels."""
 _DOUBT = 2.0
-"""Standard errors of SURE by which it is clearly larger."""
+"""Standard errors of SURE by which it contradicts."""
 _LARGEST_ANSWER = 0.9
 
 
@@ -51,7 +50,8 @@ def expected_error(
     best = uniform_filter(gaussian_filter(residual, _NEAR_PX) * near / (1 - near), _AROUND_PX)
     sure = uniform_filter(residual - variance * (1 - 2 * answer), _AROUND_PX)
     uncertainty = uniform_filter(variance, _AROUND_PX) * math.sqrt(2) / _AROUND_PX
-    error = float(np.where(sure - best > _DOUBT * uncertainty, sure, best).mean())
+    contradicts = (sure > 0) & (np.abs(sure - best) > _DOUBT * uncertainty)
+    error = float(np.where(contradicts, sure, best).mean())
     return max(error, 0.0)
 
 
