@@ -159,15 +159,19 @@ def _windows(
             image, target, weight = (torch.from_numpy(windows).to(device) for windows in next(drawn))
         return image, target, weight
 
+    def taken(batch: Batch) -> Batch:
+        if stream is not None:
+            for part in batch:  # not to be overwritten before the step has read it
+                part.record_stream(torch.cuda.current_stream(device))
+        return batch
+
+    yield taken(draw())  # with nothing beside it: the card's kernels are recorded now
     with ThreadPoolExecutor(1, "windows") as worker:
         coming = worker.submit(draw)
         while True:
             batch = coming.result()
             coming = worker.submit(draw)
-            if stream is not None:
-                for part in batch:  # not to be overwritten before the step has read it
-                    part.record_stream(torch.cuda.current_stream(device))
-            yield batch
+            yield taken(batch)
 
 
 def _noisy(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
