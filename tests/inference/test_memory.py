@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from statistics import median
 from typing import Any
 
 import psutil
@@ -42,10 +43,11 @@ print((status("VmHWM") - before) / edge**2)
 @pytest.mark.parametrize("kind", ["torch", "openvino"])
 @pytest.mark.parametrize("architecture", [UNetConfig(), DnCNNConfig()], ids=["U-Net", "DnCNN"])
 def test_estimate_holds_the_measured_peak(architecture: Architecture, kind: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK, repr(architecture), kind], capture_output=True, text=True, timeout=120, check=True
-    )
-    measured = float(done.stdout)
+    command = [sys.executable, "-c", PEAK, repr(architecture), kind]
+    peaks = [
+        float(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout) for _ in range(3)
+    ]
+    measured = median(peaks)  # by up to a third more where freed memory lies in pieces
     assert measured < 1.1 * bytes_per_pixel(architecture)
     assert measured > 0.2 * bytes_per_pixel(architecture)  # an estimate far too large would waste the memory
 
