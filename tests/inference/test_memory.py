@@ -44,10 +44,13 @@ print((status("VmHWM") - before) / edge**2)
 @pytest.mark.parametrize("architecture", [UNetConfig(), DnCNNConfig()], ids=["U-Net", "DnCNN"])
 def test_estimate_holds_the_measured_peak(architecture: Architecture, kind: str) -> None:
     command = [sys.executable, "-c", PEAK, repr(architecture), kind]
-    peaks = [
-        float(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout) for _ in range(3)
-    ]
-    measured = median(peaks)  # by up to a third more where freed memory lies in pieces
+
+    def peak() -> float:
+        return float(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
+
+    measured = peak()
+    if measured > bytes_per_pixel(architecture):  # now and then, where freed memory lies in pieces
+        measured = median([measured, peak(), peak()])
     assert measured < 1.1 * bytes_per_pixel(architecture)
     assert measured > 0.2 * bytes_per_pixel(architecture)  # an estimate far too large would waste the memory
 
