@@ -41,7 +41,9 @@ print((status("VmHWM") - before) / edge**2)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read as Linux counts them")
 @pytest.mark.parametrize("kind", ["torch", "openvino"])
-@pytest.mark.parametrize("architecture", [UNetConfig(), DnCNNConfig()], ids=["U-Net", "DnCNN"])
+@pytest.mark.parametrize(
+    "architecture", [UNetConfig(), DnCNNConfig(), DnCNNConfig(skips=True)], ids=["U-Net", "DnCNN", "skips"]
+)
 def test_estimate_holds_the_measured_peak(architecture: Architecture, kind: str) -> None:
     command = [sys.executable, "-c", PEAK, repr(architecture), kind]
 
