@@ -110,7 +110,7 @@ IntensityMap = Affine | Stabilized
 
 
 def fit(normalization: Normalization, strips: Strips) -> IntensityMap:
-    """Find offset and scale of each channel of a frame.
+    """Find offset and scale of each channel of a frame, or its noise where that is to be stabilized.
 
     A constant channel gets scale 1, so that it becomes 0 everywhere; one whose percentiles coincide is scaled by its
     maximum. Pixels that are not finite count nowhere.
