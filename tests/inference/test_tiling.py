@@ -130,3 +130,13 @@ def test_round_up_gives_the_next_multiple(pixels: int, step: int) -> None:
 def test_some_tiles_are_spread_over_all(count, numbers):
     tiling = Tiling.of((40, 60), 20, (1, 1), (2, 2))
     assert tiling.spread(count) == [tiling[number] for number in numbers]
+
+
+@settings(deadline=None)
+@given(tilings(), st.integers(1, 40_000), st.integers(1, 4))
+def test_tiles_are_multiples_of_the_grain(tiling: Tiling, max_pixels: int, factor: int) -> None:
+    grain = tuple(factor * step for step in tiling.step)
+    fitted = fit_tiling(tiling.frame, tiling.step, tiling.halo, max_pixels, grain)
+    assert all(size % least == 0 for size, least in zip(fitted.tile, grain, strict=True))
+    smallest = [min(g + 2 * h, e) for g, h, e in zip(grain, tiling.halo, tiling.extended, strict=True)]
+    assert prod(fitted.window) <= max(max_pixels, prod(smallest))

@@ -120,24 +120,25 @@ class Tiling:
 
     def halved(self) -> Tiling | None:
         """Return a tiling with smaller windows, the inner side of the longest halved; None where none can shrink."""
-        shrinkable = self._shrinkable()
+        shrinkable = self._shrinkable(self.step)
         if not shrinkable:
             return None
         axis = max(shrinkable, key=lambda a: self.window[a])
-        return self._split(axis, -(-min(self.tile[axis], self.frame[axis]) // 2))
+        return self._split(axis, -(-min(self.tile[axis], self.frame[axis]) // 2), self.step)
 
-    def _shrinkable(self) -> list[int]:
-        """Axes along which a smaller tile gives a smaller window."""
+    def _shrinkable(self, grain: tuple[int, ...]) -> list[int]:
+        """Axes along which a smaller tile, still a multiple of `grain`, gives a smaller window."""
         return [
             axis
-            for axis, (step, halo) in enumerate(zip(self.step, self.halo, strict=True))
-            if step + 2 * halo < self.window[axis]
+            for axis, (least, halo) in enumerate(zip(grain, self.halo, strict=True))
+            if least + 2 * halo < self.window[axis]
         ]
 
-    def _split(self, axis: int, part: int) -> Tiling:
+    def _split(self, axis: int, part: int, grain: tuple[int, ...]) -> Tiling:
         """Cut `axis` into inner regions of about `part` pixels, at most so many that the window shrinks."""
-        step, halo = self.step[axis], self.halo[axis]
-        part = min(round_up(part, step), self.window[axis] - 2 * halo - step)
+        least = grain[axis]
+        smaller = (self.window[axis] - 2 * self.halo[axis] - 1) // least * least
+        part = min(round_up(part, least), smaller)
         return Tiling(self.frame, (*self.tile[:axis], part, *self.tile[axis + 1 :]), self.step, self.halo)
 
     def _tile_at(self, position: tuple[int, ...]) -> Tile:
@@ -154,17 +155,30 @@ class Tiling:
         return zip(self.frame, self.tile, self.step, self.halo, strict=True)
 
 
-def fit_tiling(frame: tuple[int, ...], step: tuple[int, ...], halo: tuple[int, ...], max_pixels: int) -> Tiling:
+def fit_tiling(
+    frame: tuple[int, ...],
+    step: tuple[int, ...],
+    halo: tuple[int, ...],
+    max_pixels: int,
+    grain: tuple[int, ...] | None = None,
+) -> Tiling:
     """Tile `frame` evenly, with as few tiles as windows of at most `max_pixels` allow.
 
     Starting from one tile, the axis with the longest window is split into one part more until the window fits; where
     even the smallest window is too large, that one is used. Even parts matter: 1,100 pixels cut as 1,024 and 76 would
     be computed nearly twice, since all windows have one shape.
+
+    Parameters
+    ----------
+    grain
+        What tiles are multiples of, itself a multiple of the step: the chunks of the array that results go to, so that
+        no two tiles write one chunk. The step if not given.
     """
-    tiling = Tiling(frame, tuple(round_up(size, s) for size, s in zip(frame, step, strict=True)), step, halo)
-    while prod(tiling.window) > max_pixels and (shrinkable := tiling._shrinkable()):
+    grain = grain or step
+    tiling = Tiling(frame, tuple(round_up(size, least) for size, least in zip(frame, grain, strict=True)), step, halo)
+    while prod(tiling.window) > max_pixels and (shrinkable := tiling._shrinkable(grain)):
         axis = max(shrinkable, key=lambda a: tiling.window[a])
-        tiling = tiling._split(axis, -(-frame[axis] // (tiling.grid[axis] + 1)))
+        tiling = tiling._split(axis, -(-frame[axis] // (tiling.grid[axis] + 1)), grain)
     return tiling
 
 

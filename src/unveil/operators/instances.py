@@ -45,10 +45,10 @@ def label_objects(
     labels
         Shape of the maps, 0 is background, ids 1 to n without gaps.
     """
-    is_foreground = foreground > rule.threshold
-    seeds = _connected(is_foreground & (distance > rule.separation))
-    labels = _grow(seeds, is_foreground, distance, rule.reach_px)
-    free = _connected(is_foreground & (labels == 0))
+    is_foreground, is_seed = foreground_and_seeds(foreground, distance, rule)
+    seeds = connected(is_seed)
+    labels = grow(seeds, is_foreground, distance, rule.reach_px)
+    free = connected(is_foreground & (labels == 0))
     labels += np.where(free > 0, free + seeds.max(initial=0), 0).astype(np.int32)
     return _renumber(labels, rule.min_size)
 
@@ -68,17 +68,29 @@ def label_classes(probabilities: NDArray[np.float32], threshold: float) -> NDArr
     return labels
 
 
-def _connected(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+def foreground_and_seeds(
+    foreground: NDArray[np.float32], distance: NDArray[np.float32], rule: ObjectRule
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where there is foreground, and where its seeds are: the first two points of the rule."""
+    is_foreground = foreground > rule.threshold
+    return is_foreground, is_foreground & (distance > rule.separation)
+
+
+def connected(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Give each part of `mask` a number; parts are joined over faces, edges and corners."""
     labels = np.empty(mask.shape, np.int32)
     ndimage.label(mask, structure=np.ones((3,) * mask.ndim, bool), output=labels)
     return labels
 
 
-def _grow(
+def grow(
     seeds: NDArray[np.int32], is_foreground: NDArray[np.bool_], distance: NDArray[np.float32], n_steps: int
 ) -> NDArray[np.int32]:
-    """Grow `seeds` through the foreground; only fronts are visited, so the work follows the foreground's size alone."""
+    """Grow `seeds` through the foreground, the third point of the rule.
+
+    A pixel's label follows from what lies within `n_steps` pixels of it along every axis. Only fronts are visited, so
+    the work follows the foreground's size alone.
+    """
     state = _Front.start(seeds, is_foreground, distance)
     faces, all_directions = _directions(state.shape)
     front = state.seed_border()
@@ -114,7 +126,7 @@ class _Front:
         near = self.is_open.reshape(self.shape)
         for axis in range(near.ndim):
             near = near | np.roll(near, 1, axis) | np.roll(near, -1, axis)
-        return np.flatnonzero(near.ravel() & (self.labels > 0))
+        return np.flatnonzero(near.ravel() & (self.labels != 0))
 
     def advance(self, front: NDArray[np.intp], directions: list[int]) -> NDArray[np.intp]:
         """Label the open neighbours of `front`, each from its highest neighbour, the earlier direction at a draw."""
