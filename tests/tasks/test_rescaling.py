@@ -12,7 +12,8 @@ from unveil.config.options import SegmentationOptions
 from unveil.errors import UnveilWarning
 from unveil.events import ignore
 from unveil.image import Image
-from unveil.tasks.segment import chosen_rule, segment
+from unveil.tasks.frame_canvas import chosen_rule
+from unveil.tasks.segment import segment
 
 EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
 

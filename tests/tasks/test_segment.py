@@ -16,8 +16,9 @@ from unveil.model.model import compute
 from unveil.operators.instances import label_objects
 from unveil.operators.normalization import fit_array
 from unveil.tasks.denoise import denoise
+from unveil.tasks.frame_canvas import chosen_rule
 from unveil.tasks.results import SegmentationSink
-from unveil.tasks.segment import chosen_rule, segment, separate
+from unveil.tasks.segment import segment, separate
 
 SHARED = {"precision": "exact", "engine": "torch", "device": "cpu"}
 EXACT = SegmentationOptions(**SHARED)

@@ -20,23 +20,23 @@ order, by many processes, and again after a failure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unveil.config.objects import ObjectRule
 from unveil.errors import ImageError
+from unveil.inference.hands import Hands
 from unveil.inference.tiling import Tile, Tiling, Window
 from unveil.operators.calibration import ExpectedOverlap
 from unveil.operators.instances import connected, foreground_and_seeds, grow, label_objects
 from unveil.operators.joining import Joins, Tally, looked_up, touching
 
-Result = TypeVar("Result")
 _MOST_NUMBERS = np.iinfo(np.int32).max
 _STRIP_PIXELS = 1 << 20
 """Length of a cut that is looked at in one piece."""
@@ -58,13 +58,6 @@ class Canvas(Protocol):
         """Put labels."""
 
 
-class Compute(Protocol):
-    """Calls a function for every block: one after the other, or wherever there are hands; results in any order."""
-
-    def __call__(self, function: Callable[[Tile], Result], blocks: Iterable[Tile], /) -> Iterator[Result]:
-        """Yield what `function` returns for each of `blocks`."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
     """What was found in a frame."""
@@ -73,7 +66,7 @@ class Labelled:
     overlap: ExpectedOverlap
 
 
-def label_frame(canvas: Canvas, rule: ObjectRule, blocks: Tiling, n_before: int, compute: Compute) -> Labelled:
+def label_frame(canvas: Canvas, rule: ObjectRule, blocks: Tiling, n_before: int, hands: Hands) -> Labelled:
     """Make labels from the maps of `canvas`, with numbers from ``n_before + 1`` in raster order of the first pixels.
 
     Parameters
@@ -94,16 +87,16 @@ def label_frame(canvas: Canvas, rule: ObjectRule, blocks: Tiling, n_before: int,
             f"A frame of {' × '.join(map(str, blocks.frame))} pixels is too large to number its objects in 32 bits. "
             f"Cut it, and segment the parts."
         )
-    for _ in compute(partial(_find_seeds, canvas, rule, blocks), blocks):
+    for _ in hands(partial(_find_seeds, canvas, rule, blocks), blocks):
         pass
     seeds = Joins.of(_touching(canvas, blocks))
-    grown = list(compute(partial(_grow_seeds, canvas, rule, blocks, seeds), blocks))
+    grown = list(hands(partial(_grow_seeds, canvas, rule, blocks, seeds), blocks))
     free = Joins.of(_touching(canvas, blocks, only_free=True))
     objects = Tally.together((tally for tally, _ in grown), free)
     kept = np.flatnonzero(objects.sizes >= max(rule.min_size, 1))
     numbers = np.zeros(len(objects.parts), np.int64)
     numbers[kept[np.argsort(objects.first[kept])]] = np.arange(n_before + 1, n_before + 1 + len(kept))
-    for _ in compute(partial(_number, canvas, free, objects.parts, numbers), blocks):
+    for _ in hands(partial(_number, canvas, free, objects.parts, numbers), blocks):
         pass
     inside, n_predicted = float(objects.mass[kept].sum()), int(objects.sizes[kept].sum())
     everything = sum(mass for _, mass in grown)

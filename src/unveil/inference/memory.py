@@ -17,6 +17,12 @@ _MOST_PIXELS = {("cpu", 2): 1_330_000, ("cpu", 3): 8_000_000, ("gpu", 2): 4_200_
 Volumes need more, since a halo on six sides weighs more."""
 
 
+_BLOCK_BYTES = 48
+"""What making labels takes per pixel of a block: maps, labels and fronts."""
+_SHARE_FOR_BLOCK = 0.1
+_MOST_BLOCK_PIXELS = {2: 1 << 22, 3: 1 << 26}
+
+
 def bytes_per_pixel(architecture: Architecture) -> int:
     """Estimate the peak memory of a window per pixel, in bytes of float32 maps that live at the same time.
 
@@ -40,6 +46,12 @@ def largest_window(architecture: Architecture, device: str) -> int:
     kind = "gpu" if device.startswith(("cuda", "mps")) else "cpu"
     affordable = int(free_bytes(device) * _SHARE_OF_FREE) // bytes_per_pixel(architecture)
     return max(1, min(affordable, _MOST_PIXELS[kind, architecture.n_dims]))
+
+
+def largest_block(n_dims: int) -> int:
+    """Return how many pixels a block may have for which labels are made at once, with its halo."""
+    affordable = int(free_bytes("cpu") * _SHARE_FOR_BLOCK) // _BLOCK_BYTES
+    return max(1, min(affordable, _MOST_BLOCK_PIXELS[n_dims]))
 
 
 def free_bytes(device: str) -> int:

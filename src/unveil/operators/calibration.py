@@ -80,6 +80,11 @@ class ExpectedOverlap:
         self.intersection += inside
         self.union += np.count_nonzero(is_predicted) + float(foreground.sum(dtype=np.float64)) - inside
 
+    def include(self, other: ExpectedOverlap) -> None:
+        """Add what `other` has counted."""
+        self.intersection += other.intersection
+        self.union += other.union
+
     @property
     def iou(self) -> float | None:
         """Expected IoU; None where nothing is predicted and nothing expected."""

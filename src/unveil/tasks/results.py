@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import lcm
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -29,6 +30,16 @@ class WritableArray(Protocol):
 
     def __getitem__(self, key: Any, /) -> Any: ...
     def __setitem__(self, key: Any, value: Any, /) -> None: ...
+
+
+class Journal(Protocol):
+    """Which pieces of a result are written, so that a run that was ended can be gone on with."""
+
+    def __contains__(self, piece: str, /) -> bool:
+        """Say whether `piece` was written before."""
+
+    def add(self, piece: str, /) -> None:
+        """Remember that `piece` is written."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +133,11 @@ class SegmentationSink:
             **{name: make(shape, np.int32 if name == "labels" else np.float32) for name, shape in shapes.items()}
         )
 
+    def grain(self, n_dims: int) -> tuple[int, ...]:
+        """Return what pieces must be multiples of, per spatial axis, so that no two write one chunk."""
+        arrays = (self.labels, self.probabilities, self.distance, self.features)
+        return common_grain([array for array in arrays if array is not None], n_dims)
+
     def check(self, image: Image, card: ModelCard) -> None:
         """Refuse arrays of other shapes than a segmentation of `image` needs.
 
@@ -142,6 +158,12 @@ class SegmentationSink:
                 f"The arrays to write to do not fit image '{image.name}': {'; '.join(problems)}. "
                 f"Make them with SegmentationSink.create."
             )
+
+
+def common_grain(arrays: Sequence[WritableArray], n_dims: int) -> tuple[int, ...]:
+    """Return the least common multiple of the chunks of `arrays` along their last `n_dims` axes; 1 without chunks."""
+    chunks = [tuple(getattr(array, "chunks", None) or (1,) * len(array.shape))[-n_dims:] for array in arrays]
+    return tuple(lcm(*sides) for sides in zip(*chunks, strict=True))
 
 
 def segmentation_shapes(image: Image, card: ModelCard) -> dict[str, tuple[int, ...]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from math import prod
-from typing import Any, TypeAlias
+from math import lcm, prod
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from unveil.errors import EngineError, ImageError
 from unveil.events import Monitor, Notice, Progress
 from unveil.image import Image
 from unveil.inference.engines import Engine, borrowed_engine, choose_device
+from unveil.inference.hands import one_by_one
 from unveil.inference.memory import largest_window
 from unveil.inference.mirrors import MirroredEngine
 from unveil.inference.prediction import NotFiniteError, predict_tiles
@@ -35,14 +37,15 @@ from unveil.inference.reading import (
     kept,
     survey,
 )
-from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling
+from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, round_up
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
 from unveil.tasks.rescaling import resized, resized_shape
-from unveil.tasks.results import RunReport
+from unveil.tasks.results import Journal, RunReport
 
 Write: TypeAlias = Callable[[Window, NDArray[np.float32]], None]
 """Puts maps ``(K, *window)`` where `window` of the frame lies in a result."""
+Result = TypeVar("Result")
 
 
 _PROBE = 0.1
@@ -78,11 +81,14 @@ class Run:
         *,
         scale: tuple[float, ...],
         n_frames: int,
+        grain: tuple[int, ...],
+        journal: Journal | None,
         monitor: Monitor,
         engines: ExitStack,
     ) -> None:
         self._image, self._model, self._options, self._monitor = image, model, options, monitor
         self._engines, self._n_frames, self._n_done = engines, n_frames, 0
+        self._grain, self._journal = grain, journal
         self._n_constant = self._n_blank = self._n_filled = 0
         self._notices: list[str] = []
         self._started = time.monotonic()
@@ -102,10 +108,22 @@ class Run:
         self._notices.append(message)
         self._monitor(Notice(message))
 
-    def predict(self, frame: Readable, write: Write) -> Survey:
+    def hands(self, function: Callable[[Tile], Result], blocks: Tiling) -> Iterator[Result]:
+        """Call `function` for every block, and the monitor after each where there are several."""
+        for number, result in enumerate(one_by_one(function, blocks), start=1):
+            if len(blocks) > 1:
+                self._monitor(Progress(number, len(blocks), "blocks"))
+            yield result
+
+    def predict(self, frame: Readable, write: Write, skip: Callable[[Window], None] = lambda window: None) -> Survey:
         """Compute the maps of `frame` and hand them to `write`; return what the frame held.
 
         A constant frame is not computed, and nothing is written: the caller knows what it means.
+
+        Parameters
+        ----------
+        skip
+            Called for each window that is not computed since it was written before.
 
         Raises
         ------
@@ -124,7 +142,7 @@ class Run:
                 f"Check how it was computed or saved."
             )
         if not found.is_constant:
-            self._compute(frame, found, write)
+            self._compute(frame, found, write, skip)
         self._n_done += 1
         if found.is_constant:
             self._report_progress(0)
@@ -188,10 +206,10 @@ class Run:
             **(assessed or {}),
         )
 
-    def _compute(self, frame: Readable, found: Survey, write: Write) -> None:
+    def _compute(self, frame: Readable, found: Survey, write: Write, skip: Callable[[Window], None]) -> None:
         if not self._scale:
             self._last = self._normalized(frame, found)
-            self._compute_tiles(self._last, write)
+            self._compute_tiles(self._last, write, skip, self._journal)
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))
@@ -215,14 +233,17 @@ class Run:
                 self._report_progress(0)
             yield block
 
-    def _compute_tiles(self, frame: NormalizedFrame, write: Write) -> None:
+    def _compute_tiles(
+        self,
+        frame: NormalizedFrame,
+        write: Write,
+        skip: Callable[[Window], None] = lambda window: None,
+        journal: Journal | None = None,
+    ) -> None:
         """Compute `frame` at the present tile; begin it again where a smaller tile or more precision is needed."""
         while True:
             try:
-                with closing(predict_tiles(frame, self._engine, self._tiling)) as predictions:
-                    for number, (tile, maps) in enumerate(predictions, start=1):
-                        write(tile.inner, self._restored(maps, frame))
-                        self._report_progress(number)
+                self._compute_at_once(frame, write, skip, journal)
                 return
             except MemoryError as error:
                 self._halve(error)
@@ -232,6 +253,34 @@ class Run:
                 self.notify(f"{self._engine.precision} overflowed; float32 is computed instead.")
                 self._engines.close()
                 self._engine = self._open(self._options.model_copy(update={"precision": "exact"}))
+
+    def _compute_at_once(
+        self, frame: NormalizedFrame, write: Write, skip: Callable[[Window], None], journal: Journal | None
+    ) -> None:
+        """Compute what is not in the journal; one tile is written while the next one is computed."""
+        left = []
+        for tile in self._tiling:
+            if journal is not None and self._piece(tile) in journal:
+                skip(tile.inner)
+            else:
+                left.append(tile)
+
+        def put(tile: Tile, maps: NDArray[np.float32]) -> None:
+            write(tile.inner, self._restored(maps, frame))
+            if journal is not None:
+                journal.add(self._piece(tile))
+
+        with ThreadPoolExecutor(1, "writing") as writer, closing(predict_tiles(frame, self._engine, left)) as predicted:
+            leaving = writer.submit(lambda: None)
+            for number, (tile, maps) in enumerate(predicted, start=len(self._tiling) - len(left) + 1):
+                leaving.result()
+                leaving = writer.submit(put, tile, maps)
+                self._report_progress(number)
+            leaving.result()
+
+    def _piece(self, tile: Tile) -> str:
+        """Name a tile in the journal."""
+        return " ".join([str(self._n_done), *(f"{part.start}:{part.stop}" for part in tile.inner)])
 
     def _restored(self, maps: NDArray[np.float32], frame: NormalizedFrame) -> NDArray[np.float32]:
         """Return a denoiser's maps to grey values; probabilities stay as they are."""
@@ -254,10 +303,14 @@ class Run:
 
     def _choose_tiling(self) -> Tiling:
         card, asked = self._model.card, self._options.tile
+        grain = card.size_step
+        if self._grain and not self._scale:
+            grain = tuple(lcm(*sides) for sides in zip(grain, self._grain, strict=True))
         if asked is not None:
-            return Tiling.of(self._shape, asked, card.size_step, card.halo)
+            tile = tuple(round_up(asked, least) for least in grain)
+            return Tiling(self._shape, tile, card.size_step, card.halo)
         most = largest_window(card.architecture, self._engine.device)
-        return fit_tiling(self._shape, card.size_step, card.halo, most)
+        return fit_tiling(self._shape, card.size_step, card.halo, most, grain)
 
     def _report_progress(self, n_tiles: int) -> None:
         per_frame = len(self._tiling)
@@ -283,7 +336,15 @@ class Run:
 
 @contextmanager
 def running(
-    image: Image, model: Model, options: RunOptions, *, scale: tuple[float, ...], n_frames: int, monitor: Monitor
+    image: Image,
+    model: Model,
+    options: RunOptions,
+    *,
+    scale: tuple[float, ...],
+    n_frames: int,
+    monitor: Monitor,
+    grain: tuple[int, ...] = (),
+    journal: Journal | None = None,
 ) -> Iterator[Run]:
     """Make a `Run` and give its memory back when the block ends, whatever ends it.
 
@@ -293,9 +354,23 @@ def running(
         Factors by which frames are resized before the network, per spatial axis; empty for none.
     n_frames
         How often `Run.predict` will be called.
+    grain
+        What tiles must be multiples of, per spatial axis, beside the network's step; empty for nothing else.
+    journal
+        Which tiles were written before; those that are written now are added.
     """
     with ExitStack() as engines:
-        yield Run(image, model, options, scale=scale, n_frames=n_frames, monitor=monitor, engines=engines)
+        yield Run(
+            image,
+            model,
+            options,
+            scale=scale,
+            n_frames=n_frames,
+            grain=grain,
+            journal=journal,
+            monitor=monitor,
+            engines=engines,
+        )
 
 
 def check_device(options: RunOptions) -> None:
