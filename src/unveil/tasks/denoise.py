@@ -19,7 +19,7 @@ from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.residual import residual_of
-from unveil.tasks.results import Denoised, WritableArray
+from unveil.tasks.results import Denoised, Journal, WritableArray, common_grain
 from unveil.tasks.running import running
 
 _DEFAULTS = DenoisingOptions()
@@ -31,6 +31,7 @@ def denoise(
     *,
     options: DenoisingOptions = _DEFAULTS,
     into: WritableArray | None = None,
+    journal: Journal | None = None,
     monitor: Monitor = warn_only,
 ) -> Denoised:
     """Denoise every plane (2D models) or volume (3D models) of `image`.
@@ -43,6 +44,9 @@ def denoise(
     into
         Float array to write to, for results larger than memory, of the image's shape (less C where one channel is
         chosen); a new NumPy array of float32 if not given.
+    journal
+        Which tiles the array holds from a run of the same image, model and options that was ended: they are not
+        computed again. Those that are computed now are added.
     monitor
         Called at least once per tile; it may raise `Cancelled`, which ends the work.
 
@@ -63,10 +67,13 @@ def denoise(
     result = _target(image, axes, into)
     count = n_frames(image, card.n_dims) * len(sets)
     assessment, assessed = Assessment(), set() if options.skip_assessment else spread_over(count)
-    with running(image, model, options, scale=scale, n_frames=count, monitor=monitor) as run:
+    grain = common_grain([result], card.n_dims)
+    with running(
+        image, model, options, scale=scale, n_frames=count, grain=grain, journal=journal, monitor=monitor
+    ) as run:
         for number, frame in enumerate(frame for each in sets for frame in frames(image, card.n_dims, each)):
             target = _FrameTarget(result, axes, frame, assessment)
-            found = run.predict(frame, target.write)
+            found = run.predict(frame, target.write, target.see)
             if found.is_constant:
                 target.write_constant(found.mean)
             elif number in assessed:
@@ -91,6 +98,10 @@ class _FrameTarget:
         self._assessment.see(grey)
         for channel, plane in zip(self._frame.channels, grey, strict=True):
             self._result[self._key(channel, window)] = plane
+
+    def see(self, window: Window) -> None:
+        """Take what was put before into the range of the denoised image."""
+        self._assessment.see(self.read(window))
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return the channels ``(C, *window)`` that were put."""

@@ -15,6 +15,7 @@ from unveil.io.model_file import load_model
 from unveil.model.card import ModelCard
 from unveil.operators.noise_estimation import relative_noise
 from unveil.tasks.denoise import denoise
+from unveil.tasks.results import MakeArray
 
 WORTH_IT = 0.05
 """Relative noise above which `nuclei` finds more once it is gone (`benchmarks/accuracy/denoise_first.py`)."""
@@ -50,11 +51,18 @@ def decide(
     return options.model_copy(update={"denoise_first": "on" if noise > WORTH_IT else "off"})
 
 
-def denoised(image: Image, options: SegmentationOptions, monitor: Monitor) -> Image:
-    """Remove the noise of the channels that are segmented; the result is in memory."""
+def denoised(image: Image, options: SegmentationOptions, make: MakeArray, monitor: Monitor) -> Image:
+    """Remove the noise of the channels that are segmented.
+
+    Parameters
+    ----------
+    make
+        Makes the array that the result lies in, from its shape and dtype.
+    """
     shared = RunOptions.model_fields.keys() - {"rescale", "size_px", "strength"}
     how = DenoisingOptions(skip_assessment=True, **{name: getattr(options, name) for name in shared})
-    return denoise(image, load_model(_DENOISER), options=how, monitor=monitor).image
+    shape = tuple(image.size(axis) for axis in image.axes if axis != "C" or options.channel is None)
+    return denoise(image, load_model(_DENOISER), options=how, into=make(shape, np.float32), monitor=monitor).image
 
 
 def _seen(frame: Frame) -> Iterator[NDArray[np.float64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import lcm
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class WritableArray(Protocol):
 
     def __getitem__(self, key: Any, /) -> Any: ...
     def __setitem__(self, key: Any, value: Any, /) -> None: ...
+
+
+MakeArray: TypeAlias = Callable[[tuple[int, ...], Any], WritableArray]
+"""Makes an array of zeros from a shape and a dtype."""
 
 
 class Journal(Protocol):
@@ -118,9 +122,11 @@ class SegmentationSink:
     probabilities: WritableArray
     distance: WritableArray | None = None
     features: WritableArray | None = None
+    make: MakeArray = np.zeros
+    """Makes further arrays of zeros, from shape and dtype, for what lies between: an image that is denoised first."""
 
     @classmethod
-    def create(cls, image: Image, card: ModelCard, make: Callable[[tuple[int, ...], Any], WritableArray]) -> Self:
+    def create(cls, image: Image, card: ModelCard, make: MakeArray) -> Self:
         """Make the arrays that a segmentation of `image` by the model of `card` needs.
 
         Parameters
@@ -130,7 +136,8 @@ class SegmentationSink:
         """
         shapes = segmentation_shapes(image, card)
         return cls(
-            **{name: make(shape, np.int32 if name == "labels" else np.float32) for name, shape in shapes.items()}
+            **{name: make(shape, np.int32 if name == "labels" else np.float32) for name, shape in shapes.items()},
+            make=make,
         )
 
     def grain(self, n_dims: int) -> tuple[int, ...]:

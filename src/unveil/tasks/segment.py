@@ -65,7 +65,7 @@ def segment(
     sink.check(image, card)
     options = decide(image, card, channels, options, monitor)
     if options.denoise_first == "on":
-        image = denoised(image, options, monitor)
+        image = denoised(image, options, sink.make, monitor)
         channels = choose_channels(image, card, None)
     count = n_frames(image, card.n_dims)
     n_objects, overlap = 0, ExpectedOverlap()
