@@ -65,6 +65,9 @@ class Image:
         object.__setattr__(self, "pixel_size_um", MappingProxyType(dict(self.pixel_size_um)))
         _check(self)
 
+    def __reduce__(self) -> tuple[type[Image], tuple[Any, ...]]:
+        return Image, (self.data, self.axes, dict(self.pixel_size_um), self.channel_names, self.name)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""

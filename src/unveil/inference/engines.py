@@ -99,12 +99,19 @@ def open_engine(model: Model, options: RunOptions, notify: Callable[[str], None]
 
 
 @contextmanager
-def borrowed_engine(model: Model, options: RunOptions, notify: Callable[[str], None]) -> Iterator[Engine]:
+def borrowed_engine(
+    model: Model, options: RunOptions, notify: Callable[[str], None], *, keep: bool = False
+) -> Iterator[Engine]:
     """Lend an engine for the duration of a ``with`` block and free its memory afterwards.
 
     Making an engine takes longer than a small image: those on processors are kept, two at most, and lent again for
     the same model and choice; they keep their memory only where that is little beside what is free. A GPU's memory
     goes back at once.
+
+    Parameters
+    ----------
+    keep
+        Keep any engine, with its memory: for a process that does nothing else.
     """
     card = model.card
     choice = (options.device, options.engine, options.precision, torch.get_num_threads())
@@ -115,9 +122,9 @@ def borrowed_engine(model: Model, options: RunOptions, notify: Callable[[str], N
         yield engine
     finally:
         held_bytes = engine.n_pixels_held * bytes_per_pixel(card.architecture)
-        if engine.device != "cpu" or held_bytes > _SHARE_KEPT * free_bytes("cpu"):
+        if not keep and (engine.device != "cpu" or held_bytes > _SHARE_KEPT * free_bytes("cpu")):
             engine.release()
-    if engine.device == "cpu" and card.weights_sha256:
+    if (keep or engine.device == "cpu") and card.weights_sha256:
         _idle_engines.keep(key, engine)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
-from unveil.inference.tiling import Tile, Tiling
+from unveil.inference.tiling import Tile
 
 Result = TypeVar("Result")
 
@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 class Hands(Protocol):
     """Calls a function for every tile, and may call it again after a failure; results come in any order."""
 
-    def __call__(self, function: Callable[[Tile], Result], tiles: Tiling, /) -> Iterator[Result]:
-        """Yield what `function` returns for each of `tiles`."""
+    def __call__(self, function: Callable[..., Result], tiles: Iterable[Tile], /, *shared: Any) -> Iterator[Result]:
+        """Yield ``function(*shared, tile)`` for each of `tiles`; what is `shared` travels once, if it has to travel."""
 
 
-def one_by_one(function: Callable[[Tile], Result], tiles: Tiling, /) -> Iterator[Result]:
+def one_by_one(function: Callable[..., Result], tiles: Iterable[Tile], /, *shared: Any) -> Iterator[Result]:
     """Compute in this process, in order."""
-    return map(function, tiles)
+    return (function(*shared, tile) for tile in tiles)

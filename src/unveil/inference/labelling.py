@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from typing import Protocol
 
@@ -87,16 +86,16 @@ def label_frame(canvas: Canvas, rule: ObjectRule, blocks: Tiling, n_before: int,
             f"A frame of {' × '.join(map(str, blocks.frame))} pixels is too large to number its objects in 32 bits. "
             f"Cut it, and segment the parts."
         )
-    for _ in hands(partial(_find_seeds, canvas, rule, blocks), blocks):
+    for _ in hands(_find_seeds, blocks, canvas, rule, blocks):
         pass
     seeds = Joins.of(_touching(canvas, blocks))
-    grown = list(hands(partial(_grow_seeds, canvas, rule, blocks, seeds), blocks))
+    grown = list(hands(_grow_seeds, blocks, canvas, rule, blocks, seeds))
     free = Joins.of(_touching(canvas, blocks, only_free=True))
     objects = Tally.together((tally for tally, _ in grown), free)
     kept = np.flatnonzero(objects.sizes >= max(rule.min_size, 1))
     numbers = np.zeros(len(objects.parts), np.int64)
     numbers[kept[np.argsort(objects.first[kept])]] = np.arange(n_before + 1, n_before + 1 + len(kept))
-    for _ in hands(partial(_number, canvas, free, objects.parts, numbers), blocks):
+    for _ in hands(_number, blocks, canvas, free, objects.parts, numbers):
         pass
     inside, n_predicted = float(objects.mass[kept].sum()), int(objects.sizes[kept].sum())
     everything = sum(mass for _, mass in grown)

@@ -32,6 +32,7 @@ def denoise(
     options: DenoisingOptions = _DEFAULTS,
     into: WritableArray | None = None,
     journal: Journal | None = None,
+    cluster: str | None = None,
     monitor: Monitor = warn_only,
 ) -> Denoised:
     """Denoise every plane (2D models) or volume (3D models) of `image`.
@@ -47,6 +48,9 @@ def denoise(
     journal
         Which tiles the array holds from a run of the same image, model and options that was ended: they are not
         computed again. Those that are computed now are added.
+    cluster
+        Address of a dask.distributed scheduler, such as ``tcp://host:8786``: its workers compute, read what `image`
+        holds and write to `into`, zarr arrays in a folder that all of them see.
     monitor
         Called at least once per tile; it may raise `Cancelled`, which ends the work.
 
@@ -69,7 +73,16 @@ def denoise(
     assessment, assessed = Assessment(), set() if options.skip_assessment else spread_over(count)
     grain = common_grain([result], card.n_dims)
     with running(
-        image, model, options, scale=scale, n_frames=count, grain=grain, journal=journal, monitor=monitor
+        image,
+        model,
+        options,
+        scale=scale,
+        n_frames=count,
+        grain=grain,
+        journal=journal,
+        cluster=cluster,
+        arrays=[result],
+        monitor=monitor,
     ) as run:
         for number, frame in enumerate(frame for each in sets for frame in frames(image, card.n_dims, each)):
             target = _FrameTarget(result, axes, frame, assessment)

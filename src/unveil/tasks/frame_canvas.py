@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ class FrameCanvas:
     """Where the results of one frame lie in the arrays of the whole image."""
 
     def __init__(self, sink: SegmentationSink, image: Image, frame: Frame, card: ModelCard) -> None:
-        self._sink, self._frame, self._card = sink, frame, card
+        self._sink = replace(sink, make=np.zeros)  # what the caller makes arrays with need not travel
+        self._frame, self._card = frame, card
         self._axes = without(image.axes, "C")
         self._shape = image.spatial_shape(card.n_dims)
         self._grain = sink.grain(card.n_dims)
@@ -66,13 +67,13 @@ class FrameCanvas:
             return label_frame(self, rule, self._blocks(rule.reach_px), n_before, hands)
         threshold = self._card.threshold if options.threshold is None else options.threshold
         overlap = ExpectedOverlap()
-        for part in hands(partial(self._write_classes, threshold), self._blocks(halo_px=0)):
+        for part in hands(_write_classes, self._blocks(halo_px=0), self, threshold):
             overlap.include(part)
         return Labelled(0, overlap)
 
     def read_foreground(self, window: Window) -> NDArray[np.float32]:
         """Return probabilities of the foreground, 0 to 1, float32."""
-        return np.asarray(self._read_probabilities(window).sum(axis=0))
+        return np.asarray(self.read_probabilities(window).sum(axis=0))
 
     def read_distance(self, window: Window) -> NDArray[np.float32]:
         """Return normalized distances, 0 to 1, float32."""
@@ -87,15 +88,7 @@ class FrameCanvas:
         """Put labels."""
         self._sink.labels[self._key(window)] = labels
 
-    def _write_classes(self, threshold: float, block: Tile) -> ExpectedOverlap:
-        foreground, overlap = self._read_probabilities(block.inner), ExpectedOverlap()
-        background = 1 - foreground.sum(axis=0, keepdims=True)
-        labels = label_classes(np.concatenate([background, foreground]), threshold)
-        self.write_labels(block.inner, labels)
-        overlap.add(foreground.sum(axis=0), labels > 0)
-        return overlap
-
-    def _read_probabilities(self, window: Window) -> NDArray[np.float32]:
+    def read_probabilities(self, window: Window) -> NDArray[np.float32]:
         """Return the probabilities of all classes but the background, ``(K − 1, *window)``."""
         return np.moveaxis(np.asarray(self._sink.probabilities[self._with_classes(window)]), self._class_axis(), 0)
 
@@ -113,6 +106,16 @@ class FrameCanvas:
         """Return where the classes stand among the axes that one frame of the probabilities keeps."""
         kept = [axis for axis in in_order(self._axes + "C") if axis not in self._frame.index]
         return kept.index("C")
+
+
+def _write_classes(canvas: FrameCanvas, threshold: float, block: Tile) -> ExpectedOverlap:
+    """Name the class of each pixel of a block."""
+    foreground, overlap = canvas.read_probabilities(block.inner), ExpectedOverlap()
+    background = 1 - foreground.sum(axis=0, keepdims=True)
+    labels = label_classes(np.concatenate([background, foreground]), threshold)
+    canvas.write_labels(block.inner, labels)
+    overlap.add(foreground.sum(axis=0), labels > 0)
+    return overlap
 
 
 def chosen_rule(rule: ObjectRule, options: SegmentationOptions, scale: tuple[float, ...] = ()) -> ObjectRule:

@@ -140,10 +140,15 @@ class SegmentationSink:
             make=make,
         )
 
+    @property
+    def arrays(self) -> list[WritableArray]:
+        """All arrays that are written to."""
+        arrays = (self.labels, self.probabilities, self.distance, self.features)
+        return [array for array in arrays if array is not None]
+
     def grain(self, n_dims: int) -> tuple[int, ...]:
         """Return what pieces must be multiples of, per spatial axis, so that no two write one chunk."""
-        arrays = (self.labels, self.probabilities, self.distance, self.features)
-        return common_grain([array for array in arrays if array is not None], n_dims)
+        return common_grain(self.arrays, n_dims)
 
     def check(self, image: Image, card: ModelCard) -> None:
         """Refuse arrays of other shapes than a segmentation of `image` needs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from unveil.config.options import RunOptions
 from unveil.errors import EngineError, ImageError
 from unveil.events import Monitor, Notice, Progress
 from unveil.image import Image
+from unveil.inference.cluster import Cluster, ClusterEngine, compute_tile
 from unveil.inference.engines import Engine, borrowed_engine, choose_device
 from unveil.inference.hands import one_by_one
 from unveil.inference.memory import largest_window
@@ -41,7 +42,7 @@ from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, round_up
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
 from unveil.tasks.rescaling import resized, resized_shape
-from unveil.tasks.results import Journal, RunReport
+from unveil.tasks.results import Journal, RunReport, WritableArray
 
 Write: TypeAlias = Callable[[Window, NDArray[np.float32]], None]
 """Puts maps ``(K, *window)`` where `window` of the frame lies in a result."""
@@ -83,12 +84,13 @@ class Run:
         n_frames: int,
         grain: tuple[int, ...],
         journal: Journal | None,
+        cluster: Cluster | None,
         monitor: Monitor,
         engines: ExitStack,
     ) -> None:
         self._image, self._model, self._options, self._monitor = image, model, options, monitor
         self._engines, self._n_frames, self._n_done = engines, n_frames, 0
-        self._grain, self._journal = grain, journal
+        self._grain, self._journal, self._cluster = grain, journal, cluster
         self._n_constant = self._n_blank = self._n_filled = 0
         self._notices: list[str] = []
         self._started = time.monotonic()
@@ -108,11 +110,13 @@ class Run:
         self._notices.append(message)
         self._monitor(Notice(message))
 
-    def hands(self, function: Callable[[Tile], Result], blocks: Tiling) -> Iterator[Result]:
+    def hands(self, function: Callable[..., Result], blocks: Iterable[Tile], /, *shared: Any) -> Iterator[Result]:
         """Call `function` for every block, and the monitor after each where there are several."""
-        for number, result in enumerate(one_by_one(function, blocks), start=1):
-            if len(blocks) > 1:
-                self._monitor(Progress(number, len(blocks), "blocks"))
+        listed = list(blocks)
+        results = (self._cluster or one_by_one)(function, listed, *shared)
+        for number, result in enumerate(results, start=1):
+            if len(listed) > 1:
+                self._monitor(Progress(number, len(listed), "blocks"))
             yield result
 
     def predict(self, frame: Readable, write: Write, skip: Callable[[Window], None] = lambda window: None) -> Survey:
@@ -265,6 +269,10 @@ class Run:
             else:
                 left.append(tile)
 
+        if self._cluster is not None:
+            self._compute_elsewhere(self._cluster, left, frame, write, skip, journal)
+            return
+
         def put(tile: Tile, maps: NDArray[np.float32]) -> None:
             write(tile.inner, self._restored(maps, frame))
             if journal is not None:
@@ -277,6 +285,25 @@ class Run:
                 leaving = writer.submit(put, tile, maps)
                 self._report_progress(number)
             leaving.result()
+
+    def _compute_elsewhere(
+        self,
+        cluster: Cluster,
+        tiles: Sequence[Tile],
+        frame: NormalizedFrame,
+        write: Write,
+        skip: Callable[[Window], None],
+        journal: Journal | None,
+    ) -> None:
+        """Let the workers of a cluster compute and write `tiles`; what they wrote counts as written before."""
+        assert isinstance(self._engine, ClusterEngine)
+        is_denoising = self._model.card.task == "denoising"
+        shared = self._model, self._engine.options, frame, write, is_denoising
+        for number, tile in enumerate(cluster(compute_tile, tiles, *shared), start=len(self._tiling) - len(tiles) + 1):
+            skip(tile.inner)
+            if journal is not None:
+                journal.add(self._piece(tile))
+            self._report_progress(number)
 
     def _piece(self, tile: Tile) -> str:
         """Name a tile in the journal."""
@@ -298,6 +325,8 @@ class Run:
         self._tiling = smaller
 
     def _open(self, options: RunOptions) -> Engine:
+        if self._cluster is not None:
+            return ClusterEngine(self._cluster, self._model, options)
         engine = self._engines.enter_context(borrowed_engine(self._model, options, self.notify))
         return MirroredEngine(engine) if options.accurate else engine
 
@@ -309,7 +338,10 @@ class Run:
         if asked is not None:
             tile = tuple(round_up(asked, least) for least in grain)
             return Tiling(self._shape, tile, card.size_step, card.halo)
-        most = largest_window(card.architecture, self._engine.device)
+        if isinstance(self._engine, ClusterEngine):
+            most = self._engine.ability.most_pixels
+        else:
+            most = largest_window(card.architecture, self._engine.device)
         return fit_tiling(self._shape, card.size_step, card.halo, most, grain)
 
     def _report_progress(self, n_tiles: int) -> None:
@@ -345,6 +377,8 @@ def running(
     monitor: Monitor,
     grain: tuple[int, ...] = (),
     journal: Journal | None = None,
+    cluster: str | None = None,
+    arrays: Sequence[WritableArray] = (),
 ) -> Iterator[Run]:
     """Make a `Run` and give its memory back when the block ends, whatever ends it.
 
@@ -358,8 +392,13 @@ def running(
         What tiles must be multiples of, per spatial axis, beside the network's step; empty for nothing else.
     journal
         Which tiles were written before; those that are written now are added.
+    cluster
+        Address of the scheduler whose workers compute, and write to `arrays`.
     """
     with ExitStack() as engines:
+        workers = None if cluster is None else engines.enter_context(Cluster(cluster))
+        if workers is not None:
+            workers.check(arrays)
         yield Run(
             image,
             model,
@@ -368,6 +407,7 @@ def running(
             n_frames=n_frames,
             grain=grain,
             journal=journal,
+            cluster=workers,
             monitor=monitor,
             engines=engines,
         )

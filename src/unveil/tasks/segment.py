@@ -34,6 +34,7 @@ def segment(
     options: SegmentationOptions = _DEFAULTS,
     into: SegmentationSink | None = None,
     journal: Journal | None = None,
+    cluster: str | None = None,
     monitor: Monitor = warn_only,
 ) -> Segmentation:
     """Segment every plane (2D models) or volume (3D models) of `image`.
@@ -45,6 +46,9 @@ def segment(
     journal
         Which tiles the arrays hold from a run of the same image, model and options that was ended: they are not
         computed again. Those that are computed now are added.
+    cluster
+        Address of a dask.distributed scheduler, such as ``tcp://host:8786``: its workers compute, read what `image`
+        holds and write to `into`, zarr arrays in a folder that all of them see.
     monitor
         Called at least once per tile; it may raise `Cancelled`, which ends the work.
 
@@ -71,7 +75,16 @@ def segment(
     n_objects, overlap = 0, ExpectedOverlap()
     grain = sink.grain(card.n_dims)
     with running(
-        image, model, options, scale=scale, n_frames=count, grain=grain, journal=journal, monitor=monitor
+        image,
+        model,
+        options,
+        scale=scale,
+        n_frames=count,
+        grain=grain,
+        journal=journal,
+        cluster=cluster,
+        arrays=sink.arrays,
+        monitor=monitor,
     ) as run:
         if card.objects is None and (options.separation is not None or options.min_size is not None):
             run.notify(f"Model '{card.name}' does not separate objects: separation and min_size change nothing.")
