@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import pickle
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unveil.errors import FileError
+from unveil.io.images import read_image
 from unveil.io.reordered import Reordered
 
 PIXELS = np.arange(3 * 4 * 5 * 6).reshape(3, 4, 5, 6)
@@ -58,3 +62,31 @@ def test_what_a_decoder_raises_becomes_our_error() -> None:
 
     with pytest.raises(FileError, match=r"file cannot be read: its pixels are damaged .*incorrect data check"):
         Reordered(Broken(), (0, 1), Path("file"))[:]
+
+
+@pytest.mark.parametrize("kind", ["mapped", "compressed", "zarr"])
+def test_pixels_in_a_file_travel_by_name(
+    kind: str, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unveil.io.tiff.AT_ONCE_BYTES", 1000)
+    pixels = rng.integers(0, 4000, (300, 400)).astype(np.uint16)
+    path = tmp_path / "large.tif"
+    if kind == "zarr":
+        path = tmp_path / "large.zarr"
+        zarr.save(path, pixels)
+    else:
+        tifffile.imwrite(path, pixels, compression="zlib" if kind == "compressed" else None)
+    image = read_image(path, axes="YX")
+    sent = pickle.dumps(image)
+    assert len(sent) < 2000
+    there = pickle.loads(sent)
+    assert (there.name, there.axes, there.shape, there.data.dtype) == (image.name, "YX", (300, 400), np.uint16)
+    np.testing.assert_array_equal(there.data[10:20, 5:300], pixels[10:20, 5:300])
+    np.testing.assert_array_equal(np.asarray(there.data), pixels)
+
+
+def test_pixels_in_memory_travel_themselves(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "small.tif", np.eye(5, dtype=np.uint8))
+    image = read_image(tmp_path / "small.tif")
+    (tmp_path / "small.tif").unlink()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(image)).data, np.eye(5))

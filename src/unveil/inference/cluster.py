@@ -228,7 +228,7 @@ def compute_tile(
 
 async def _greet(address: str) -> None:
     """Connect once."""
-    from distributed.comm import connect
+    from distributed.comm.core import connect
     from distributed.security import Security
 
     comm = await connect(address, timeout=_PATIENCE_S, **Security().get_connection_args("client"))

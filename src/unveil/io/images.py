@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def _read(path: Path, axes: str | None, *, as_labels: bool) -> Image:
         from unveil.io.tiff import read_tiff  # slow to import
 
         raster = read_tiff(path, as_labels=as_labels)
-    return to_image(raster, path, axes=axes, name=stem(path) or path.name, as_labels=as_labels)
+    again = partial(_read, path.absolute(), axes, as_labels=as_labels)
+    return to_image(raster, path, axes=axes, name=stem(path) or path.name, as_labels=as_labels, open_again=again)
 
 
 def _check_is_tiff(path: Path) -> None:

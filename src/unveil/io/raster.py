@@ -50,10 +50,17 @@ class Raster:
     convert: Callable[[NDArray[Any]], NDArray[Any]] = native
 
 
-def to_image(raster: Raster, path: Path, *, axes: str | None, name: str, as_labels: bool) -> Image:
+def to_image(
+    raster: Raster, path: Path, *, axes: str | None, name: str, as_labels: bool, open_again: Callable[[], Image]
+) -> Image:
     """Return `raster` as an image with axes in the order T C Z Y X; in memory it stays in memory, lazy stays lazy.
 
     As labels, true and false become 1 and 0.
+
+    Parameters
+    ----------
+    open_again
+        Gives the same image in another process, where pixels that are not in memory are to be read.
 
     Raises
     ------
@@ -70,7 +77,7 @@ def to_image(raster: Raster, path: Path, *, axes: str | None, name: str, as_labe
         order.pop(target.index("C"))
         target, colours = target.replace("C", ""), None
     convert = _numbers_of(raster) if as_labels and np.dtype(raster.array.dtype).kind == "b" else raster.convert
-    view = Reordered(raster.array, order, path, convert=convert, first=colours)
+    view = Reordered(raster.array, order, path, open_again=open_again, convert=convert, first=colours)
     data: ArrayLike = view[...] if isinstance(raster.array, np.ndarray) and not _is_mapped(raster.array) else view
     n_channels = view.shape[target.index("C")] if "C" in target else 1
     names = raster.channel_names if len(raster.channel_names) == n_channels else ()

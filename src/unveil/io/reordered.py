@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.errors import FileError
-from unveil.image import ArrayLike
+from unveil.image import ArrayLike, Image
 
 
 def native(block: NDArray[Any]) -> NDArray[Any]:
@@ -21,6 +21,8 @@ def native(block: NDArray[Any]) -> NDArray[Any]:
 class Reordered:
     """View of `source` with some axes fixed and the others moved, converted when read.
 
+    Pickled, it is how to open the file: no pixel travels to another process.
+
     Parameters
     ----------
     source
@@ -29,6 +31,8 @@ class Reordered:
         For each axis of the view, the axis of `source`; source axes that are left out are fixed at index 0.
     path
         File that errors name.
+    open_again
+        Gives an image of the same pixels in another process; it can be pickled.
     convert
         Applied to every block that is read; keeps its shape.
     first
@@ -41,15 +45,22 @@ class Reordered:
         order: Sequence[int],
         path: Path,
         *,
+        open_again: Callable[[], Image] | None = None,
         convert: Callable[[NDArray[Any]], NDArray[Any]] = native,
         first: tuple[int, int] | None = None,
     ) -> None:
         self._source, self._order, self._path, self._convert = source, tuple(order), path, convert
+        self._open_again = open_again
         shape = [int(source.shape[axis]) for axis in order]
         if first is not None:
             shape[first[0]] = min(shape[first[0]], first[1])
         self.shape: tuple[int, ...] = tuple(shape)
         self.dtype = convert(np.empty(0, source.dtype)).dtype
+
+    def __reduce__(self) -> tuple[Callable[..., ArrayLike], tuple[Callable[[], Image]]]:
+        if self._open_again is None:
+            raise TypeError("a view that does not know how its file is opened cannot travel")
+        return _opened, (self._open_again,)
 
     @property
     def ndim(self) -> int:
@@ -78,6 +89,10 @@ class Reordered:
         if copy is False:
             raise ValueError("pixels in a file cannot be had without a copy")
         return np.asarray(self[...], dtype=dtype)
+
+
+def _opened(open_again: Callable[[], Image]) -> ArrayLike:
+    return open_again().data
 
 
 def _expanded(key: Any, n_dims: int) -> list[Any]:
