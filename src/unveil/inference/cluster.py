@@ -187,7 +187,7 @@ class ClusterEngine:
     n_pixels_held = 0
 
     def __init__(self, cluster: Cluster, model: Model, options: RunOptions) -> None:
-        self._cluster, self._model = cluster, model
+        self.cluster, self.model = cluster, model
         self.ability = cluster.ask(_ability, model, options)
         self.options = options.model_copy(
             update={"precision": "exact" if self.ability.precision == "float32" else "fast"}
@@ -210,7 +210,7 @@ class ClusterEngine:
 
     def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``, computed by one of the workers."""
-        return self._cluster.ask(_compute, self._model, self.options, batch)
+        return self.cluster.ask(_compute, self.model, self.options, batch)
 
     def release(self) -> None:
         """Do nothing: the workers keep their engines, for the next tile."""

@@ -19,7 +19,7 @@ from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.residual import residual_of
-from unveil.tasks.results import Denoised, Journal, WritableArray, common_grain
+from unveil.tasks.results import Denoised, Journal, WritableArray
 from unveil.tasks.running import running
 
 _DEFAULTS = DenoisingOptions()
@@ -71,14 +71,12 @@ def denoise(
     result = _target(image, axes, into)
     count = n_frames(image, card.n_dims) * len(sets)
     assessment, assessed = Assessment(), set() if options.skip_assessment else spread_over(count)
-    grain = common_grain([result], card.n_dims)
     with running(
         image,
         model,
         options,
         scale=scale,
         n_frames=count,
-        grain=grain,
         journal=journal,
         cluster=cluster,
         arrays=[result],

@@ -5,12 +5,10 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
-from math import lcm, prod
-from typing import Any, TypeAlias, TypeVar
+from math import lcm
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,12 +20,12 @@ from unveil.config.options import RunOptions
 from unveil.errors import EngineError, ImageError
 from unveil.events import Monitor, Notice, Progress
 from unveil.image import Image
-from unveil.inference.cluster import Cluster, ClusterEngine, compute_tile
+from unveil.inference.cluster import Cluster, ClusterEngine
 from unveil.inference.engines import Engine, borrowed_engine, choose_device
 from unveil.inference.hands import one_by_one
 from unveil.inference.memory import largest_window
 from unveil.inference.mirrors import MirroredEngine
-from unveil.inference.prediction import NotFiniteError, predict_tiles
+from unveil.inference.prediction import NotFiniteError
 from unveil.inference.reading import (
     ArrayFrame,
     FilledFrame,
@@ -41,31 +39,12 @@ from unveil.inference.reading import (
 from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, round_up
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
+from unveil.tasks.probing import Probe, probe, probed_tiles
 from unveil.tasks.rescaling import resized, resized_shape
-from unveil.tasks.results import Journal, RunReport, WritableArray
+from unveil.tasks.results import Journal, RunReport, WritableArray, common_grain
+from unveil.tasks.tile_work import Skip, TileWork, Write, skip_silently
 
-Write: TypeAlias = Callable[[Window, NDArray[np.float32]], None]
-"""Puts maps ``(K, *window)`` where `window` of the frame lies in a result."""
 Result = TypeVar("Result")
-
-
-_PROBE = 0.1
-"""Size of a probe's steps, over the root mean square of what was removed: above the rounding of half precision."""
-_PROBED_PIXELS = 1 << 18
-"""So many pixels are enough; fewer where a frame has fewer."""
-_TILES_PER_PROBE, _MOST_PROBES = 8, 4
-"""Of a large frame several tiles are probed."""
-_TINY = 1e-30
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """A tile of a frame, and how the network's output answers to its input; all ``(C, *inner)``."""
-
-    noisy: NDArray[np.float32]
-    denoised: NDArray[np.float32]
-    answer: NDArray[np.float32]
-    """A random sample of ∂ denoised / ∂ noisy at the same pixel."""
 
 
 class Run:
@@ -101,6 +80,7 @@ class Run:
             self._shape = resized_shape(self._shape, scale)
             factors = " × ".join(f"{factor:.2f}" for factor in scale)
             self.notify(f"Image '{image.name}' is resized by {factors} for model '{model.card.name}'.")
+        self._is_denoising = model.card.task == "denoising"
         self._tell_unused()
         self._engine = self._open(options)
         self._tiling = self._choose_tiling()
@@ -119,7 +99,7 @@ class Run:
                 self._monitor(Progress(number, len(listed), "blocks"))
             yield result
 
-    def predict(self, frame: Readable, write: Write, skip: Callable[[Window], None] = lambda window: None) -> Survey:
+    def predict(self, frame: Readable, write: Write, skip: Skip = skip_silently) -> Survey:
         """Compute the maps of `frame` and hand them to `write`; return what the frame held.
 
         A constant frame is not computed, and nothing is written: the caller knows what it means.
@@ -162,27 +142,15 @@ class Run:
         denoised
             Returns a window of the frame's result, ``(C, *window)`` in grey values.
         """
-        frame, tiling = self._last, self._tiling
-        if frame is None:
+        if self._last is None:
             return
-        enough = -(-_PROBED_PIXELS // prod(tiling.tile))
-        for tile in tiling.spread(max(1, enough, min(len(tiling) // _TILES_PER_PROBE, _MOST_PROBES))):
+        for tile in probed_tiles(self._tiling):
             try:
-                yield self._probe(frame, tile, denoised(tile.inner))
+                yield probe(self._last, tile, denoised(tile.inner), self._engine)
             except MemoryError:
                 self.notify("Memory ran out after the image was denoised: it is whole, but less is said of its noise.")
                 return
             self._report_progress(0)
-
-    def _probe(self, frame: NormalizedFrame, tile: Tile, denoised: NDArray[np.float32]) -> Probe:
-        inner = (slice(None), *tile.crop)
-        normalized = frame.read(tile.window)
-        noisy = frame.intensities.invert(normalized[inner])
-        size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - denoised))))
-        signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), normalized.shape)
-        stepped = frame.intensities.apply(frame.intensities.invert(normalized) + size * signs)
-        after = frame.intensities.invert(self._engine.compute(stepped[np.newaxis])[0])[inner]
-        return Probe(noisy, denoised, signs[inner] * (after - denoised) / max(size, _TINY))
 
     def finish(
         self,
@@ -210,10 +178,10 @@ class Run:
             **(assessed or {}),
         )
 
-    def _compute(self, frame: Readable, found: Survey, write: Write, skip: Callable[[Window], None]) -> None:
+    def _compute(self, frame: Readable, found: Survey, write: Write, skip: Skip) -> None:
         if not self._scale:
             self._last = self._normalized(frame, found)
-            self._compute_tiles(self._last, write, skip, self._journal)
+            self._compute_tiles(TileWork(self._last, write, self._is_denoising, skip, self._journal, str(self._n_done)))
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))
@@ -222,7 +190,7 @@ class Run:
         def keep(window: Window, inner: NDArray[np.float32]) -> None:
             maps[(slice(None), *window)] = inner
 
-        self._compute_tiles(self._normalized(small, survey(self._blocks(small))), keep)
+        self._compute_tiles(TileWork(self._normalized(small, survey(self._blocks(small))), keep, self._is_denoising))
         write(everything, resized(maps, frame.shape[1:]))
 
     def _normalized(self, frame: Readable, found: Survey) -> NormalizedFrame:
@@ -237,17 +205,14 @@ class Run:
                 self._report_progress(0)
             yield block
 
-    def _compute_tiles(
-        self,
-        frame: NormalizedFrame,
-        write: Write,
-        skip: Callable[[Window], None] = lambda window: None,
-        journal: Journal | None = None,
-    ) -> None:
-        """Compute `frame` at the present tile; begin it again where a smaller tile or more precision is needed."""
+    def _compute_tiles(self, work: TileWork) -> None:
+        """Compute a frame at the present tile; begin it again where a smaller tile or more precision is needed."""
         while True:
             try:
-                self._compute_at_once(frame, write, skip, journal)
+                left = work.left(self._tiling)
+                with closing(work.done_by(self._engine, left)) as done:
+                    for number, _ in enumerate(done, start=len(self._tiling) - len(left) + 1):
+                        self._report_progress(number)
                 return
             except MemoryError as error:
                 self._halve(error)
@@ -257,61 +222,6 @@ class Run:
                 self.notify(f"{self._engine.precision} overflowed; float32 is computed instead.")
                 self._engines.close()
                 self._engine = self._open(self._options.model_copy(update={"precision": "exact"}))
-
-    def _compute_at_once(
-        self, frame: NormalizedFrame, write: Write, skip: Callable[[Window], None], journal: Journal | None
-    ) -> None:
-        """Compute what is not in the journal; one tile is written while the next one is computed."""
-        left = []
-        for tile in self._tiling:
-            if journal is not None and self._piece(tile) in journal:
-                skip(tile.inner)
-            else:
-                left.append(tile)
-
-        if self._cluster is not None:
-            self._compute_elsewhere(self._cluster, left, frame, write, skip, journal)
-            return
-
-        def put(tile: Tile, maps: NDArray[np.float32]) -> None:
-            write(tile.inner, self._restored(maps, frame))
-            if journal is not None:
-                journal.add(self._piece(tile))
-
-        with ThreadPoolExecutor(1, "writing") as writer, closing(predict_tiles(frame, self._engine, left)) as predicted:
-            leaving = writer.submit(lambda: None)
-            for number, (tile, maps) in enumerate(predicted, start=len(self._tiling) - len(left) + 1):
-                leaving.result()
-                leaving = writer.submit(put, tile, maps)
-                self._report_progress(number)
-            leaving.result()
-
-    def _compute_elsewhere(
-        self,
-        cluster: Cluster,
-        tiles: Sequence[Tile],
-        frame: NormalizedFrame,
-        write: Write,
-        skip: Callable[[Window], None],
-        journal: Journal | None,
-    ) -> None:
-        """Let the workers of a cluster compute and write `tiles`; what they wrote counts as written before."""
-        assert isinstance(self._engine, ClusterEngine)
-        is_denoising = self._model.card.task == "denoising"
-        shared = self._model, self._engine.options, frame, write, is_denoising
-        for number, tile in enumerate(cluster(compute_tile, tiles, *shared), start=len(self._tiling) - len(tiles) + 1):
-            skip(tile.inner)
-            if journal is not None:
-                journal.add(self._piece(tile))
-            self._report_progress(number)
-
-    def _piece(self, tile: Tile) -> str:
-        """Name a tile in the journal."""
-        return " ".join([str(self._n_done), *(f"{part.start}:{part.stop}" for part in tile.inner)])
-
-    def _restored(self, maps: NDArray[np.float32], frame: NormalizedFrame) -> NDArray[np.float32]:
-        """Return a denoiser's maps to grey values; probabilities stay as they are."""
-        return frame.intensities.invert(maps) if self._model.card.task == "denoising" else maps
 
     def _halve(self, error: MemoryError) -> None:
         smaller, cause = self._tiling.halved(), str(error) or "Memory ran out"
@@ -333,7 +243,7 @@ class Run:
     def _choose_tiling(self) -> Tiling:
         card, asked = self._model.card, self._options.tile
         grain = card.size_step
-        if self._grain and not self._scale:
+        if not self._scale:
             grain = tuple(lcm(*sides) for sides in zip(grain, self._grain, strict=True))
         if asked is not None:
             tile = tuple(round_up(asked, least) for least in grain)
@@ -375,10 +285,9 @@ def running(
     scale: tuple[float, ...],
     n_frames: int,
     monitor: Monitor,
-    grain: tuple[int, ...] = (),
+    arrays: Sequence[WritableArray] = (),
     journal: Journal | None = None,
     cluster: str | None = None,
-    arrays: Sequence[WritableArray] = (),
 ) -> Iterator[Run]:
     """Make a `Run` and give its memory back when the block ends, whatever ends it.
 
@@ -388,15 +297,15 @@ def running(
         Factors by which frames are resized before the network, per spatial axis; empty for none.
     n_frames
         How often `Run.predict` will be called.
-    grain
-        What tiles must be multiples of, per spatial axis, beside the network's step; empty for nothing else.
+    arrays
+        What results are written to: no two tiles write one chunk of them.
     journal
         Which tiles were written before; those that are written now are added.
     cluster
         Address of the scheduler whose workers compute, and write to `arrays`.
     """
-    with ExitStack() as engines:
-        workers = None if cluster is None else engines.enter_context(Cluster(cluster))
+    with ExitStack() as clusters, ExitStack() as engines:
+        workers = None if cluster is None else clusters.enter_context(Cluster(cluster))
         if workers is not None:
             workers.check(arrays)
         yield Run(
@@ -405,7 +314,7 @@ def running(
             options,
             scale=scale,
             n_frames=n_frames,
-            grain=grain,
+            grain=common_grain(arrays, model.card.n_dims),
             journal=journal,
             cluster=workers,
             monitor=monitor,

@@ -73,14 +73,12 @@ def segment(
         channels = choose_channels(image, card, None)
     count = n_frames(image, card.n_dims)
     n_objects, overlap = 0, ExpectedOverlap()
-    grain = sink.grain(card.n_dims)
     with running(
         image,
         model,
         options,
         scale=scale,
         n_frames=count,
-        grain=grain,
         journal=journal,
         cluster=cluster,
         arrays=sink.arrays,
