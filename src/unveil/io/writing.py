@@ -98,10 +98,10 @@ def atomically(path: Path) -> Iterator[Path]:
             raise FileError(f"{path} is a folder, not a file. Give the name of a file.")
         target.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        _flush(part)
+        flush(part)
         part.replace(target)
     except OSError as error:
-        raise FileError(f"{path} cannot be written: {_reason(error)}") from error
+        raise FileError(f"{path} cannot be written: {reason(error)}") from error
     finally:
         # After success nothing is there; after a failure the folder may be gone or never have been one.
         try:
@@ -126,18 +126,19 @@ def check_output_folder(path: Path) -> Path:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise FileError(f"Results cannot be written to the folder {path}: {_reason(error)}") from error
+        raise FileError(f"Results cannot be written to the folder {path}: {reason(error)}") from error
     return path
 
 
-def _reason(error: OSError) -> str:
-    reason = error.strerror or str(error)
+def reason(error: OSError) -> str:
+    """Say why something cannot be written, and what to do: the end of a message."""
+    found = error.strerror or str(error)
     if isinstance(error, FileExistsError | NotADirectoryError):
-        reason = "a file stands where a folder is needed"
-    return f"{reason}. Choose a folder that can be written to and has enough free space."
+        found = "a file stands where a folder is needed"
+    return f"{found}. Choose a folder that can be written to and has enough free space."
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until the disk has `path`, so that a power cut cannot leave an empty file under the final name."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

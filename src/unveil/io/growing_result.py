@@ -1,0 +1,339 @@
+"""Results larger than memory: OME-Zarr that is written while it is computed and goes on after it was killed.
+
+::
+
+    results/
+    ├── cells_segmentation.ome.zarr              stands here when it is whole, an earlier one until then
+    └── .cells_segmentation.ome.zarr.part/       while it grows
+        ├── identity.json                        of what the result is: image, model, options, version
+        ├── journal.txt                          the finished pieces
+        ├── lock                                 held by the process at work, given back by the system when it dies
+        ├── result/                              what will stand there: pixels at 0/, labels at labels/<name>/0/
+        ├── scratch/                             arrays for the way
+        └── replaced/                            an earlier result, in the moment in which the new one takes its place
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import filelock
+import numpy as np
+import zarr
+from pydantic import JsonValue
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore
+
+from unveil.errors import FileError
+from unveil.events import Monitor, Progress, ignore
+from unveil.image import Image
+from unveil.io.journal import Journal
+from unveil.io.ome_zarr_metadata import image_label, multiscales, omero
+from unveil.io.pyramid import build_levels, chunk_shape, create_level, level_shapes, n_steps
+from unveil.io.writing import atomically, flush, reason
+
+PROVENANCE = "unveil"
+"""The attribute that says how a result was made; without it, a folder is not ours to replace."""
+_IDENTITY, _JOURNAL, _LOCK, _RESULT, _SCRATCH, _REPLACED = (
+    "identity.json", "journal.txt", "lock", "result", "scratch", "replaced",
+)  # fmt: skip
+_HALF_WRITTEN = "*.partial"
+"""What Zarr's store calls a chunk until it is whole."""
+
+
+class GrowingResult:
+    """An OME-Zarr image, and its labels, that is being written; it stands under its name only when it is whole.
+
+    ::
+
+        with GrowingResult.open(path, identity) as result:
+            labels = result.labels("cells", image, "YX", image.shape)
+            for piece in pieces:
+                if piece.name not in result.journal:
+                    labels[piece.window] = compute(piece)
+                    result.journal.add(piece.name)
+            result.finish(provenance)
+
+    A piece writes whole chunks (`array.chunks`), the same pixels each time, and is noted after it wrote them: then it
+    does not matter what a killed process left of a chunk, since it is replaced before it is read. A write returns
+    when the disk has the chunks. Several threads may write, each its own chunks.
+
+    When the context ends before `finish`, by an exception or not, what is there stays and can be gone on with.
+
+    Attributes
+    ----------
+    path
+        Where the result will stand.
+    resumed
+        Whether a killed or failed run is gone on with.
+    journal
+        The pieces that are finished.
+    """
+
+    def __init__(self, path: Path, part: Path, lock: filelock.BaseFileLock, *, resumed: bool) -> None:
+        self.path = path
+        self.resumed = resumed
+        self.journal = Journal(part / _JOURNAL)
+        self._part = part
+        self._lock = lock
+        self._store = _Store(part, target=path)
+        self._image: Image | None = None
+        self._labels: dict[str, Image] = {}
+
+    @classmethod
+    def open(cls, path: Path, identity: Mapping[str, JsonValue]) -> Self:
+        """Begin the result that will stand at `path`, or go on with it.
+
+        Parameters
+        ----------
+        path
+            Folder, such as ``results/cells_segmentation.ome.zarr``. A link stays one: its target is replaced.
+        identity
+            What the pixels depend on: digests of image and model, options, the version of Unveil. A run of the same
+            identity is gone on with, what is left of another one is removed.
+
+        Raises
+        ------
+        FileError
+            If `path` is a file or a folder that Unveil did not write, another process is writing this result, or
+            the folder cannot be written to.
+        """
+        path = Path(os.path.realpath(path))
+        _check_replaceable(path)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.mkdir(parents=True, exist_ok=True)
+            lock = _locked(part, path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        try:
+            _put_back(path, part)
+            return cls(path, part, lock, resumed=_goes_on(part, identity))
+        except OSError as error:
+            lock.release()
+            raise _unwritable(path, error) from error
+        except BaseException:
+            lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self._lock.release()
+
+    def image(
+        self,
+        image_like: Image,
+        axes: str,
+        shape: Sequence[int],
+        dtype: Any,
+        *,
+        channel_names: Sequence[str] = (),
+        n_dims: int = 2,
+    ) -> zarr.Array[Any]:
+        """Return the finest level of the result's image, to be written: intensities or probabilities.
+
+        Parameters
+        ----------
+        image_like
+            Image in whose space the result lies: name and pixel size come from it.
+        axes, shape
+            Of the result.
+        n_dims
+            Whether planes (2) or volumes (3) are computed at once: chunks are made for it.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        array = self._array(_RESULT, "0", shape, dtype, n_dims)
+        self._image = image_like.like(array, axes, channel_names=tuple(channel_names))
+        return array
+
+    def labels(
+        self, name: str, image_like: Image, axes: str, shape: Sequence[int], *, n_dims: int = 2
+    ) -> zarr.Array[Any]:
+        """Return the finest level of the labels `name`, int32, to be written; for the rest see `image`."""
+        array = self._array(f"{_RESULT}/labels/{name}", "0", shape, np.int32, n_dims)
+        self._labels[name] = image_like.like(array, axes, name=name)
+        return array
+
+    def scratch(self, name: str, shape: Sequence[int], dtype: Any, *, n_dims: int = 2) -> zarr.Array[Any]:
+        """Return an array ``(..., Y, X)`` that is kept between runs and gone when the result is whole."""
+        return self._array(_SCRATCH, name, shape, dtype, n_dims)
+
+    def finish(self, provenance: Mapping[str, JsonValue], monitor: Monitor = ignore) -> None:
+        """Add the coarser levels and what OME-Zarr says of an image, and move the result to its place.
+
+        The arrays handed out are of no use afterwards. An earlier result at `path` is removed only now. What this
+        builds is built anew after a kill.
+
+        Parameters
+        ----------
+        provenance
+            How the result was made; it becomes the attribute ``unveil``.
+        monitor
+            Hears of each block of the coarser levels, and may raise `Cancelled`.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written; what is there can be gone on with.
+        """
+        self._build(monitor)
+        self._describe(provenance)
+        try:
+            self._take_place()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self._remove_part()
+
+    def discard(self) -> None:
+        """Remove all that was written: this result is not to go on."""
+        (self._part / _IDENTITY).unlink(missing_ok=True)  # first, so that a half-removed result is never gone on with
+        self._remove_part()
+
+    def _array(self, group: str, name: str, shape: Sequence[int], dtype: Any, n_dims: int) -> zarr.Array[Any]:
+        node = self._group(group)
+        shape = tuple(shape)
+        if name not in node:
+            return create_level(node, name, shape, np.dtype(dtype), chunk_shape(shape, n_dims))
+        array = node[name]
+        assert isinstance(array, zarr.Array)
+        assert (array.shape, array.dtype) == (shape, np.dtype(dtype)), "results of one identity have one shape"
+        return array
+
+    def _group(self, path: str) -> zarr.Group:
+        return zarr.open_group(self._store, path=path, mode="a", zarr_format=2)
+
+    def _members(self) -> list[tuple[zarr.Group, Image, bool]]:
+        """Return group, finest level and whether these are labels, for the image and all labels."""
+        labels = [(self._group(f"{_RESULT}/labels/{name}"), image, True) for name, image in self._labels.items()]
+        return labels if self._image is None else [(self._group(_RESULT), self._image, False), *labels]
+
+    def _build(self, monitor: Monitor) -> None:
+        members = self._members()
+        total, done = sum(n_steps(group) for group, _, _ in members), 0
+        for group, _, as_labels in members:
+            for _ in build_levels(group, as_labels=as_labels):
+                done += 1
+                monitor(Progress(done, total, "blocks of the overview"))
+
+    def _describe(self, provenance: Mapping[str, JsonValue]) -> None:
+        for group, image, as_labels in self._members():
+            n_levels = len(level_shapes(image.shape))
+            attributes: dict[str, Any] = {"multiscales": multiscales(image, n_levels, as_labels=as_labels)}
+            if as_labels:
+                attributes["image-label"] = image_label(has_image=self._image is not None)
+            elif image.channel_names:
+                attributes["omero"] = omero(image, np.asarray(group[str(n_levels - 1)]))
+            group.attrs.update(attributes)
+        if self._labels:
+            self._group(f"{_RESULT}/labels").attrs.update({"labels": sorted(self._labels)})
+        self._group(_RESULT).attrs.update({PROVENANCE: dict(provenance)})
+
+    def _take_place(self) -> None:
+        replaced = self._part / _REPLACED
+        if self.path.exists():
+            self.path.rename(replaced)
+        try:
+            (self._part / _RESULT).rename(self.path)
+        except OSError:
+            _put_back(self.path, self._part)
+            raise
+
+    def _remove_part(self) -> None:
+        """Remove the hidden folder while the lock is held, so that nobody begins in it meanwhile."""
+        shutil.rmtree(self._part, ignore_errors=True)
+        self._lock.release()
+        if os.name == "nt":  # a file that is open cannot be removed there
+            with contextlib.suppress(OSError):
+                (self._part / _LOCK).unlink()
+                self._part.rmdir()
+
+
+class _Store(LocalStore):
+    """A local store whose writes return when the disk has them, and which says in our words that it is full."""
+
+    def __init__(self, root: Path | str, *, target: Path | None = None, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._target = target or self.root
+
+    async def set(self, key: str, value: Buffer) -> None:
+        try:
+            await super().set(key, value)
+            await asyncio.to_thread(flush, self.root / key)
+        except OSError as error:
+            raise _unwritable(self._target, error) from error
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise FileError(f"{path} is a file, and an OME-Zarr result is a folder. Give another name.")
+    if path.is_dir() and any(path.iterdir()) and not _is_ours(path):
+        raise FileError(f"{path} is a folder that Unveil did not write; it is not replaced. Give another name.")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return PROVENANCE in json.loads((path / ".zattrs").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _locked(part: Path, path: Path) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(part / _LOCK, blocking=False, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as refused:
+        raise FileError(
+            f"{path} is being written by another process. Wait until it is done, or give another name."
+        ) from refused
+    return lock
+
+
+def _put_back(path: Path, part: Path) -> None:
+    """Put the earlier result back where a killed run moved it aside; where a newer one stands, remove it."""
+    replaced = part / _REPLACED
+    if not replaced.exists():
+        return
+    if path.exists():
+        shutil.rmtree(replaced)
+    else:
+        replaced.rename(path)
+
+
+def _goes_on(part: Path, identity: Mapping[str, JsonValue]) -> bool:
+    """Make `part` ready and say whether it holds the beginning of the same result; anything else is removed."""
+    wanted = json.dumps(identity, sort_keys=True, indent=1)
+    noted = part / _IDENTITY
+    if noted.exists() and noted.read_text(encoding="utf-8") == wanted and (part / _RESULT).exists():
+        for path in part.rglob(_HALF_WRITTEN):
+            path.unlink()
+        return True
+    noted.unlink(missing_ok=True)  # first, so that a half-removed result is never gone on with
+    for path in part.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
+    (part / _RESULT).mkdir()
+    with atomically(noted) as file:
+        file.write_text(wanted, encoding="utf-8")
+    return False
+
+
+def _unwritable(path: Path, error: OSError) -> FileError:
+    return FileError(f"{path} cannot be written: {reason(error)}")
