@@ -36,7 +36,7 @@ from unveil.errors import FileError
 from unveil.events import Monitor, Progress, ignore
 from unveil.image import Image
 from unveil.io.journal import Journal
-from unveil.io.ome_zarr_metadata import image_label, multiscales, omero
+from unveil.io.ome_zarr_metadata import image_label, multiscale, omero
 from unveil.io.pyramid import build_levels, chunk_shape, create_level, level_shapes, n_steps
 from unveil.io.writing import atomically, flush, reason
 
@@ -213,6 +213,7 @@ class GrowingResult:
         array = node[name]
         assert isinstance(array, zarr.Array)
         assert (array.shape, array.dtype) == (shape, np.dtype(dtype)), "results of one identity have one shape"
+        array.update_attributes({})  # its two files of metadata, between which the kill may have come
         return array
 
     def _group(self, path: str) -> zarr.Group:
@@ -234,15 +235,23 @@ class GrowingResult:
     def _describe(self, provenance: Mapping[str, JsonValue]) -> None:
         for group, image, as_labels in self._members():
             n_levels = len(level_shapes(image.shape))
-            attributes: dict[str, Any] = {"multiscales": multiscales(image, n_levels, as_labels=as_labels)}
+            attributes: dict[str, Any] = {"multiscales": [multiscale(image, n_levels, as_labels=as_labels)]}
             if as_labels:
                 attributes["image-label"] = image_label(has_image=self._image is not None)
             elif image.channel_names:
                 attributes["omero"] = omero(image, np.asarray(group[str(n_levels - 1)]))
-            group.attrs.update(attributes)
+            group.update_attributes(attributes)
         if self._labels:
-            self._group(f"{_RESULT}/labels").attrs.update({"labels": sorted(self._labels)})
-        self._group(_RESULT).attrs.update({PROVENANCE: dict(provenance)})
+            self._group(f"{_RESULT}/labels").update_attributes({"labels": sorted(self._labels)})
+        self._group(_RESULT).update_attributes({**self._stand_in(), PROVENANCE: dict(provenance)})
+
+    def _stand_in(self) -> dict[str, Any]:
+        """Without an image, show the first labels at the top too: most viewers open what is described there alone."""
+        if self._image is not None or not self._labels:
+            return {}
+        name, image = next(iter(self._labels.items()))
+        described = multiscale(image, len(level_shapes(image.shape)), as_labels=True, folder=f"labels/{name}/")
+        return {"multiscales": [described], "image-label": image_label(has_image=False)}
 
     def _take_place(self) -> None:
         replaced = self._part / _REPLACED

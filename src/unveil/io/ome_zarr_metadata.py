@@ -19,8 +19,8 @@ _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _COLOURS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
-def multiscales(image: Image, n_levels: int, *, as_labels: bool) -> list[JsonValue]:
-    """Describe the `n_levels` levels of `image`: axes, pixel sizes, and where the first pixel's centre lies.
+def multiscale(image: Image, n_levels: int, *, as_labels: bool, folder: str = "") -> dict[str, JsonValue]:
+    """Describe the `n_levels` levels of `image` in `folder`: axes, pixel sizes, where the first pixel's centre lies.
 
     A pixel that is a mean has its centre between those of the pixels it is made of, ``(2**level - 1) / 2`` pixels of
     level 0 further; labels keep every second pixel where it is.
@@ -30,18 +30,16 @@ def multiscales(image: Image, n_levels: int, *, as_labels: bool) -> list[JsonVal
         transformations: list[JsonValue] = [{"type": "scale", "scale": _scale(image, level)}]
         if level and not as_labels:
             transformations.append({"type": "translation", "translation": _translation(image, level)})
-        levels.append({"path": str(level), "coordinateTransformations": transformations})
+        levels.append({"path": f"{folder}{level}", "coordinateTransformations": transformations})
     how = "every second pixel along Y and X" if as_labels else "mean of 2 by 2 pixels along Y and X"
-    return [
-        {
-            "version": VERSION,
-            "name": image.name,
-            "type": "nearest" if as_labels else "mean",
-            "metadata": {"description": how},
-            "axes": [_axis(letter, image) for letter in image.axes],
-            "datasets": levels,
-        }
-    ]
+    return {
+        "version": VERSION,
+        "name": image.name,
+        "type": "nearest" if as_labels else "mean",
+        "metadata": {"description": how},
+        "axes": [_axis(letter, image) for letter in image.axes],
+        "datasets": levels,
+    }
 
 
 def omero(image: Image, coarsest: NDArray[Any]) -> dict[str, JsonValue]:

@@ -47,7 +47,7 @@ def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 def n_steps(group: zarr.Group) -> int:
     """Count the steps of `build_levels`."""
     finest = _finest(group)
-    return sum(len(list(_windows(shape, finest.chunks))) for shape in level_shapes(finest.shape)[1:])
+    return sum(1 for shape in level_shapes(finest.shape)[1:] for _ in _windows(shape, finest.chunks))
 
 
 def build_levels(group: zarr.Group, *, as_labels: bool) -> Iterator[None]:
