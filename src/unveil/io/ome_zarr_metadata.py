@@ -1,7 +1,7 @@
 """What OME-Zarr 0.4 says of an image, as the plain dictionaries that Zarr stores.
 
-Version 0.4 in Zarr 2, not 0.5 in Zarr 3: whatever reads 0.5 reads 0.4 too, and the converse fails in the Java world
-(Bio-Formats, hence Fiji and QuPath) and in napari plug-ins that are not the latest. Our reader reads both.
+Version 0.4 in Zarr 2, not 0.5 in Zarr 3: in 2026 it is still the one that most programs read; ome-zarr-py took up 0.5
+in 2025, and the converters of Bio-Formats stay with 0.4. Our reader reads both.
 """
 
 from __future__ import annotations
