@@ -18,8 +18,8 @@ _TRACEBACK_OPTION = "--traceback"
 
 
 COMMANDS = {
-    "segment": ("prediction:segment", "Segment images into labels, written as <stem>_labels.tif."),
-    "denoise": ("prediction:denoise", "Denoise images, written as <stem>_denoised.tif."),
+    "segment": ("prediction:segment", "Segment images into labels, written as <stem>_labels.tif or OME-Zarr."),
+    "denoise": ("prediction:denoise", "Denoise images, written as <stem>_denoised.tif or OME-Zarr."),
     "train segmentation": ("training:segmentation", "Train a model that segments, from images and labels."),
     "train denoising": (
         "training:denoising",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, assert_never
 
 from cyclopts import Group, Parameter
 
 from unveil.cli import failures
 from unveil.cli.plan import Job, check_images, plan
-from unveil.cli.scratch import denoised_shape, result_arrays
+from unveil.cli.results import PROBABILITY, TABLE, denoise_growing, denoise_one, segment_growing, segment_one
 from unveil.cli.terminal import Terminal
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.errors import ConfigError, MismatchError
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from unveil.model.model import Model
     from unveil.tasks.results import RunReport
 
-_TABLE = "_objects.csv"
 
 COMPUTING = Group("How to compute", sort_key=2)
+
+Format: TypeAlias = Literal["auto", "tiff", "ome-zarr"]
 
 Worker: TypeAlias = "Callable[[Job, Monitor], RunReport]"
 """Computes one job and writes its results."""
@@ -39,11 +40,13 @@ def segment(
     model: Annotated[str, Parameter(alias="-m")] = "nuclei",
     probabilities: bool = False,
     table: bool = False,
+    file_format: Annotated[Format, Parameter(name="--format")] = "auto",
+    cluster: str | None = None,
     axes: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     options: Annotated[SegmentationOptions, Parameter(name="*", group=COMPUTING)] = SegmentationOptions(),  # noqa: B008
 ) -> int:
-    """Segment images into labels, written as <stem>_labels.tif.
+    """Segment images into labels, written as <stem>_labels.tif or OME-Zarr.
 
     Parameters
     ----------
@@ -57,6 +60,10 @@ def segment(
         Also write the probability of each class, <stem>_probability.tif.
     table
         Also write the measurements of each object, <stem>_objects.csv.
+    file_format
+        tiff; or ome-zarr, for images larger than memory: it grows on the disk, and the same command goes on with it.
+    cluster
+        Address of a dask.distributed scheduler, such as tcp://host:8786, whose workers compute and write OME-Zarr.
     axes
         Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
     as_json
@@ -64,9 +71,13 @@ def segment(
     """
     terminal = Terminal(as_json=as_json)
     with terminal.session():
-        endings = ["_labels.tif"] + ["_probability.tif"] * probabilities + [_TABLE] * table
-        jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options, terminal)
-        work = partial(_segment_one, model=loaded, axes=axes, options=options, probabilities=probabilities, table=table)
+        as_zarr = _is_zarr(file_format, cluster)
+        endings = ["_segmentation.ome.zarr"] if as_zarr else ["_labels.tif"] + [PROBABILITY] * probabilities
+        endings += [TABLE] * table
+        jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options, cluster, terminal)
+        work: Worker = partial(segment_one, model=loaded, axes=axes, options=options)
+        if as_zarr:
+            work = partial(segment_growing, model=loaded, axes=axes, options=options, cluster=cluster)
         return _run(jobs, work, terminal)
 
 
@@ -76,11 +87,13 @@ def denoise(
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     model: Annotated[str, Parameter(alias="-m")] = "fluorescence-denoiser",
+    file_format: Annotated[Format, Parameter(name="--format")] = "auto",
+    cluster: str | None = None,
     axes: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     options: Annotated[DenoisingOptions, Parameter(name="*", group=COMPUTING)] = DenoisingOptions(),  # noqa: B008
 ) -> int:
-    """Denoise images, written as <stem>_denoised.tif.
+    """Denoise images, written as <stem>_denoised.tif or OME-Zarr.
 
     Parameters
     ----------
@@ -90,6 +103,10 @@ def denoise(
         Folder for the results; made if it is not there. Earlier results of the same name are replaced.
     model
         Name of a model, or a model file.
+    file_format
+        tiff; or ome-zarr, for images larger than memory: it grows on the disk, and the same command goes on with it.
+    cluster
+        Address of a dask.distributed scheduler, such as tcp://host:8786, whose workers compute and write OME-Zarr.
     axes
         Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
     as_json
@@ -97,9 +114,21 @@ def denoise(
     """
     terminal = Terminal(as_json=as_json)
     with terminal.session():
-        endings = ["_denoised.tif"] + ["_residual.tif"] * options.residual
-        jobs, loaded = _prepare(images, output, endings, model, "denoising", axes, options, terminal)
-        return _run(jobs, partial(_denoise_one, model=loaded, axes=axes, options=options), terminal)
+        as_zarr = _is_zarr(file_format, cluster)
+        if as_zarr and options.residual:
+            raise ConfigError("The residual is written as TIFF only. Leave --residual out, or choose --format tiff.")
+        endings = ["_denoised.ome.zarr"] if as_zarr else ["_denoised.tif"] + ["_residual.tif"] * options.residual
+        jobs, loaded = _prepare(images, output, endings, model, "denoising", axes, options, cluster, terminal)
+        work: Worker = partial(denoise_one, model=loaded, axes=axes, options=options)
+        if as_zarr:
+            work = partial(denoise_growing, model=loaded, axes=axes, options=options, cluster=cluster)
+        return _run(jobs, work, terminal)
+
+
+def _is_zarr(chosen: Format, cluster: str | None) -> bool:
+    if chosen == "tiff" and cluster is not None:
+        raise ConfigError("The workers of a cluster write OME-Zarr. Choose --format ome-zarr, or leave --cluster out.")
+    return chosen == "ome-zarr" or cluster is not None
 
 
 def _prepare(
@@ -110,21 +139,23 @@ def _prepare(
     task: Task,
     axes: str | None,
     options: RunOptions,
+    cluster: str | None,
     terminal: Terminal,
 ) -> tuple[list[Job], Model]:
     """Check all that can be checked cheaply, then load the model and make the output folder."""
     from unveil.io.images import find_images, read_image
     from unveil.io.model_file import load_model
     from unveil.io.writing import check_output_folder
-    from unveil.tasks.running import check_device
+    from unveil.tasks.running import check_cluster, check_device
 
     jobs = plan(find_images(images), output, endings)
     path, card = check_task(model, task)
-    if _TABLE in endings and card.objects is None:
+    if TABLE in endings and card.objects is None:
         raise ConfigError(
             f"Model '{card.name}' gives classes, not objects, so that there is nothing to list. Leave --table out."
         )
     check_device(options)
+    check_cluster(cluster)
     loaded = load_model(path)
     with terminal.progress() as bar:
         check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options), bar.about("checking"))
@@ -165,50 +196,6 @@ def check_task(model: str, task: Task) -> tuple[Path, ModelCard]:
             f"Choose another model; `unveil models list` names them."
         )
     return path, card
-
-
-def _segment_one(
-    job: Job,
-    monitor: Monitor,
-    *,
-    model: Model,
-    axes: str | None,
-    options: SegmentationOptions,
-    probabilities: bool,
-    table: bool,
-) -> RunReport:
-    from unveil.io.images import read_image
-    from unveil.io.writing import write_image, write_labels, write_table
-    from unveil.tasks.measure import measure_objects
-    from unveil.tasks.results import SegmentationSink
-    from unveil.tasks.segment import segment as segment_image
-
-    image = read_image(job.image, axes=axes)
-    files = iter(job.results)
-    with result_arrays(job.results[0].parent) as make:
-        sink = SegmentationSink.create(image, model.card, make)
-        result = segment_image(image, model, options=options, into=sink, monitor=monitor)
-        write_labels(next(files), result.labels)
-        if probabilities:
-            write_image(next(files), _without_single_channel(result.probabilities))
-        if table:
-            write_table(next(files), measure_objects(result.labels, image, n_dims=model.card.architecture.n_dims))
-    return result.report
-
-
-def _denoise_one(job: Job, monitor: Monitor, *, model: Model, axes: str | None, options: DenoisingOptions) -> RunReport:
-    from unveil.io.images import read_image
-    from unveil.io.writing import write_image
-    from unveil.tasks.denoise import denoise as denoise_image
-
-    image = read_image(job.image, axes=axes)
-    with result_arrays(job.results[0].parent) as make:
-        target = make(denoised_shape(image, options.channel), "float32")
-        result = denoise_image(image, model, options=options, into=target, monitor=monitor)
-        write_image(job.results[0], result.image)
-        if result.residual is not None:
-            write_image(job.results[1], result.residual)
-    return result.report
 
 
 def _run(jobs: Sequence[Job], work: Worker, terminal: Terminal) -> int:
@@ -263,11 +250,3 @@ def _as_line(job: Job, report: RunReport) -> str:
     if report.expected_psnr is not None:
         found += f"expected PSNR {report.expected_psnr:.1f} dB, "
     return f"{', '.join(str(path) for path in job.results)}: {found}{report.seconds:.1f} s"
-
-
-def _without_single_channel(image: Image) -> Image:
-    """Drop the channel axis where it holds one channel only."""
-    if image.size("C") != 1 or "C" not in image.axes:
-        return image
-    at = image.axes.index("C")
-    return image.like(image.data[(slice(None),) * at + (0,)], image.axes.replace("C", ""))

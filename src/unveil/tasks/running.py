@@ -333,6 +333,19 @@ def check_device(options: RunOptions) -> None:
     choose_device(options.device)
 
 
+def check_cluster(address: str | None) -> None:
+    """Refuse a cluster that does not answer, before anything is written.
+
+    Raises
+    ------
+    ConfigError
+        With what is missing.
+    """
+    if address is not None:
+        with Cluster(address):
+            pass
+
+
 def _size(tile: tuple[int, ...]) -> str:
     return " × ".join(str(side) for side in tile)
 

@@ -1,0 +1,145 @@
+"""What `unveil segment` and `unveil denoise` do with one image: compute, and write the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unveil.cli.plan import Job
+from unveil.cli.scratch import denoised_shape, result_arrays
+from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
+from unveil.events import Monitor, Notice
+
+if TYPE_CHECKING:
+    from unveil.image import Image
+    from unveil.io.growing_result import GrowingResult
+    from unveil.model.model import Model
+    from unveil.tasks.results import RunReport
+
+TABLE = "_objects.csv"
+PROBABILITY = "_probability.tif"
+
+
+def segment_one(
+    job: Job,
+    monitor: Monitor,
+    *,
+    model: Model,
+    axes: str | None,
+    options: SegmentationOptions,
+) -> RunReport:
+    """Segment one image and write its results as TIFF, and as a table where one is planned."""
+    from unveil.io.images import read_image
+    from unveil.io.writing import write_image, write_labels, write_table
+    from unveil.tasks.measure import measure_objects
+    from unveil.tasks.results import SegmentationSink
+    from unveil.tasks.segment import segment as segment_image
+
+    image = read_image(job.image, axes=axes)
+    with result_arrays(job.results[0].parent) as make:
+        sink = SegmentationSink.create(image, model.card, make)
+        result = segment_image(image, model, options=options, into=sink, monitor=monitor)
+        for path in job.results:
+            if path.name.endswith(TABLE):
+                write_table(path, measure_objects(result.labels, image, n_dims=model.card.architecture.n_dims))
+            elif path.name.endswith(PROBABILITY):
+                write_image(path, _without_single_channel(result.probabilities))
+            else:
+                write_labels(path, result.labels)
+    return result.report
+
+
+def denoise_one(job: Job, monitor: Monitor, *, model: Model, axes: str | None, options: DenoisingOptions) -> RunReport:
+    """Denoise one image and write its results as TIFF."""
+    from unveil.io.images import read_image
+    from unveil.io.writing import write_image
+    from unveil.tasks.denoise import denoise as denoise_image
+
+    image = read_image(job.image, axes=axes)
+    with result_arrays(job.results[0].parent) as make:
+        target = make(denoised_shape(image, options.channel), "float32")
+        result = denoise_image(image, model, options=options, into=target, monitor=monitor)
+        write_image(job.results[0], result.image)
+        if result.residual is not None:
+            write_image(job.results[1], result.residual)
+    return result.report
+
+
+def segment_growing(
+    job: Job, monitor: Monitor, *, model: Model, axes: str | None, options: SegmentationOptions, cluster: str | None
+) -> RunReport:
+    """Segment one image into OME-Zarr that grows meanwhile, and a table where one is planned."""
+    from unveil.io.images import read_image
+    from unveil.io.writing import write_table
+    from unveil.tasks.growing import segmentation_sink
+    from unveil.tasks.measure import measure_objects
+    from unveil.tasks.segment import segment as segment_image
+
+    image = read_image(job.image, axes=axes)
+    with _begun(job, model, axes, options, monitor) as growing:
+        found = segment_image(
+            image,
+            model,
+            options=options,
+            into=segmentation_sink(growing, image, model.card),
+            journal=growing.journal,
+            cluster=cluster,
+            monitor=monitor,
+        )
+        for path in job.results[1:]:
+            write_table(path, measure_objects(found.labels, image, n_dims=model.card.architecture.n_dims))
+        growing.finish(found.report.provenance(), monitor)
+    return found.report
+
+
+def denoise_growing(
+    job: Job, monitor: Monitor, *, model: Model, axes: str | None, options: DenoisingOptions, cluster: str | None
+) -> RunReport:
+    """Denoise one image into OME-Zarr that grows meanwhile."""
+    from unveil.io.images import read_image
+    from unveil.tasks.denoise import denoise as denoise_image
+    from unveil.tasks.growing import denoised_array
+
+    image = read_image(job.image, axes=axes)
+    with _begun(job, model, axes, options, monitor) as growing:
+        denoised = denoise_image(
+            image,
+            model,
+            options=options,
+            into=denoised_array(growing, image, model.card, options),
+            journal=growing.journal,
+            cluster=cluster,
+            monitor=monitor,
+        )
+        growing.finish(denoised.report.provenance(), monitor)
+    return denoised.report
+
+
+def _begun(job: Job, model: Model, axes: str | None, options: RunOptions, monitor: Monitor) -> GrowingResult:
+    """Begin the result of a job, or go on with the one that an earlier run has left."""
+    from unveil.io.growing_result import GrowingResult
+    from unveil.tasks.growing import identity
+
+    growing = GrowingResult.open(job.results[0], identity({**_traits(job.image), "axes": axes}, model.card, options))
+    if growing.resumed:
+        monitor(Notice(f"{growing.path.name} is gone on with: {len(growing.journal)} tiles were written before."))
+    return growing
+
+
+def _traits(path: Path) -> dict[str, Any]:
+    """Return what tells this state of an image from others."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    return {
+        "file": str(path.resolve()),
+        "n_bytes": sum(stat.st_size for stat in stats),
+        "changed_ns": max((stat.st_mtime_ns for stat in stats), default=0),
+    }
+
+
+def _without_single_channel(image: Image) -> Image:
+    """Drop the channel axis where it holds one channel only."""
+    if image.size("C") != 1 or "C" not in image.axes:
+        return image
+    at = image.axes.index("C")
+    return image.like(image.data[(slice(None),) * at + (0,)], image.axes.replace("C", ""))

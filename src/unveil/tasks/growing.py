@@ -1,0 +1,75 @@
+"""Results that grow on the disk while they are computed, and what they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+import unveil
+from unveil.axes import in_order, without
+from unveil.config.options import DenoisingOptions, RunOptions
+from unveil.image import Image
+from unveil.io.growing_result import GrowingResult
+from unveil.model.card import ModelCard
+from unveil.tasks.results import SegmentationSink, WritableArray, segmentation_shapes
+
+LABELS = "objects"
+"""What the labels are called in an OME-Zarr result."""
+
+
+def identity(source: Mapping[str, JsonValue], card: ModelCard, options: RunOptions) -> dict[str, JsonValue]:
+    """Say what the pixels of a result depend on: where it is the same, a run that was ended can be gone on with.
+
+    Parameters
+    ----------
+    source
+        What tells the image from others: file, size, time of its last change.
+    """
+    return {
+        "image": dict(source),
+        "model": card.name,
+        "card": hashlib.sha256(card.model_dump_json().encode()).hexdigest(),
+        "options": options.model_dump(mode="json"),
+        "unveil": unveil.__version__,
+    }
+
+
+def segmentation_sink(result: GrowingResult, image: Image, card: ModelCard) -> SegmentationSink:
+    """Return the arrays of a segmentation: probabilities as the image of `result`, labels as its labels.
+
+    What lies between, as the distance, is gone once the result is whole.
+    """
+    axes, n_dims = without(image.axes, "C"), card.n_dims
+    shapes = segmentation_shapes(image, card)
+
+    def scratch(name: str) -> WritableArray | None:
+        return result.scratch(name, shapes[name], "f4", n_dims=n_dims) if name in shapes else None
+
+    def make(shape: tuple[int, ...], dtype: Any) -> WritableArray:
+        return result.scratch("denoised", shape, dtype, n_dims=n_dims)
+
+    return SegmentationSink(
+        labels=result.labels(LABELS, image, axes, shapes["labels"], n_dims=n_dims),
+        probabilities=result.image(
+            image,
+            in_order(axes + "C"),
+            shapes["probabilities"],
+            "f4",
+            channel_names=card.classes[1:],
+            n_dims=n_dims,
+        ),
+        distance=scratch("distance"),
+        features=scratch("features"),
+        make=make,
+    )
+
+
+def denoised_array(result: GrowingResult, image: Image, card: ModelCard, options: DenoisingOptions) -> WritableArray:
+    """Return the array that the denoised image is written to, the image of `result`."""
+    axes = image.axes if options.channel is None else without(image.axes, "C")
+    shape = tuple(image.size(axis) for axis in axes)
+    names = image.channel_names if "C" in axes else ()
+    return result.image(image, axes, shape, "f4", channel_names=names, n_dims=card.n_dims)
