@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 N_BINS = 15
@@ -103,6 +102,8 @@ def fit_temperature(probabilities: NDArray[np.float32], classes: NDArray[Any]) -
     classes
         ``(n,)``, the true class of each, 0 to K − 1.
     """
+    from scipy.optimize import minimize_scalar  # slow to import, and a segmentation only counts
+
     scores = np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
     true = scores[classes, np.arange(scores.shape[1])]
 

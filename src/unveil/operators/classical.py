@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.cluster.vq import kmeans2
 from scipy.fft import dct
 
 from unveil.operators.receptive_field import GAUSSIAN_REACH
@@ -104,6 +103,8 @@ def two_textures(features: NDArray[np.float32]) -> NDArray[np.float32]:
     used = spread > _ROUNDING * np.abs(sample).max(initial=0)
     if not used.any():
         return np.zeros(features.shape[1:], np.float32)
+    from scipy.cluster.vq import kmeans2  # slow to import, and networks need nothing of it
+
     points = (sample[used] / spread[used, np.newaxis]).T
     strength = points.sum(axis=1)
     means, _ = kmeans2(points, points[[strength.argmin(), strength.argmax()]], minit="matrix")

@@ -17,8 +17,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter, uniform_filter
-from scipy.signal import correlate
 
 from unveil.operators.noise_estimation import NoiseModel
 
@@ -61,8 +61,10 @@ def autocorrelation(residual: NDArray[np.float64], lags_px: int) -> NDArray[np.f
     1 in the middle, which is no shift; 0 around it where nothing but white noise was removed. All 0 of a constant.
     """
     centred = residual - residual.mean()
-    products = correlate(np.pad(centred, lags_px), centred, mode="valid", method="fft")
-    overlap = [np.maximum(length - np.abs(np.arange(-lags_px, lags_px + 1)), 0) for length in centred.shape]
+    lags = np.arange(-lags_px, lags_px + 1)
+    apart = [next_fast_len(length + lags_px, real=True) for length in centred.shape]  # zeros, so that nothing wraps
+    products = irfft2(np.abs(rfft2(centred, apart)) ** 2, apart)[np.ix_(lags, lags)]
+    overlap = [np.maximum(length - np.abs(lags), 0) for length in centred.shape]
     means = products / np.maximum(np.outer(*overlap), 1)
     middle = means[lags_px, lags_px]
     correlation: NDArray[np.float64] = means / middle if middle > 0 else np.zeros_like(means)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from unveil.config.options import RESCALE_FROM
 from unveil.image import Image
@@ -37,6 +36,8 @@ def resized_shape(shape: tuple[int, ...], factors: tuple[float, ...]) -> tuple[i
 
 def resized(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Resize ``(C, *spatial)`` to the spatial `shape`, linearly, smoothed beforehand where it shrinks."""
+    from skimage.transform import resize  # slow to import, and most images are not resized
+
     target = (len(array), *shape)
     shrinks = any(new < old for new, old in zip(target, array.shape, strict=True))
     result: NDArray[np.float32] = resize(  # type: ignore[no-untyped-call]
