@@ -39,6 +39,14 @@ HARMLESS_THREADS = (
 PATIENCE_S = 3.0
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled networks out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNVEIL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_stays_behind() -> Iterator[None]:
     """Fail the test that leaves a thread, a child process or a top-level widget behind."""

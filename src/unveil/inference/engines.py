@@ -22,6 +22,7 @@ from unveil.errors import ConfigError, EngineError
 from unveil.inference.memory import bytes_per_pixel, free_bytes
 from unveil.inference.openvino_engine import OpenVinoEngine
 from unveil.inference.torch_engine import TorchEngine
+from unveil.model.card import ModelCard
 from unveil.model.model import Model
 
 DeviceName: TypeAlias = Literal["cpu", "cuda", "mps"]
@@ -232,8 +233,15 @@ def _at_precision(model: Model, device: DeviceName, library: Library, precision:
 
 def _make(model: Model, device: DeviceName, library: Library, *, fast: bool) -> Engine:
     if library == "openvino":
-        return OpenVinoEngine(model.inference_module(), model.check_input.shape, fast=fast)
+        identity = _identity(model.card)
+        return OpenVinoEngine(model.inference_module(), model.check_input.shape, fast=fast, identity=identity)
     return TorchEngine(model.inference_module(), device, fast=fast)
+
+
+def _identity(card: ModelCard) -> str | None:
+    """Return what tells the computation of a model from that of any other; None where its weights have no digest."""
+    fields = {"weights_sha256", "architecture", "task", "classes", "temperature"}
+    return card.model_dump_json(include=fields) if card.weights_sha256 else None
 
 
 def _is_good_enough(engine: Engine, model: Model) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
+import json
 import sys
 from collections import OrderedDict
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -13,13 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import unveil
 from unveil.errors import EngineError
 from unveil.inference.openvino_graph import build_graph
+from unveil.io.cache import keep, recall
 
 _MOST_SHAPES = 4
 _TELEMETRY = "openvino_telemetry"
 _PRECISION = "INFERENCE_PRECISION_HINT"
 _MATRIX_UNITS = "amx"
+_GRAPH = 1
+"""Counts up whenever networks or `build_graph` make another graph of the same model: earlier ones are refused then."""
 
 
 class OpenVinoEngine:
@@ -33,15 +40,20 @@ class OpenVinoEngine:
         ``(N, C, *spatial)`` of some input, compiled to learn the precision that `fast` really gives.
     fast
         Compute in half precision where the processor does so itself.
+    identity
+        Text that no other module has: what is compiled is kept under it and taken by the next process. None keeps
+        nothing.
     """
 
     library = "openvino"
     device = "cpu"
 
-    def __init__(self, module: nn.Module, sample_shape: tuple[int, ...], *, fast: bool) -> None:
+    def __init__(
+        self, module: nn.Module, sample_shape: tuple[int, ...], *, fast: bool, identity: str | None = None
+    ) -> None:
         self._openvino = import_openvino()
         self._core = self._openvino.Core()
-        self._module = module
+        self._module, self._identity = module, identity
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._held: dict[tuple[int, ...], int] = {}
         self._hint = "f32"
@@ -94,15 +106,39 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # pinned threads of two programs would fight for the same cores
         }
-        try:
-            graph = build_graph(self._openvino, self._module, shape)
-            self._compiled[shape] = self._core.compile_model(graph, "CPU", settings)
-        except RuntimeError as error:
-            raise _named(error) from error
+        key = self._key(shape, settings)
+        self._compiled[shape] = self._recalled(key, settings) or self._compiled_anew(key, shape, settings)
         while len(self._compiled) > _MOST_SHAPES:
             dropped, _ = self._compiled.popitem(last=False)
             self._held.pop(dropped, None)
         return self._compiled[shape]
+
+    def _key(self, shape: tuple[int, ...], settings: dict[str, Any]) -> str | None:
+        """Name a compiled network by all that it depends on: module, shape, settings, library and processor."""
+        if self._identity is None:
+            return None
+        processor = [self._core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+        version = self._openvino.get_version()
+        return json.dumps([self._identity, shape, settings, _GRAPH, unveil.__version__, version, *processor])
+
+    def _recalled(self, key: str | None, settings: dict[str, Any]) -> Any | None:
+        if key is None or (kept := recall(key)) is None:
+            return None
+        try:
+            return self._core.import_model(io.BytesIO(kept), "CPU", settings)
+        except RuntimeError:  # it is compiled anew then
+            return None
+
+    def _compiled_anew(self, key: str | None, shape: tuple[int, ...], settings: dict[str, Any]) -> Any:
+        try:
+            graph = build_graph(self._openvino, self._module, shape)
+            compiled = self._core.compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            raise _named(error) from error
+        if key is not None:
+            with suppress(RuntimeError):  # it is not kept then
+                keep(key, compiled.export_model().getvalue())
+        return compiled
 
 
 def import_openvino() -> ModuleType:
