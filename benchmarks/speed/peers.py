@@ -62,6 +62,8 @@ GOALS_ELSEWHERE = {"fast": 4.0, "exact": 4.0}
 """Times as fast as MONAI, with matrix units (AMX) and without."""
 GOAL_SHARE = 0.8
 """The door's pixels per second over those of the bare engine."""
+STEP_PX = 8
+"""The U-Net's step: BioImage.IO takes no other sizes."""
 REST_S = 0.5
 """Threads of the one before may spin for a while."""
 IDLE = 0.1
@@ -360,8 +362,8 @@ def _arguments() -> argparse.Namespace:
     for key, name in PEERS.items():
         parser.add_argument(f"--{key}", metavar="PYTHON", help=f"Python of an environment with {name}")
     parser.add_argument("--model", default="nuclei", help="name or file of a 2D segmentation model; '' for untrained")
-    parser.add_argument("--size", type=int, default=2048, help="edge of the image in pixels")
-    parser.add_argument("--raw-size", type=int, default=1024, help="edge of the bare engine's image, a multiple of 8")
+    parser.add_argument("--size", type=int, default=2048, help="edge of the image in pixels, a multiple of 8")
+    parser.add_argument("--raw-size", type=int, help="edge of the bare engine's image; 1024 or less if not given")
     parser.add_argument("--repeats", type=int, default=5, help="how often each takes its turn")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each process")
     parser.add_argument("--instances", action="store_true", help="also measure the labels of a large image")
@@ -369,8 +371,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder with images/ for that image; discs are drawn if not given")
     parser.add_argument("--output", type=Path, default=HERE / "peers.json", help="where the JSON goes")
     given = parser.parse_args()
-    if given.raw_size % 8 or not 0 < given.raw_size <= given.size:
-        parser.error(f"--raw-size is {given.raw_size}; give a multiple of 8 up to the size, {given.size}.")
+    given.raw_size = given.raw_size or min(1024, given.size)
+    if given.size % STEP_PX or given.raw_size % STEP_PX or not 0 < given.raw_size <= given.size:
+        parser.error(
+            f"--size is {given.size} and --raw-size {given.raw_size}; give multiples of {STEP_PX}, the second not "
+            "larger than the first."
+        )
     for key in PEERS:
         if (python := getattr(given, key)) and not Path(python).is_file():
             parser.error(f"--{key} names {python}, which is no file; give the Python of an environment.")
