@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,33 +171,51 @@ def test_probabilities_may_deviate_a_little() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "kernel", "tried"),
+    ("own", "kernel", "slow", "taken"),
     [
-        ("f32", "", []),
-        ("f16", "gemm_acl_f16", ["f16"]),
-        ("bf16", "brgconv_avx512_amx_f16", ["f16"]),
-        ("bf16", "brgconv_avx512_f16", ["f16", "bf16"]),
+        ("f32", "", "", "f32"),
+        ("f16", "gemm_acl_f16", "f32", "f16"),
+        ("f16", "gemm_acl_f16", "f16", "f32"),
+        ("bf16", "brgconv_avx512_amx_f16", "f16", "f16"),
+        ("bf16", "brgconv_avx512_f16", "f32", "bf16"),
+        ("bf16", "brgconv_avx512_f16", "bf16", "f32"),
     ],
 )
 def test_fast_takes_the_format_that_the_processor_is_quick_at(
-    monkeypatch: pytest.MonkeyPatch, own: str, kernel: str, tried: list[str]
+    monkeypatch: pytest.MonkeyPatch, own: str, kernel: str, slow: str, taken: str
 ) -> None:
     library = import_openvino()
-    hints: list[str] = []
+
+    class Compiled:
+        def __init__(self, hint: str) -> None:
+            self.hint = hint
+
+        def __call__(self, batch: Any) -> None:
+            time.sleep(0.02 if self.hint == slow else 0.001)
+
+        def get_property(self, name: str) -> Any:
+            return getattr(library.Type, self.hint)
 
     class Core:
         def get_property(self, device: str, name: str) -> Any:
             return getattr(library.Type, own)
 
         def compile_model(self, graph: Any, device: str, settings: dict[str, Any]) -> Any:
-            hints.append(settings["INFERENCE_PRECISION_HINT"])
-            return library.Core().compile_model(graph, device, settings)
+            return Compiled(settings["INFERENCE_PRECISION_HINT"])
 
     stand_in = SimpleNamespace(Core=Core, opset13=library.opset13, Model=library.Model)
     monkeypatch.setattr(openvino_engine, "import_openvino", lambda: stand_in)
     monkeypatch.setattr(openvino_engine, "kernels", lambda compiled: {"jit_uni_f32", kernel})
-    OpenVinoEngine(nn.Conv2d(1, 1, 3), (1, 1, 8, 8), fast=True)
-    assert hints == tried
+    engine = OpenVinoEngine(nn.Conv2d(1, 1, 3), (1, 1, 8, 8), fast=True)
+    assert engine.precision == {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}[taken]
+
+
+def test_the_quickest_format_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+    monkeypatch.setattr(OpenVinoEngine, "_quickest", lambda *_: timed.append("") or "f32")
+    for identity in ("one", "one", "other"):
+        OpenVinoEngine(nn.Conv2d(1, 1, 3), (1, 1, 8, 8), fast=True, identity=identity)
+    assert len(timed) in (0, 2)  # none where the processor has no half precision
 
 
 def test_openvino_names_its_kernels() -> None:

@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import sys
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from types import ModuleType
@@ -25,6 +26,8 @@ _MOST_SHAPES = 4
 _TELEMETRY = "openvino_telemetry"
 _PRECISION = "INFERENCE_PRECISION_HINT"
 _MATRIX_UNITS = "amx"
+_TIMINGS = 3
+"""How often each of two precisions is timed, in turn."""
 _GRAPH = 1
 """Counts up whenever networks or `build_graph` make another graph of the same model: earlier ones are refused then."""
 
@@ -86,18 +89,34 @@ class OpenVinoEngine:
     def _choose_half_precision(self, sample_shape: tuple[int, ...]) -> None:
         """Take what the processor is quick at: elsewhere half precision is emulated, or slower than float32.
 
-        The plugin's own default says so. Where that is bfloat16, a processor's matrix units may compute float16 as
-        fast, and eight times as precisely; those that cannot would fall back to their vector units.
+        The plugin's own default says what may be worth it. Where that is bfloat16, a processor's matrix units may
+        compute float16 as fast, and eight times as precisely. Vector units may be slower in half precision than in
+        float32: both are timed then, once per model and computer.
         """
         default = str(self._core.get_property("CPU", _PRECISION).to_string())
         if default == "f32":
             return
+        key = self._key(sample_shape, {"quickest": True})
+        kept = recall(key) if key is not None else None
+        self._hint = kept.decode() if kept is not None else self._quickest(default, sample_shape)
+        if key is not None and kept is None:
+            keep(key, self._hint.encode())
+        self.precision = _precision(self._compile(sample_shape).get_property(_PRECISION))
+
+    def _quickest(self, default: str, shape: tuple[int, ...]) -> str:
+        """Return the precision that computes a batch of `shape` in the least time."""
         self._hint = "f16"
-        compiled = self._compile(sample_shape)
-        if default == "bf16" and not any(_MATRIX_UNITS in name for name in kernels(compiled)):
-            self._hint = "bf16"
-            compiled = self._compile(sample_shape)
-        self.precision = _precision(compiled.get_property(_PRECISION))
+        if any(_MATRIX_UNITS in name for name in kernels(self._compile(shape))):
+            return self._hint
+        batch = np.random.default_rng(0).random(shape, np.float32)
+        seconds: dict[str, list[float]] = {default: [], "f32": []}
+        for self._hint in [*seconds] * _TIMINGS:
+            compiled = self._compile(shape)
+            compiled(batch)
+            start = time.perf_counter()
+            compiled(batch)
+            seconds[self._hint].append(time.perf_counter() - start)
+        return min(seconds, key=lambda hint: min(seconds[hint]))
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         settings = {
