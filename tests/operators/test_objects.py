@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from unveil.operators.objects import ObjectFacts, largest_radius, object_facts
+from unveil.operators.objects import ObjectFacts, largest_radius, numbered, object_facts
 
 
 def squares() -> np.ndarray:
@@ -50,3 +50,15 @@ def test_facts_depend_neither_on_numbers_nor_on_orientation(labels: np.ndarray) 
 def test_images_are_put_together() -> None:
     one, two = object_facts(squares()), object_facts(np.ones((3, 3), np.uint8))
     assert ObjectFacts.of_all([one, two]) == ObjectFacts((*one.sizes, 9), 5, 2)
+
+
+@given(hnp.arrays(np.int64, st.integers(0, 30), elements=st.integers(-9, 9) | st.integers(-(2**62), 2**62)))
+def test_numbers_are_those_of_unique(ids: np.ndarray) -> None:
+    numbers, places = numbered(ids)
+    assert np.array_equal(numbers, np.unique(ids))
+    assert np.array_equal(numbers[places], ids)
+
+
+def test_numbers_close_together_are_not_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(np, "unique")
+    assert [part.tolist() for part in numbered(np.array([7, 5, 7, 9]))] == [[5, 7, 9], [1, 0, 1, 2]]

@@ -109,6 +109,35 @@ def test_labels_without_objects_give_empty_columns():
     )
 
 
+@pytest.mark.parametrize("axes", ["YX", "ZYX"])
+def test_objects_in_several_blocks_are_measured_as_in_one(axes, monkeypatch):
+    shape = (5, 9, 11)[-len(axes) :]
+    labels = _random_labels(3, shape)
+    labels[labels == 2] = 2_000_000_000
+    pair = Image(labels, axes), Image(np.random.default_rng(3).random(shape), axes)
+    whole = measure_objects(*pair, n_dims=len(axes))
+    monkeypatch.setattr("unveil.tasks.measure._BLOCK_PIXELS", 3 ** len(axes))
+    in_blocks = measure_objects(*pair, n_dims=len(axes))
+    assert list(in_blocks) == list(whole)
+    assert all(np.allclose(in_blocks[name], whole[name]) for name in whole)
+
+
+def test_no_more_than_a_block_is_read_at_once(monkeypatch):
+    monkeypatch.setattr("unveil.tasks.measure._BLOCK_PIXELS", 16)
+    sizes = []
+
+    class Watched:
+        shape, dtype = (10, 10), np.dtype(np.int32)
+
+        def __getitem__(self, key):
+            block = np.ones(self.shape, self.dtype)[key]
+            sizes.append(block.size)
+            return block
+
+    assert measure_objects(Image(Watched()), None)["area_px"].tolist() == [100]
+    assert max(sizes) <= 16
+
+
 def test_what_cannot_be_measured_is_refused_with_all_problems():
     labels = Image(np.ones((4, 5)))
     with pytest.raises(ImageError, match=r"must be integers, not float64.*axes YX and image 'stack' has TYX"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -10,8 +11,13 @@ from numpy.typing import NDArray
 from unveil.axes import without
 from unveil.errors import ImageError
 from unveil.image import Frame, Image, frames
+from unveil.inference.tiling import Tiling, Window
+from unveil.operators.objects import numbered
 
 Columns = dict[str, NDArray[Any]]
+
+_BLOCK_PIXELS = 1 << 20
+"""So many are read at once, so that labels and image may be larger than memory."""
 
 
 def measure_objects(labels: Image, image: Image | None, *, n_dims: Literal[2, 3] | None = None) -> Columns:
@@ -20,7 +26,7 @@ def measure_objects(labels: Image, image: Image | None, *, n_dims: Literal[2, 3]
     Parameters
     ----------
     labels
-        Integers, 0 is background, no channels. Lazy data are read frame by frame.
+        Integers, 0 is background, no channels. Lazy data are read block by block.
     image
         Intensities with the axes of `labels`, and channels if it has them; None measures shapes alone.
     n_dims
@@ -52,25 +58,38 @@ def measure_objects(labels: Image, image: Image | None, *, n_dims: Literal[2, 3]
 
 
 def _measure_frame(labels: Frame, image: Frame | None) -> Columns:
-    """Measure one frame by counting pixels and summing their coordinates and intensities per object."""
-    window = tuple(slice(0, size) for size in labels.shape[1:])
-    ids = labels.read(window)[0]
-    where = np.nonzero(ids)
-    index, row = np.unique(ids[where], return_inverse=True)
-    size = np.bincount(row, minlength=index.size)
-    columns: Columns = {"index": index.astype(np.int64)}
+    """Measure one frame from what its blocks add to each object."""
+    side = int(_BLOCK_PIXELS ** (1 / labels.n_dims))
+    blocks = Tiling.of(labels.shape[1:], side, (1,) * labels.n_dims, (0,) * labels.n_dims)
+    parts = [_sums(labels.read(b.inner)[0], b.inner, image.read(b.inner) if image else ()) for b in blocks]
+    index, row = numbered(np.concatenate([ids for ids, _ in parts]))
+    sums = [np.bincount(row, s, minlength=index.size) for s in np.concatenate([s for _, s in parts], axis=1)]
+    size, means = sums[0].astype(np.int64), [total / sums[0] for total in sums[1:]]
+    columns: Columns = {"index": index}
     columns |= {axis: np.full(index.size, position) for axis, position in labels.index.items()}
     columns["size"] = size
-    for axis, coordinates in zip("ZYX"[-labels.n_dims :], where, strict=True):
-        columns[f"centroid {axis}"] = _means(coordinates, row, size)
-    for channel, values in enumerate(image.read(window) if image is not None else ()):
-        columns[f"mean {channel}"] = _means(values[where], row, size)
-    return columns
+    columns |= {f"centroid {axis}": mean for axis, mean in zip("ZYX"[-labels.n_dims :], means, strict=False)}
+    return columns | {f"mean {channel}": mean for channel, mean in enumerate(means[labels.n_dims :])}
 
 
-def _means(values: NDArray[Any], row: NDArray[np.intp], size: NDArray[np.intp]) -> NDArray[np.float64]:
-    means: NDArray[np.float64] = np.bincount(row, values.astype(np.float64), minlength=size.size) / size
-    return means
+def _sums(
+    labels: NDArray[Any], window: Window, channels: Iterable[NDArray[Any]]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the objects in a block ``(*window)`` and, per object, its pixels there and the sums over them.
+
+    Returns
+    -------
+    index
+        Their numbers ``(n,)``.
+    sums
+        Shape ``(1 + n_dims + C, n)``: how many pixels, the sum of each coordinate in the frame, of each intensity.
+    """
+    where = np.nonzero(labels)
+    index, row = numbered(labels[where].astype(np.int64))
+    values = [along + part.start for along, part in zip(where, window, strict=True)]
+    values += [channel[where].astype(np.float64) for channel in channels]
+    size = np.bincount(row, minlength=index.size)
+    return index, np.stack([size, *(np.bincount(row, each, minlength=index.size) for each in values)])
 
 
 def _named(pixels: Columns, labels: Image, image: Image | None, n_dims: int) -> Columns:
