@@ -98,6 +98,17 @@ def test_a_cluster_denoises_the_same(address: str, tmp_path: Path, make_tiny_mod
     assert there.report.expected_psnr == pytest.approx(here.report.expected_psnr, abs=0.01)
 
 
+def test_a_cluster_computes_a_resized_image(
+    address: str, tmp_path: Path, make_tiny_model: Any, make_blobs: Any
+) -> None:
+    image, model = make_blobs((90, 100), "YX"), make_tiny_model()
+    options = SEGMENTATION.model_copy(update={"rescale": 0.5})
+    here = segment(image, model, options=options, monitor=ignore)
+    sink = SegmentationSink.create(image, model.card, on_disk(tmp_path))
+    there = segment(image, model, options=options, into=sink, cluster=address, monitor=ignore)
+    np.testing.assert_array_equal(there.labels.data[:], here.labels.data)
+
+
 def test_the_death_of_a_worker_in_mid_run_loses_nothing(
     address: str, tmp_path: Path, make_tiny_model: Any, make_blobs: Any
 ) -> None:

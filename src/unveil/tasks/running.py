@@ -181,7 +181,8 @@ class Run:
     def _compute(self, frame: Readable, found: Survey, write: Write, skip: Skip) -> None:
         if not self._scale:
             self._last = self._normalized(frame, found)
-            self._compute_tiles(TileWork(self._last, write, self._is_denoising, skip, self._journal, str(self._n_done)))
+            name = str(self._n_done)
+            self._compute_tiles(TileWork(self._last, write, self._is_denoising, True, skip, self._journal, name))
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))

@@ -36,6 +36,8 @@ class TileWork:
     ----------
     is_denoising
         Whether maps are returned to grey values before they are written.
+    travels
+        Whether `write` works in other processes too, as it does where it writes to a shared disk.
     name
         Of the frame, in the journal.
     """
@@ -43,6 +45,7 @@ class TileWork:
     frame: NormalizedFrame
     write: Write
     is_denoising: bool
+    travels: bool = False
     skip: Skip = skip_silently
     journal: Journal | None = None
     name: str = ""
@@ -59,7 +62,9 @@ class TileWork:
 
     def done_by(self, engine: Engine, tiles: Sequence[Tile]) -> Generator[None]:
         """Compute and write `tiles`, and yield after each."""
-        return self._elsewhere(engine, tiles) if isinstance(engine, ClusterEngine) else self._here(engine, tiles)
+        if isinstance(engine, ClusterEngine) and self.travels:
+            return self._elsewhere(engine, tiles)
+        return self._here(engine, tiles)
 
     def _here(self, engine: Engine, tiles: Sequence[Tile]) -> Generator[None]:
         """Write one tile while the next one is computed."""
