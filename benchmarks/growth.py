@@ -1,9 +1,9 @@
 """See how time and memory grow with image size, volume depth and number of objects, with fitted exponents.
 
-    python benchmarks/growth.py images [--sizes 256 512 1024 2048 4096] [--model nuclei | small]
+    python benchmarks/growth.py images [--sizes 256 512 1024 2048 4096 8192] [--model nuclei | small]
         [--into memory | zarr] [--repeats 3] [--output FOLDER]
-    python benchmarks/growth.py volumes [--sizes 8 16 32 64 128]
-    python benchmarks/growth.py objects | measurements | scores [--sizes 10 100 1000 10000 100000]
+    python benchmarks/growth.py volumes [--sizes 16 32 64 128 256 512]
+    python benchmarks/growth.py objects | measurements | scores [--sizes 10 100 1000 10000 100000 1000000]
     python benchmarks/growth.py plot FOLDER [--output FOLDER]
 
 `images` segments images of the given edges by `segment`, network and separation of objects; `volumes` does so with
@@ -12,11 +12,12 @@ objects, on an area that grows with them: `objects` separates them (`label_objec
 (`measure_objects`), `scores` compares them with themselves (`ObjectTally`). `small` is a U-Net of width 8 and two
 poolings whose weights are set so that it finds the bright discs; it costs what a trained one of that size costs.
 
-Images are drawn where they are read, and results lie in memory, or with ``--into zarr`` in a temporary folder, for sizes
-whose results memory does not hold. Each point is a fresh process; time is that of the one call, which holds the making
-of the engine, and memory the peak of the process less that of one that only gets ready. Medians of the repeats are
-fitted by fixed + rate · n ** exponent, by least squares of the logarithm, all three at once; n are pixels, planes or
-objects. Beside the time stands that of all processor cores, which other programs disturb less. What a file holds already is not measured again. ``plot`` draws ``growth-*.svg``.
+Images are drawn where they are read, and results lie in memory, or with ``--into zarr`` in a temporary folder, for
+sizes whose results memory does not hold. Each point is a fresh process; time is that of the one call, which holds the
+making of the engine, and memory the peak of the process less that of one that only gets ready. Medians of the repeats
+are fitted by fixed + rate · n ** exponent, by least squares of the logarithm, all three at once; n are pixels, planes
+or objects. Beside the time stands that of all processor cores, which other programs disturb less. What a file holds
+already is not measured again. ``plot`` draws ``growth-*.svg``.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ from scipy.optimize import least_squares
 GOAL = 1.05
 FIGURES = ("seconds", "cpu_seconds", "peak_mib")
 SIZES = {
-    "images": (256, 512, 1024, 2048, 4096),
-    "volumes": (8, 16, 32, 64, 128),
-    **dict.fromkeys(("objects", "measurements", "scores"), (10, 100, 1000, 10_000, 100_000)),
+    "images": (256, 512, 1024, 2048, 4096, 8192),
+    "volumes": (16, 32, 64, 128, 256, 512),
+    **dict.fromkeys(("objects", "measurements", "scores"), (10, 100, 1000, 10_000, 100_000, 1_000_000)),
 }
 TITLES = {
     "images": ("Segmenting an image", "pixels"),
@@ -108,7 +109,9 @@ def law(points: dict[str, Any], name: str) -> dict[str, float]:
         return errors - np.log(values)
 
     starts = [(np.log(share * values.min()), np.log(values.max()), 1.0) for share in (0.9, 0.5, 0.01)]
-    fixed, rate, exponent = min((least_squares(misses, start) for start in starts), key=lambda fit: fit.cost).x
+    bounds = ((-np.inf, -np.inf, 0.1), (np.inf, np.inf, 3.0))
+    fits = [least_squares(misses, start, bounds=bounds) for start in starts]
+    fixed, rate, exponent = min(fits, key=lambda fit: fit.cost).x
     last = np.log(values[-1] / values[-2]) / np.log(sizes[-1] / sizes[-2])
     return {
         "fixed": float(np.exp(fixed)),
