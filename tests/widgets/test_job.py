@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import warnings
+import weakref
 
 import pytest
 from napari.qt.threading import WorkerBase
@@ -169,3 +171,30 @@ def test_warnings_of_libraries_do_not_end_it(qtbot):
     before = list(warnings.filters)
     assert _run(qtbot, work)[-2] == ("succeeded", 1)
     assert list(warnings.filters) == before
+
+
+class Large:
+    """What a job works on or returns, watched for its end."""
+
+    def interrupt(self):
+        pass
+
+
+@pytest.mark.parametrize("ending", ["success", "failure", "cancel"])
+def test_nothing_of_a_job_that_has_ended_stays_in_memory(qtbot, viewer, ending):
+    taken, watched = Large(), []
+
+    def work(monitor, taken=taken):
+        made = Large()
+        watched.append(weakref.ref(made))
+        if ending != "success":
+            raise Cancelled if ending == "cancel" else ValueError("no")
+        return made
+
+    watched.append(weakref.ref(taken))
+    job = Job(work, "Working", interrupt=taken.interrupt)
+    with qtbot.waitSignal(job.finished, timeout=5000):
+        job.start()
+    job.deleteLater()
+    del job, work, taken
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and [large() for large in watched] == [None, None], timeout=5000)

@@ -127,7 +127,7 @@ class Job(QObject):
             self._deliver()
         self._ended = True
         self._bar.close()
-        outcome = self._errand.outcome
+        outcome = self._errand.take_outcome()
         if isinstance(outcome, _Failed):
             self.failed.emit(outcome.error)
         elif outcome is None or self._errand.is_stopped:  # a result that came too late is dropped
@@ -138,12 +138,15 @@ class Job(QObject):
 
 
 class _Errand:
-    """What the thread is sent to do, and the mailbox it leaves its events in."""
+    """What the thread is sent to do, and the mailbox it leaves its events in.
+
+    napari's list of tasks keeps every errand until napari closes, so one that is done holds neither images nor results.
+    """
 
     def __init__(self, work: Work, title: str, interrupt: Callable[[], None] | None) -> None:
         self.title = title
-        self.outcome: _Succeeded | _Failed | None = None
-        self._work = work
+        self._outcome: _Succeeded | _Failed | None = None
+        self._work: Work | None = work
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._progress: Progress | None = None
@@ -158,14 +161,18 @@ class _Errand:
         """Work, and keep how it ended: superqt would turn some exceptions into silence."""
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", category)  # superqt shows all others, and restores the filters
+        work, self._work = self._work, None
+        assert work is not None
         with _quick_turns():
             try:
                 self._monitor(Progress(0, 0))
-                self.outcome = _Succeeded(self._work(self._monitor))
+                self._outcome = _Succeeded(work(self._monitor))
             except Cancelled:
                 self._stop.set()
             except Exception as error:
-                self.outcome = _Failed(error)
+                self._outcome = _Failed(error)
+            finally:
+                self._interrupt = None
 
     @property
     def is_stopped(self) -> bool:
@@ -173,8 +180,14 @@ class _Errand:
 
     def stop(self, *_: object) -> None:
         self._stop.set()
-        if self._interrupt is not None:
-            self._interrupt()
+        interrupt = self._interrupt
+        if interrupt is not None:
+            interrupt()
+
+    def take_outcome(self) -> _Succeeded | _Failed | None:
+        """Return how the work ended, or None where it was cancelled, and keep it no longer."""
+        outcome, self._outcome = self._outcome, None
+        return outcome
 
     def collect(self) -> tuple[Progress | None, list[str], list[Event]]:
         """Empty the mailbox: the latest progress, and all notices and other events since the last time."""
