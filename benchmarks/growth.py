@@ -8,9 +8,9 @@
 
 `images` segments images of the given edges by `segment`, network and separation of objects; `volumes` does so with
 volumes of the given depths in planes of 128 × 128 pixels, and a 3D network. The others begin with so many drawn
-objects, on an area that grows with them: `objects` separates them (`label_objects`), `measurements` measures them
-(`measure_objects`), `scores` compares them with themselves (`ObjectTally`). `small` is a U-Net of width 8 and two
-poolings whose weights are set so that it finds the bright discs; it costs what a trained one of that size costs.
+objects, on an area that grows with them: `objects` separates them as `segment` does, block by block, `measurements`
+measures them (`measure_objects`), `scores` compares them with themselves (`ObjectTally`). `small` is a U-Net of width 8
+and two poolings whose weights are set so that it finds the bright discs; it costs what a trained one of its size costs.
 
 Images are drawn where they are read, and results lie in memory, or with ``--into zarr`` in a temporary folder, for
 sizes whose results memory does not hold. Each point is a fresh process; time is that of the one call, which holds the
@@ -224,13 +224,19 @@ def small_model(n_dims: int) -> Any:
 
 
 def _objects(size: int, *_: Any) -> tuple[Call, int]:
-    from unveil.config.objects import ObjectRule
-    from unveil.operators.instances import label_objects
+    from unveil import Image, SegmentationOptions
+    from unveil.image import frames
+    from unveil.inference.hands import one_by_one
+    from unveil.tasks.frame_canvas import FrameCanvas
+    from unveil.tasks.results import SegmentationSink
 
     rows, columns = (edge // CELL_PX for edge in drawn_objects(size).shape)
     distance = np.tile(np.clip(1 - _radius() / (CELL_PX / 2), 0, 1).astype(np.float32), (rows, columns))
     foreground = (distance > 0).astype(np.float32)
-    return lambda: label_objects(foreground, distance, ObjectRule()), rows * columns
+    sink = SegmentationSink(np.zeros(distance.shape, np.int32), foreground[np.newaxis], distance)
+    image = Image(np.zeros(distance.shape, np.uint8))
+    canvas = FrameCanvas(sink, image, next(frames(image, 2, (0,))), small_model(2).card)
+    return lambda: canvas.make_labels(SegmentationOptions(), (), 0, one_by_one), rows * columns
 
 
 def _measurements(size: int, *_: Any) -> tuple[Call, int]:
