@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from unveil.config.objects import ObjectRule
 from unveil.errors import ImageError
+from unveil.inference.hands import one_by_one
 from unveil.inference.labelling import label_frame
 from unveil.inference.tiling import Tiling
 from unveil.operators.calibration import ExpectedOverlap
@@ -70,8 +71,8 @@ def test_blocks_give_the_labels_of_the_whole(seed, shape, tile, separation, reac
     rule = ObjectRule(separation=separation, reach_px=reach, min_size=min_size)
     canvas, rng = random_canvas(seed, shape), np.random.default_rng(seed)
 
-    def in_any_order(function, blocks):
-        return map(function, rng.permutation(np.array(list(blocks), object)))
+    def in_any_order(function, blocks, *shared):
+        return (function(*shared, block) for block in rng.permutation(np.array(list(blocks), object)))
 
     found = label_frame(canvas, rule, blocks_of(shape, tile, rule), 5, in_any_order)
     whole = label_objects(canvas.foreground, canvas.distance, rule)
@@ -90,7 +91,7 @@ def test_a_snake_through_all_blocks_is_one_object():
     foreground[6::8, 0] = foreground[5::8, 0] = foreground[7::8, 0] = 1
     for distance in (foreground, np.zeros_like(foreground)):  # as one seed, and as what no seed reaches
         canvas, rule = canvas_of(foreground, distance), ObjectRule(reach_px=3)
-        assert label_frame(canvas, rule, blocks_of((40, 40), 7, rule), 0, map).n_objects == 1
+        assert label_frame(canvas, rule, blocks_of((40, 40), 7, rule), 0, one_by_one).n_objects == 1
         np.testing.assert_array_equal(canvas.labels, foreground)
 
 
@@ -98,10 +99,10 @@ def test_a_block_computed_twice_changes_nothing():
     rule = ObjectRule(separation=0.2, reach_px=4)
     canvas = random_canvas(3, (50, 60))
 
-    def twice(function, blocks):
+    def twice(function, blocks, *shared):
         for block in blocks:
-            function(block)
-            yield function(block)
+            function(*shared, block)
+            yield function(*shared, block)
 
     label_frame(canvas, rule, blocks_of((50, 60), 20, rule), 0, twice)
     np.testing.assert_array_equal(canvas.labels, label_objects(canvas.foreground, canvas.distance, rule))
@@ -110,7 +111,7 @@ def test_a_block_computed_twice_changes_nothing():
 def test_nothing_in_nothing_out():
     nothing = np.zeros((20, 20), np.float32)
     canvas, rule = canvas_of(nothing, nothing), ObjectRule()
-    found = label_frame(canvas, rule, blocks_of((20, 20), 6, rule), 9, map)
+    found = label_frame(canvas, rule, blocks_of((20, 20), 6, rule), 9, one_by_one)
     assert (found.n_objects, found.overlap.iou) == (0, None)
     assert not canvas.labels.any()
 
@@ -119,4 +120,4 @@ def test_a_frame_with_more_pixels_than_numbers_is_refused_before_anything_is_rea
     rule = ObjectRule()
     nothing = np.zeros((2, 2), np.float32)
     with pytest.raises(ImageError, match="too large to number"):
-        label_frame(canvas_of(nothing, nothing), rule, blocks_of((100_000, 100_000), 2048, rule), 0, map)
+        label_frame(canvas_of(nothing, nothing), rule, blocks_of((100_000, 100_000), 2048, rule), 0, one_by_one)
