@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unveil.cli import scratch
 from unveil.cli.scratch import result_arrays
 from unveil.errors import FileError
+from unveil.tasks import result_memory
 
 
 def test_small_results_stay_in_memory(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_small_results_stay_in_memory(tmp_path: Path) -> None:
 
 
 def test_large_results_go_to_a_file_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr(result_memory, "SHARE_OF_MEMORY", 0)
 
     with result_arrays(tmp_path) as make:
         array = make((3, 4), np.int32)
@@ -38,7 +38,7 @@ def test_large_results_go_to_a_file_that_vanishes(tmp_path: Path, monkeypatch: p
 def test_a_disk_without_room_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
-    monkeypatch.setattr(scratch, "SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr(result_memory, "SHARE_OF_MEMORY", 0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
@@ -64,7 +64,7 @@ def test_results_are_the_same_wherever_they_are_kept(
     arguments += ["--channel", 1, "--precision", "exact"] + ["--probabilities", "--table"] * (command == "segment")
     assert unveil(*arguments, "--output", tmp_path / "memory").code == 0
 
-    monkeypatch.setattr(scratch, "SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr(result_memory, "SHARE_OF_MEMORY", 0)
     assert unveil(*arguments, "--output", tmp_path / "file").code == 0
 
     names = sorted(path.name for path in (tmp_path / "memory").iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
@@ -18,7 +18,6 @@ from unveil.errors import ConfigError, MismatchError
 
 if TYPE_CHECKING:
     from unveil.events import Monitor
-    from unveil.image import Image
     from unveil.model.card import ModelCard, Task
     from unveil.model.model import Model
     from unveil.tasks.results import RunReport
@@ -146,6 +145,7 @@ def _prepare(
     from unveil.io.images import find_images, read_image
     from unveil.io.model_file import load_model
     from unveil.io.writing import check_output_folder
+    from unveil.tasks.matching import check_fit
     from unveil.tasks.running import check_cluster, check_device
 
     jobs = plan(find_images(images), output, endings)
@@ -158,23 +158,11 @@ def _prepare(
     check_cluster(cluster)
     loaded = load_model(path)
     with terminal.progress() as bar:
-        check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options), bar.about("checking"))
+        check_images(
+            jobs, lambda file: check_fit(read_image(file, axes=axes), card, options.channel), bar.about("checking")
+        )
     check_output_folder(output)
     return jobs, loaded
-
-
-def _check_fit(image: Image, card: ModelCard, options: RunOptions) -> None:
-    """Check that the model takes the image, as far as axes and channels tell."""
-    from unveil.tasks.matching import channel_sets, check_match, choose_channels
-
-    check_match(image, card, card.task)
-    match card.task:
-        case "segmentation":
-            choose_channels(image, card, options.channel)
-        case "denoising":
-            channel_sets(image, card, options.channel)
-        case _:
-            assert_never(card.task)
 
 
 def check_task(model: str, task: Task) -> tuple[Path, ModelCard]:

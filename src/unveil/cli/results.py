@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unveil.cli.plan import Job
-from unveil.cli.scratch import denoised_shape, result_arrays
+from unveil.cli.scratch import result_arrays
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
-from unveil.events import Monitor, Notice
+from unveil.events import Monitor
 
 if TYPE_CHECKING:
     from unveil.image import Image
@@ -54,6 +53,7 @@ def denoise_one(job: Job, monitor: Monitor, *, model: Model, axes: str | None, o
     from unveil.io.images import read_image
     from unveil.io.writing import write_image
     from unveil.tasks.denoise import denoise as denoise_image
+    from unveil.tasks.result_memory import denoised_shape
 
     image = read_image(job.image, axes=axes)
     with result_arrays(job.results[0].parent) as make:
@@ -117,24 +117,10 @@ def denoise_growing(
 
 def _begun(job: Job, model: Model, axes: str | None, options: RunOptions, monitor: Monitor) -> GrowingResult:
     """Begin the result of a job, or go on with the one that an earlier run has left."""
-    from unveil.io.growing_result import GrowingResult
-    from unveil.tasks.growing import identity
+    from unveil.tasks.growing import begin, file_traits, identity
 
-    growing = GrowingResult.open(job.results[0], identity({**_traits(job.image), "axes": axes}, model.card, options))
-    if growing.resumed:
-        monitor(Notice(f"{growing.path.name} is gone on with: {len(growing.journal)} tiles were written before."))
-    return growing
-
-
-def _traits(path: Path) -> dict[str, Any]:
-    """Return what tells this state of an image from others."""
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    stats = [file.stat() for file in files]
-    return {
-        "file": str(path.resolve()),
-        "n_bytes": sum(stat.st_size for stat in stats),
-        "changed_ns": max((stat.st_mtime_ns for stat in stats), default=0),
-    }
+    traits = {**file_traits(job.image), "axes": axes}
+    return begin(job.results[0], identity(traits, model.card, options), monitor)
 
 
 def _without_single_channel(image: Image) -> Image:

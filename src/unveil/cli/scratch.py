@@ -14,11 +14,6 @@ from unveil.errors import FileError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from unveil.image import Image
-
-SHARE_OF_MEMORY = 0.25
-"""Results of one image beyond this share of the free memory go to a file."""
-
 MakeArray: TypeAlias = "Callable[[tuple[int, ...], Any], NDArray[Any]]"
 """Makes an array of zeros from a shape and a dtype."""
 
@@ -33,9 +28,10 @@ def result_arrays(folder: Path) -> Iterator[MakeArray]:
         From the maker, if the disk of `folder` has no room for an array that memory cannot hold.
     """
     import numpy as np
-    import psutil
 
-    left = psutil.virtual_memory().available * SHARE_OF_MEMORY
+    from unveil.tasks.result_memory import memory_for_results
+
+    left = memory_for_results()
     with ExitStack() as files:
 
         def make(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -47,11 +43,6 @@ def result_arrays(folder: Path) -> Iterator[MakeArray]:
             return np.memmap(files.enter_context(_file_of_zeros(folder, n_bytes)), dtype, "r+", shape=shape)
 
         yield make
-
-
-def denoised_shape(image: Image, channel: int | str | None) -> tuple[int, ...]:
-    """Return the shape of `image` once denoised: less its channels where one is chosen."""
-    return tuple(image.size(axis) for axis in image.axes if axis != "C" or channel is None)
 
 
 def _file_of_zeros(folder: Path, n_bytes: int) -> IO[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
@@ -11,6 +12,7 @@ from pydantic import JsonValue
 import unveil
 from unveil.axes import in_order, without
 from unveil.config.options import DenoisingOptions, RunOptions
+from unveil.events import Monitor, Notice
 from unveil.image import Image
 from unveil.io.growing_result import GrowingResult
 from unveil.model.card import ModelCard
@@ -35,6 +37,31 @@ def identity(source: Mapping[str, JsonValue], card: ModelCard, options: RunOptio
         "options": options.model_dump(mode="json"),
         "unveil": unveil.__version__,
     }
+
+
+def file_traits(path: Path) -> dict[str, JsonValue]:
+    """Return what tells this state of an image file, or of an OME-Zarr folder, from others."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    return {
+        "file": str(path.resolve()),
+        "n_bytes": sum(stat.st_size for stat in stats),
+        "changed_ns": max((stat.st_mtime_ns for stat in stats), default=0),
+    }
+
+
+def begin(path: Path, identity: Mapping[str, JsonValue], monitor: Monitor) -> GrowingResult:
+    """Begin the result that will stand at `path`; `monitor` is told where one that was left unfinished is gone on with.
+
+    Raises
+    ------
+    FileError
+        See `GrowingResult.open`.
+    """
+    growing = GrowingResult.open(path, identity)
+    if growing.resumed:
+        monitor(Notice(f"{growing.path.name} is gone on with: {len(growing.journal)} tiles were written before."))
+    return growing
 
 
 def segmentation_sink(result: GrowingResult, image: Image, card: ModelCard) -> SegmentationSink:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.image import Image
@@ -50,6 +50,24 @@ def check_match(image: Any, card: ModelCard, task: Task) -> None:
             f"Image '{image.name}' has axes {image.axes}; model '{card.name}' expects volumes with axes Z, Y and X. "
             f"Choose a stack, or a model for planes."
         )
+
+
+def check_fit(image: Image, card: ModelCard, channel: int | str | None) -> None:
+    """Check that the model takes the image, as far as axes and channels tell, before anything is made for results.
+
+    Raises
+    ------
+    MismatchError
+        With what was found, what was expected and what to do.
+    """
+    check_match(image, card, card.task)
+    match card.task:
+        case "segmentation":
+            choose_channels(image, card, channel)
+        case "denoising":
+            channel_sets(image, card, channel)
+        case _:
+            assert_never(card.task)
 
 
 def choose_channels(image: Image, card: ModelCard, channel: int | str | None) -> tuple[int, ...]:

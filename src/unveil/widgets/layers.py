@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from unveil.axes import ORDER, in_order, spatial, without
 from unveil.errors import ImageError
 from unveil.image import ArrayLike, Image
+from unveil.widgets.lazy_view import LazyView
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
@@ -111,14 +113,18 @@ class Source:
 
     Attributes
     ----------
+    data
+        NumPy's array, or a view that reads when it becomes one.
     axes
         Letters of the array's dimensions in the layer's order, RGB's C last.
     position
         Index of the plane shown now, per axis.
+    file
+        Where the layer was read from, if it was.
     """
 
     name: str
-    data: ArrayLike
+    data: NDArray[Any] | LazyView
     axes: str
     space: Space
     position: Mapping[str, int]
@@ -126,9 +132,10 @@ class Source:
     contrast_limits: tuple[float, float]
     colormap: Any
     blending: str
+    file: Path | None
 
     def image(self, cut: str = "") -> Image:
-        """Return the layer as an image; along the axes of `cut` only the plane shown now."""
+        """Return the layer as an image; along the axes of `cut` only the plane shown now. Nothing lazy is read."""
         key = tuple(self.position[letter] if letter in cut else slice(None) for letter in self.axes)
         data = self.data[key] if cut else self.data
         axes = without(self.axes, cut)
@@ -174,6 +181,8 @@ def source_of(layer: ImageLayer, axes: str, point: Sequence[float] = (), units: 
             f"Layer '{layer.name}' has {layer.ndim} axes, not '{axes}'. Choose one letter of T, C, Z, Y, X for each."
         )
     data = layer.data[0] if layer.multiscale else layer.data
+    if not isinstance(data, np.ndarray):
+        data = LazyView(data)
     names: tuple[str, ...] = ()
     if layer.rgb:
         data, axes, names = data[..., :3], axes + "C", _RGB  # transparency is no intensity
@@ -187,6 +196,7 @@ def source_of(layer: ImageLayer, axes: str, point: Sequence[float] = (), units: 
         (float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
         "gray" if layer.rgb else layer.colormap,
         str(layer.blending),
+        _file_of(layer),
     )
 
 
@@ -208,6 +218,12 @@ def possible_axes(n_dims: int, *, rgb: bool) -> list[str]:
 def cut_axes(axes: str, n_dims: int) -> str:
     """Return the axes along which "this plane only" takes one index, for a model of `n_dims` dimensions."""
     return "".join(letter for letter in without(axes, "C") if letter not in "ZYX"[-n_dims:])
+
+
+def _file_of(layer: ImageLayer) -> Path | None:
+    """Return the file that the layer shows, as napari's readers or we noted it."""
+    path = layer.source.path or layer.metadata.get("unveil", {}).get("file")
+    return Path(path) if path else None
 
 
 def _space_of(layer: ImageLayer, axes: str) -> Space:
@@ -248,12 +264,8 @@ def _transposed(data: ArrayLike, source: str, target: str) -> Any:
     """Reorder dimensions without reading a lazy array."""
     if source == target:
         return data
-    order = [source.index(letter) for letter in target]
-    if not hasattr(data, "transpose"):  # zarr
-        import dask.array
-
-        data = dask.array.from_array(data)
-    return data.transpose(order)  # type: ignore[attr-defined]
+    view = data if isinstance(data, np.ndarray | LazyView) else LazyView(data)
+    return view.transpose([source.index(letter) for letter in target])
 
 
 def describe_axes(axes: str) -> str:
