@@ -40,10 +40,11 @@ PATIENCE_S = 3.0
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep compiled networks out of the user's own cache."""
+def _folders_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled networks and results out of the user's own folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNVEIL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("UNVEIL_RESULTS", str(tmp_path_factory.mktemp("results")))
         yield
 
 

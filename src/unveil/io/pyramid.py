@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         *outer, height, width = shapes[-1]
         shapes.append((*outer, math.ceil(height / 2), math.ceil(width / 2)))
     return shapes
+
+
+def read_levels(folder: Path) -> list[zarr.Array[Any]]:
+    """Open all levels of the finished image, or labels, in `folder`, the finest first."""
+    group = zarr.open_group(folder, mode="r")
+    arrays = [group[str(level)] for level in range(len(level_shapes(_finest(group).shape)))]
+    return [array for array in arrays if isinstance(array, zarr.Array)]
 
 
 def n_steps(group: zarr.Group) -> int:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from unveil.config.options import DenoisingOptions
+from unveil.widgets.disk_run import denoise_on_disk
 from unveil.widgets.folder import denoise_folder
 from unveil.widgets.panel_runner import ClosingWatch, PanelRunner, put_in_scroll_area
-from unveil.widgets.requests import Request, compute_denoising
+from unveil.widgets.requests import Request, Restored, compute_denoising
 from unveil.widgets.results import ResultLayers, denoised_layers
 from unveil.widgets.run_bar import format_seconds
 from unveil.widgets.run_form import RunForm
@@ -31,8 +32,6 @@ class DenoisePanel(QWidget):
         self._layers = ResultLayers(napari_viewer)
         self.result: Denoised | None = None
         self.form = RunForm(napari_viewer, "denoising", DenoisingOptions)
-        self.replace = QCheckBox("Replace my previous result")
-        self.replace.setToolTip("The same run again replaces its layer instead of adding a new one")
         self.residual = QCheckBox("Show what was removed")
         self.residual.setToolTip(DenoisingOptions.model_fields["residual"].description)
         self.runner = PanelRunner(
@@ -40,20 +39,23 @@ class DenoisePanel(QWidget):
             self.form,
             verb="Denoise",
             doing="Denoising",
+            layers=self._layers,
             compute=compute_denoising,
+            compute_on_disk=denoise_on_disk,
             show=self._show,
             compute_folder=denoise_folder,
             more_options=lambda: {"residual": self.residual.isChecked()},
         )
+        self.replace = self.runner.replace
         put_in_scroll_area(self, self.form, self.residual, self.replace, self.runner.bar, self.runner.folder_button)
         self._watch = ClosingWatch(self, self.runner.close_for_good)
 
-    def _show(self, request: Request, denoised: Denoised) -> str:
+    def _show(self, request: Request, restored: Restored) -> str:
         """Insert the layer of a finished run; called in the main thread."""
-        layers = denoised_layers(request, denoised)
-        self._layers.insert(layers, request.key, replace=self.replace.isChecked())
-        self.result = denoised
-        return _about(denoised.report)
+        layers = denoised_layers(request, restored)
+        self._layers.insert(layers, request.key, replace=self.replace.isChecked(), stored=restored.stored)
+        self.result = restored.denoised
+        return _about(restored.denoised.report)
 
 
 def _about(report: RunReport) -> str:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from unveil.errors import InputError
 from unveil.events import Monitor, Progress
 from unveil.widgets.folder import FolderReport, FolderRequest
+from unveil.widgets.growing_layer import GrowingLayers
 from unveil.widgets.job import Job, Work
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.requests import Request
+from unveil.widgets.results import ResultLayers
 from unveil.widgets.run_bar import PanelState, RunBar
 from unveil.widgets.run_form import RunForm
+from unveil.widgets.where_form import sentence
 
 _WIDTH = 300
 """Width of a panel in a fresh dock, in pixels."""
@@ -31,8 +35,10 @@ class PanelRunner(QObject):
     ----------
     verb, doing
         "Segment" on the button, "Segmenting" in the activity dock.
-    compute
-        Turns a request into an answer, in the job's thread.
+    layers
+        What earlier runs have inserted.
+    compute, compute_on_disk
+        Turn a request into an answer, in the job's thread; the second where its results go to the disk.
     show
         Shows the answer to a request, in the main thread, and returns a sentence about it.
     compute_folder
@@ -51,23 +57,30 @@ class PanelRunner(QObject):
         *,
         verb: str,
         doing: str,
+        layers: ResultLayers,
         compute: Callable[[Request, Monitor], Any],
+        compute_on_disk: Callable[[Request, Monitor], Any],
         show: Callable[[Request, Any], str],
         compute_folder: Callable[[FolderRequest, Monitor], FolderReport],
         more_options: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         super().__init__(form)
-        self._viewer, self._doing = viewer, doing
-        self._compute, self._show, self._more_options = compute, show, more_options
+        self._viewer, self._verb, self._doing, self._layers = viewer, verb, doing, layers
+        self._compute, self._compute_on_disk = compute, compute_on_disk
+        self._show, self._more_options = show, more_options
         self._compute_folder = compute_folder
         self._job: Job | None = None
         self._layer_id: Any = None
         self._last_words = ""
+        self._growing: GrowingLayers | None = None
         self.form = form
+        self.replace = QCheckBox("Replace my previous result")
+        self.replace.setToolTip("The same run again replaces its layers instead of adding new ones")
         self.bar = RunBar(verb)
         self.folder_button = QPushButton("Run on a folder…")
         self.folder_button.setToolTip("Run this model on every image of a folder and write the results as files")
         form.changed.connect(self._on_form_changed)
+        self.replace.toggled.connect(self._draw)
         self.bar.run.connect(self.start)
         self.bar.cancel.connect(self.cancel)
         self.folder_button.clicked.connect(self._ask_for_folder)
@@ -82,16 +95,19 @@ class PanelRunner(QObject):
     def start(self) -> None:
         """Run the form's request; its answer becomes layers."""
         try:
-            request = self.form.request(**self._more_options())
+            request = self._request()
         except InputError as error:
             tell_failure(error)
             return
+        is_on_disk = request.target is not None
         self.start_job(
-            partial(self._compute, request),
+            partial(self._compute_on_disk if is_on_disk else self._compute, request),
             f"{self._doing} {_short(request.source.name)}",
             partial(self._show, request),
             layer_id=request.layer_id,
         )
+        if is_on_disk:
+            self._growing = GrowingLayers(self._viewer, request, self)
 
     def start_folder(self, images: Path, output: Path) -> None:
         """Run the chosen model on every image of a folder; results become files."""
@@ -145,8 +161,29 @@ class PanelRunner(QObject):
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
+        self._end_growing()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.form.close_for_good()
+
+    def _request(self) -> Request:
+        """Take down the form's request, and where its results are to lie."""
+        request = self.form.request(**self._more_options())
+        earlier = self._layers.file_of(request.key) if self.replace.isChecked() else None
+        return replace(request, target=self.form.where.target(request, self.form.models.card, earlier))
+
+    def _sentence(self) -> str:
+        """Say where the next results go to, if they go to the disk."""
+        try:
+            return sentence(self._request(), self.form.models.card)
+        except InputError:
+            return ""
+
+    def _end_growing(self) -> None:
+        """Remove the layers of a result that is whole now, or does not go on."""
+        growing, self._growing = self._growing, None
+        if growing is not None:
+            growing.end()
+            growing.deleteLater()
 
     def _draw(self) -> None:
         """Derive the state from what is there, and show it."""
@@ -158,7 +195,7 @@ class PanelRunner(QObject):
         elif problem is not None:
             self.bar.draw(PanelState.BLOCKED, "\n".join(words for words in (self._last_words, problem) if words))
         else:
-            self.bar.draw(PanelState.READY, self._last_words)
+            self.bar.draw(PanelState.READY, "\n".join(w for w in (self._last_words, self._sentence()) if w))
         self.form.setEnabled(self._job is None)
         self.folder_button.setEnabled(self._job is None and self.form.models.entry is not None)
 
@@ -175,6 +212,7 @@ class PanelRunner(QObject):
 
     def _on_success(self, job: Job, show: Callable[[Any], str], answer: Any) -> None:
         if job is self._job:
+            self._end_growing()
             self._last_words = show(answer)
 
     def _on_failure(self, job: Job, error: Exception) -> None:
@@ -184,9 +222,12 @@ class PanelRunner(QObject):
     def _on_cancelled(self, job: Job) -> None:
         if job is self._job:
             self._last_words = "Cancelled."
+            if self._growing is not None and self._growing.has_begun:
+                self._last_words += f" What is computed stays on the disk: press {self._verb} to go on."
 
     def _on_finish(self, job: Job) -> None:
         if job is self._job:
+            self._end_growing()
             self._job = None
             self._draw()
             self.ended.emit()

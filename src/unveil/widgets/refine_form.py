@@ -103,8 +103,12 @@ class RefineForm(QWidget):
         for slider in self.sliders.values():
             slider.setEnabled(not reason)
         self.reset.setEnabled(not reason)
-        self.line.setText(reason)
-        self.line.setVisible(bool(reason))
+        self.tell(reason)
+
+    def tell(self, words: str) -> None:
+        """Show `words` below the sliders, which can still be moved; nothing takes them away."""
+        self.line.setText(words)
+        self.line.setVisible(bool(words))
 
     def _write(self) -> None:
         for name, own in self._own.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor
 from unveil.image import Image
+from unveil.widgets.growing_levels import Growth
 from unveil.widgets.layers import Source
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Request:
         The layer's `unique_id`.
     cut
         Axes along which only the plane shown is computed.
+    target
+        The OME-Zarr folder that results larger than memory are written to; None for arrays in memory.
+    growth
+        What is there to show before a result on the disk is whole.
     """
 
     layer_id: Any
@@ -39,6 +44,8 @@ class Request:
     cut: str
     model: Path
     options: RunOptions
+    target: Path | None = None
+    growth: Growth = field(default_factory=Growth)
 
     @property
     def key(self) -> Hashable:
@@ -47,12 +54,44 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """A result on the disk: its levels, the finest first, read when they are shown.
+
+    Attributes
+    ----------
+    file
+        The OME-Zarr folder.
+    image
+        Probabilities, or the denoised image.
+    """
+
+    file: Path
+    image: tuple[Image, ...]
+    labels: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
-    """A segmentation with its measurements, and the image they were measured on."""
+    """A segmentation with its measurements, and the image they were measured on.
+
+    Attributes
+    ----------
+    stored
+        Where it lies, if it does not lie in memory.
+    """
 
     segmentation: Segmentation
     image: Image
     table: dict[str, NDArray[Any]]
+    stored: Stored | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restored:
+    """A denoised image; for `stored` see `Segmented`."""
+
+    denoised: Denoised
+    stored: Stored | None = None
 
 
 def compute_segmentation(request: Request, monitor: Monitor) -> Segmented:
@@ -72,7 +111,7 @@ def compute_separation(segmented: Segmented, options: SegmentationOptions) -> Se
     return _measured(separate(segmented.segmentation, options), segmented.image)
 
 
-def compute_denoising(request: Request, monitor: Monitor) -> Denoised:
+def compute_denoising(request: Request, monitor: Monitor) -> Restored:
     """Denoise."""
     from unveil.tasks.denoise import denoise
 
@@ -80,9 +119,9 @@ def compute_denoising(request: Request, monitor: Monitor) -> Denoised:
     image = request.source.image(request.cut)
     denoised = denoise(image, load(request.model), options=request.options, monitor=monitor)
     if denoised.residual is None:
-        return denoised
+        return Restored(denoised)
     residual = denoised.residual.like(np.asarray(denoised.residual.data), denoised.residual.axes)
-    return replace(denoised, residual=residual)
+    return Restored(replace(denoised, residual=residual))
 
 
 def load(path: Path) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +12,17 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from unveil.axes import without
+from unveil.config.options import SegmentationOptions
 from unveil.image import Image
-from unveil.widgets.requests import Request, Segmented
+from unveil.widgets.requests import Request, Restored, Segmented, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from unveil.tasks.results import Denoised, RunReport, Segmentation
 
+GROWING = "growing"
+"""The role, in a layer's metadata, of a result that is not whole yet."""
 _METADATA = "unveil"
 
 
@@ -28,9 +32,16 @@ class ResultLayers:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._last: dict[Hashable, set[Any]] = {}
+        self._files: dict[Hashable, Path] = {}
 
-    def insert(self, layers: Sequence[Layer], key: Hashable, *, replace: bool) -> None:
-        """Insert `layers`; with `replace`, in place of those that the last run with the same `key` inserted."""
+    def insert(self, layers: Sequence[Layer], key: Hashable, *, replace: bool, stored: Stored | None = None) -> None:
+        """Insert `layers`; with `replace`, in place of those that the last run with the same `key` inserted.
+
+        Parameters
+        ----------
+        stored
+            Where the result lies on the disk, if it does.
+        """
         ids = self._last.get(key, set()) if replace else set()
         old = [layer for layer in self._viewer.layers if layer.unique_id in ids]
         place = min((self._viewer.layers.index(layer) for layer in old), default=len(self._viewer.layers))
@@ -39,6 +50,13 @@ class ResultLayers:
         for offset, layer in enumerate(layers):
             self._viewer.layers.insert(place + offset, layer)
         self._last[key] = {layer.unique_id for layer in layers}
+        self._files.pop(key, None)
+        if stored is not None:
+            self._files[key] = stored.file
+
+    def file_of(self, key: Hashable) -> Path | None:
+        """Return where the last result with `key` lies on the disk, if it does."""
+        return self._files.get(key)
 
     def holds(self, layer: Layer) -> bool:
         """Say whether `layer` is in the viewer."""
@@ -47,65 +65,93 @@ class ResultLayers:
 
 def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
     """Return a layer per feature and a probability layer per foreground class, hidden, and above them the labels."""
-    result, source = segmented.segmentation, request.source
-    named = f"{source.name} · {result.card.name}"
-    layers = _feature_layers(request, result, named)
-    names = result.probabilities.channel_names
-    for number in range(result.probabilities.size("C")):
-        data, place = source.place(_channel(result.probabilities, number), request.cut)
-        layers.append(
-            ImageLayer(
-                data,
-                name=f"{named} probability" + (f" of {names[number]}" if len(names) > 1 else ""),
-                contrast_limits=(0, 1),
-                colormap="magma",
-                blending="additive",
-                visible=False,
-                metadata=_metadata(source.name, "probability", result.report),
-                **place,
-            )
-        )
-    data, place = source.place(result.labels, request.cut)
+    result, stored = segmented.segmentation, segmented.stored
+    named = f"{request.source.name} · {result.card.name}"
+    metadata = _metadata(request.source.name, "labels", result.report, stored)
     labels = Labels(
-        np.asarray(data),
+        **_placed(request, [result.labels] if stored is None else stored.labels),
         name=f"{named} labels",
         features=_features_of(segmented),
-        metadata=_metadata(source.name, "labels", result.report),
-        **place,
+        metadata=metadata,
     )
-    return [*layers, labels]
+    if stored is not None:
+        labels.editable = False
+    levels = [result.probabilities] if stored is None else stored.image
+    metadata = _metadata(request.source.name, "probability", result.report, stored)
+    probabilities = _probability_layers(request, levels, named, metadata=metadata, visible=False)
+    return [*_feature_layers(request, result, named), *probabilities, labels]
+
+
+def _probability_layers(request: Request, levels: Sequence[Image], named: str, **looks: Any) -> list[Layer]:
+    """Return a layer per foreground class from the levels of the probabilities, the finest first."""
+    names = levels[0].channel_names
+    return [
+        ImageLayer(
+            **_placed(request, [_channel(level, number) for level in levels]),
+            name=f"{named} probability" + (f" of {names[number]}" if len(names) > 1 else ""),
+            contrast_limits=(0, 1),
+            colormap="magma",
+            blending="additive",
+            **looks,
+        )
+        for number in range(levels[0].size("C"))
+    ]
 
 
 def _feature_layers(request: Request, result: Segmentation, named: str) -> list[Layer]:
     if result.features is None:
         return []
-    layers: list[Layer] = []
-    for number, name in enumerate(result.features.channel_names):
-        data, place = request.source.place(_channel(result.features, number), request.cut)
-        metadata = _metadata(request.source.name, "feature", result.report)
-        layers.append(ImageLayer(data, name=f"{named} {name}", visible=False, metadata=metadata, **place))
-    return layers
+    metadata = _metadata(request.source.name, "feature", result.report)
+    return [
+        ImageLayer(
+            **_placed(request, [_channel(result.features, number)]),
+            name=f"{named} {name}",
+            visible=False,
+            metadata=metadata,
+        )
+        for number, name in enumerate(result.features.channel_names)
+    ]
 
 
-def denoised_layers(request: Request, denoised: Denoised) -> list[Layer]:
+def denoised_layers(request: Request, restored: Restored) -> list[Layer]:
     """Return the denoised image, shown with the contrast of its source, and hidden below it what was removed.
 
     One layer per channel if there are several.
     """
-    source = request.source
-    looks = {"contrast_limits": source.contrast_limits, "colormap": source.colormap, "blending": source.blending}
-    layers = _layers_of(request, denoised.image, "denoised", denoised.report, **looks)
+    denoised, stored = restored.denoised, restored.stored
+    named = f"{request.source.name} · {denoised.report.model}"
+    levels = [denoised.image] if stored is None else stored.image
+    metadata = _metadata(request.source.name, "denoised", denoised.report, stored)
+    looks = {"metadata": metadata, **_looks(request)}
+    layers = _layers_of(request, levels, f"{named} denoised", **looks)
     if denoised.residual is None:
         return layers
-    removed = _layers_of(request, denoised.residual, "residual", denoised.report, visible=False)
+    metadata = _metadata(request.source.name, "residual", denoised.report)
+    removed = _layers_of(request, [denoised.residual], f"{named} residual", metadata=metadata, visible=False)
     return [*_autocorrelation_layer(request, denoised), *removed, *layers]
+
+
+def growing_layers(request: Request) -> list[Layer]:
+    """Return what is there of a result that grows on the disk: the probabilities, or the denoised image."""
+    levels, metadata = request.growth.levels, {_METADATA: {"source": request.source.name, "role": GROWING}}
+    if not levels:
+        return []
+    named = f"{request.source.name} · {request.growth.model}"
+    if isinstance(request.options, SegmentationOptions):
+        return _probability_layers(request, levels, named, metadata=metadata)
+    return _layers_of(request, levels, f"{named} denoised", metadata=metadata, **_looks(request))
+
+
+def _looks(request: Request) -> dict[str, Any]:
+    source = request.source
+    return {"contrast_limits": source.contrast_limits, "colormap": source.colormap, "blending": source.blending}
 
 
 def _autocorrelation_layer(request: Request, denoised: Denoised) -> list[Layer]:
     """Return how what was removed correlates with itself, as a small image whose middle is no shift."""
     if denoised.autocorrelation is None:
         return []
-    _, place = request.source.place(denoised.image, request.cut)
+    place = _placed(request, [denoised.image])
     return [
         ImageLayer(
             denoised.autocorrelation,
@@ -120,18 +166,30 @@ def _autocorrelation_layer(request: Request, denoised: Denoised) -> list[Layer]:
     ]
 
 
-def _layers_of(request: Request, image: Image, role: str, report: RunReport, **looks: Any) -> list[Layer]:
-    """Return a layer per channel of `image`."""
-    named = f"{request.source.name} · {report.model} {role}"
-    channels = [_channel(image, n) for n in range(image.size("C"))] if "C" in image.axes else [image]
-    names = image.channel_names or tuple(str(n) for n in range(len(channels)))
-    layers: list[Layer] = []
-    for channel, channel_name in zip(channels, names, strict=True):
-        data, place = request.source.place(channel, request.cut)
-        name = f"{named} {channel_name}" if len(channels) > 1 else named
-        metadata = _metadata(request.source.name, role, report)
-        layers.append(ImageLayer(data, name=name, metadata=metadata, **looks, **place))
-    return layers
+def _layers_of(request: Request, levels: Sequence[Image], named: str, **looks: Any) -> list[Layer]:
+    """Return a layer per channel of an image, from its levels, the finest first."""
+    finest = levels[0]
+    if "C" not in finest.axes:
+        return [ImageLayer(**_placed(request, levels), name=named, **looks)]
+    names = finest.channel_names or tuple(str(n) for n in range(finest.size("C")))
+    return [
+        ImageLayer(
+            **_placed(request, [_channel(level, number) for level in levels]),
+            name=f"{named} {name}" if len(names) > 1 else named,
+            **looks,
+        )
+        for number, name in enumerate(names)
+    ]
+
+
+def _placed(request: Request, levels: Sequence[Image]) -> dict[str, Any]:
+    """Return the arguments that make a layer of `levels` in the space of the source.
+
+    A single level is no multiscale layer, for which napari keeps what it has read of the coarsest level.
+    """
+    both = [request.source.place(level, request.cut) for level in levels]
+    data, is_multiscale = [data for data, _ in both], len(levels) > 1
+    return {"data": data if is_multiscale else data[0], "multiscale": is_multiscale, **both[0][1]}
 
 
 def update_labels(layer: Labels, request: Request, segmented: Segmented) -> None:
@@ -170,5 +228,6 @@ def _channel(image: Image, number: int) -> Image:
     return image.like(data, without(image.axes, "C"))
 
 
-def _metadata(source: str, role: str, report: RunReport) -> dict[str, Any]:
-    return {_METADATA: {**report.provenance(), "source": source, "role": role}}
+def _metadata(source: str, role: str, report: RunReport, stored: Stored | None = None) -> dict[str, Any]:
+    where = {} if stored is None else {"file": str(stored.file)}
+    return {_METADATA: {**report.provenance(), "source": source, "role": role, **where}}

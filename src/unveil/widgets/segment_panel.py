@@ -10,10 +10,11 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMainWindow, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QPushButton, QWidget
 
 from unveil.config.options import SegmentationOptions
 from unveil.errors import UnveilError
+from unveil.widgets.disk_run import segment_on_disk
 from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
 from unveil.widgets.notify import tell, tell_failure
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import napari
 
 _EDITED = "You have changed these labels by hand, so the sliders leave them alone. Run again to use the sliders."
+
+_ON_DISK = "These labels lie on the disk and do not follow the sliders. Press Segment to compute them anew."
 
 
 @dataclass(slots=True)
@@ -51,18 +54,19 @@ class SegmentPanel(QWidget):
         self._is_outdated = False
         self.form = RunForm(napari_viewer, "segmentation", SegmentationOptions)
         self.refine = RefineForm()
-        self.replace = QCheckBox("Replace my previous result")
-        self.replace.setToolTip("The same run again replaces its layers instead of adding new ones")
         self.runner = PanelRunner(
             napari_viewer,
             self.form,
             verb="Segment",
             doing="Segmenting",
+            layers=self._layers,
             compute=compute_segmentation,
+            compute_on_disk=segment_on_disk,
             show=self._show,
             compute_folder=segment_folder,
             more_options=lambda: self.refine.values_for(self.form.models.card),
         )
+        self.replace = self.runner.replace
         self.table_button = QPushButton("Show table")
         self.csv_button = QPushButton("Save as CSV…")
         self.measurements = _side_by_side(self.table_button, self.csv_button)
@@ -114,19 +118,21 @@ class SegmentPanel(QWidget):
         layers = segmentation_layers(request, segmented)
         labels = layers[-1]
         assert isinstance(labels, Labels)
-        self._layers.insert(layers, request.key, replace=self.replace.isChecked())
+        self._layers.insert(layers, request.key, replace=self.replace.isChecked(), stored=segmented.stored)
         labels.events.paint.connect(self._on_paint)
         self._shown = _Shown(request, segmented, labels)
         self.refine.set_card(segmented.segmentation.card)
         self.refine.set_sizes(_sizes(segmented))
         self.refine.lock("")
+        if segmented.stored is not None:
+            self.refine.tell(_ON_DISK)
         self._draw()
         return _about(segmented)
 
     def _separate(self) -> None:
         """Separate again with the sliders' values; the last position wins."""
         shown = self._shown
-        if shown is None:
+        if shown is None or shown.segmented.stored is not None:
             return
         if self._separation is not None:
             self._is_outdated = True

@@ -124,11 +124,15 @@ class SourceForm(QObject):
         self.planes_list.currentIndexChanged.connect(self.changed)
 
     def _layers(self) -> list[ImageLayer]:
-        """Return image layers that may be worked on, the topmost first; our own probabilities are none."""
+        """Return image layers that may be worked on, the topmost first; our own probabilities are none.
+
+        Nor is what is not whole yet.
+        """
         return [
             layer
             for layer in reversed(list(self._viewer.layers))
-            if isinstance(layer, ImageLayer) and layer.metadata.get("unveil", {}).get("role") != "probability"
+            if isinstance(layer, ImageLayer)
+            and layer.metadata.get("unveil", {}).get("role") not in ("probability", "growing")
         ]
 
     def _fill_layers(self, event: Any = None) -> None:
