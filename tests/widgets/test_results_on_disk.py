@@ -137,6 +137,7 @@ def test_a_large_result_becomes_ome_zarr_shown_from_the_disk(viewer, results, op
         assert layer.metadata["unveil"]["file"] == str(results / NAME)
     np.testing.assert_array_equal(finest(labels) > 0, image > 0.5)
     assert list(labels.features["index"]) == [0, 1, 2, 3, 4]
+    assert f"It lies in {results / NAME}" in panel.runner.bar.line.text()
     assert panel.result.table["area_px"].tolist() == [64] * 4
     assert [path.name for path in results.iterdir()] == [NAME]
 
@@ -144,10 +145,10 @@ def test_a_large_result_becomes_ome_zarr_shown_from_the_disk(viewer, results, op
 def test_it_is_the_same_as_in_memory(viewer, results, open_panel, run, blobs):
     viewer.add_image(blobs(2, 3, 40, 40), name="cells", axis_labels=("z", "t", "y", "x"))
     panel = open_panel()
-    panel.form.where.list.setCurrentText("in memory")
+    panel.form.results.list.setCurrentText("in memory")
     assert str(results) not in panel.runner.bar.line.text()
     run(panel)
-    panel.form.where.list.setCurrentText("on the disk")
+    panel.form.results.list.setCurrentText("on the disk")
     run(panel)
     for in_memory, on_disk in zip(viewer.layers[1:3], viewer.layers[3:], strict=True):
         np.testing.assert_array_equal(in_memory.data, finest(on_disk))

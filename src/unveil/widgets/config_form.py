@@ -82,6 +82,10 @@ class ConfigForm(Generic[C]):
         """The magicgui widgets by field; connect to their `changed`."""
         return {name: row.widget for name, row in self._rows.items()}
 
+    def add_row(self, label: str, widget: QWidget) -> None:
+        """Add a row that is no field of the config."""
+        self._layout.addRow(label, widget)
+
     def show_only(self, names: Collection[str]) -> None:
         """Show the rows of these fields alone, and no form at all where there are none."""
         for name, row in self._rows.items():

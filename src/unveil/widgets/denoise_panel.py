@@ -55,7 +55,8 @@ class DenoisePanel(QWidget):
         layers = denoised_layers(request, restored)
         self._layers.insert(layers, request.key, replace=self.replace.isChecked(), stored=restored.stored)
         self.result = restored.denoised
-        return _about(restored.denoised.report)
+        words = _about(restored.denoised.report)
+        return words if restored.stored is None else f"{words}\nIt lies in {restored.stored.file}"
 
 
 def _about(report: RunReport) -> str:

@@ -18,10 +18,10 @@ from unveil.widgets.growing_layer import GrowingLayers
 from unveil.widgets.job import Job, Work
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.requests import Request
+from unveil.widgets.result_choice import sentence
 from unveil.widgets.results import ResultLayers
 from unveil.widgets.run_bar import PanelState, RunBar
 from unveil.widgets.run_form import RunForm
-from unveil.widgets.where_form import sentence
 
 _WIDTH = 300
 """Width of a panel in a fresh dock, in pixels."""
@@ -80,7 +80,7 @@ class PanelRunner(QObject):
         self.folder_button = QPushButton("Run on a folder…")
         self.folder_button.setToolTip("Run this model on every image of a folder and write the results as files")
         form.changed.connect(self._on_form_changed)
-        self.replace.toggled.connect(self._draw)
+        self.replace.toggled.connect(self._on_form_changed)
         self.bar.run.connect(self.start)
         self.bar.cancel.connect(self.cancel)
         self.folder_button.clicked.connect(self._ask_for_folder)
@@ -169,7 +169,7 @@ class PanelRunner(QObject):
         """Take down the form's request, and where its results are to lie."""
         request = self.form.request(**self._more_options())
         earlier = self._layers.file_of(request.key) if self.replace.isChecked() else None
-        return replace(request, target=self.form.where.target(request, self.form.models.card, earlier))
+        return replace(request, target=self.form.results.target(request, self.form.models.card, earlier))
 
     def _sentence(self) -> str:
         """Say where the next results go to, if they go to the disk."""
@@ -195,7 +195,7 @@ class PanelRunner(QObject):
         elif problem is not None:
             self.bar.draw(PanelState.BLOCKED, "\n".join(words for words in (self._last_words, problem) if words))
         else:
-            self.bar.draw(PanelState.READY, "\n".join(w for w in (self._last_words, self._sentence()) if w))
+            self.bar.draw(PanelState.READY, self._last_words or self._sentence())
         self.form.setEnabled(self._job is None)
         self.folder_button.setEnabled(self._job is None and self.form.models.entry is not None)
 

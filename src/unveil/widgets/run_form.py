@@ -17,8 +17,8 @@ from unveil.widgets.config_form import ConfigForm
 from unveil.widgets.layers import format_pixel_size
 from unveil.widgets.model_picker import ModelPicker
 from unveil.widgets.requests import Request
+from unveil.widgets.result_choice import ResultChoice
 from unveil.widgets.source_form import SourceForm
-from unveil.widgets.where_form import WhereForm
 
 _OF_FILTERS = ("size_px", "strength")
 _ADVANCED = ("accurate", "engine", "precision", "tile", "rescale")
@@ -46,14 +46,14 @@ class RunForm(QWidget):
         self.rescale = QCheckBox()
         more = ("denoise_first",) if task == "segmentation" else ()
         self.advanced = ConfigForm(options, (*more, *_ADVANCED))
-        self.where = WhereForm()
+        self.results = ResultChoice()
         self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self._lay_out()
         self.source.changed.connect(self._draw)
         self.models.changed.connect(self._take_model)
         self.rescale.toggled.connect(lambda on: self.advanced.set_values({"rescale": "auto" if on else "off"}))
         self.advanced.widgets["rescale"].changed.connect(lambda *_: self._draw())
-        self.where.list.currentIndexChanged.connect(self.changed)
+        self.results.list.currentIndexChanged.connect(self.changed)
         self._take_model()
 
     def problem(self) -> str | None:
@@ -99,8 +99,8 @@ class RunForm(QWidget):
         self._rows.addRow(self.models.summary)
         self._rows.addRow(self.filter.native)
         self._rows.addRow("Device", self.device)
+        self.advanced.add_row("Results", self.results.list)
         self.fold.addWidget(self.advanced.native)
-        self.fold.addWidget(self.where)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._rows)

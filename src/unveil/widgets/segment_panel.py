@@ -206,9 +206,9 @@ def _about(segmented: Segmented) -> str:
     report = segmented.segmentation.report
     found = "Done" if report.n_objects is None else f"{report.n_objects} objects"
     line = f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
-    if report.expected_iou is None:
-        return line
-    return f"{line}\nExpected overlap with the truth: IoU {report.expected_iou:.2f}"
+    if report.expected_iou is not None:
+        line += f"\nExpected overlap with the truth: IoU {report.expected_iou:.2f}"
+    return line if segmented.stored is None else f"{line}\nIt lies in {segmented.stored.file}"
 
 
 def _sizes(segmented: Segmented) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout
 from unveil.errors import ImageError
 from unveil.model.card import ModelCard
 from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
+from unveil.widgets.results import GROWING
 
 _CHOOSE = "choose…"
 
@@ -132,7 +133,7 @@ class SourceForm(QObject):
             layer
             for layer in reversed(list(self._viewer.layers))
             if isinstance(layer, ImageLayer)
-            and layer.metadata.get("unveil", {}).get("role") not in ("probability", "growing")
+            and layer.metadata.get("unveil", {}).get("role") not in ("probability", GROWING)
         ]
 
     def _fill_layers(self, event: Any = None) -> None:

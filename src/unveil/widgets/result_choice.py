@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QComboBox
 
 from unveil.errors import InputError
 from unveil.io.result_place import result_place
@@ -15,21 +15,16 @@ _SUFFIXES = {"segmentation": "segmentation", "denoising": "denoised"}
 _AUTO, _MEMORY, _DISK = "automatic", "in memory", "on the disk"
 
 
-class WhereForm(QWidget):
+class ResultChoice:
     """One choice, and what follows from it for a request."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
         self.list = QComboBox()
         self.list.addItems([_AUTO, _MEMORY, _DISK])
         self.list.setToolTip(
             "Where results are kept: as arrays in memory, or as OME-Zarr on the disk, which grows while it is "
             "computed and can be gone on with; automatic takes the disk for results over a quarter of the free memory"
         )
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        layout.addRow("Results", self.list)
 
     def target(self, request: Request, card: ModelCard | None, replaces: Path | None) -> Path | None:
         """Return the OME-Zarr folder that the results of `request` go to, or None where they stay in memory.
