@@ -329,3 +329,26 @@ def test_a_lazy_layer_is_read_block_by_block(viewer, open_panel, run, blobs):
     run(panel)
     assert finest(viewer.layers[-1]).max() == 32
     assert data.largest <= 64 * 64
+
+
+def test_another_press_in_mid_run_changes_nothing(qtbot, viewer, open_panel, start_held, gate, blobs):
+    viewer.add_image(blobs(6, 32, 32), name="cells")
+    panel = open_panel()
+    layer = start_held(panel)
+    panel.runner.start()
+    with qtbot.waitSignal(panel.runner.ended, timeout=WAIT_MS):
+        gate.open()
+    assert layer not in viewer.layers
+    assert len(viewer.layers) == 3
+
+
+def test_a_layer_that_was_taken_away_in_mid_run_stays_away(qtbot, viewer, open_panel, start_held, gate, blobs):
+    viewer.add_image(blobs(6, 32, 32), name="cells")
+    panel = open_panel()
+    viewer.layers.remove(start_held(panel))
+    gate.allow(HELD_AFTER + 1)
+    qtbot.wait(200)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    with qtbot.waitSignal(panel.runner.ended, timeout=WAIT_MS):
+        gate.open()
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells · blobs probability", "cells · blobs labels"]

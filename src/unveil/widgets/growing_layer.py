@@ -8,6 +8,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
+from unveil.widgets.job import Job
 from unveil.widgets.requests import Request
 from unveil.widgets.results import growing_layers
 
@@ -18,11 +19,11 @@ _SHARE_OF_READING = 0.1
 
 
 class GrowingLayers(QObject):
-    """The layers of one run, while it goes on."""
+    """The layers of one run, as long as its job lives."""
 
-    def __init__(self, viewer: Any, request: Request, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._viewer, self._request = viewer, request
+    def __init__(self, viewer: Any, request: Request, job: Job) -> None:
+        super().__init__(job)
+        self._viewer, self._request, self._job = viewer, request, job
         self._layers: list[Layer] = []
         self._n_shown = 0
         self._timer = QTimer(self)
@@ -45,6 +46,8 @@ class GrowingLayers(QObject):
 
     def _look(self) -> None:
         """Show what was written since the last time, and look again after a pause."""
+        if self._job.is_cancelling:  # perhaps since the window is closing
+            return
         began, array = time.monotonic(), self._request.growth.array
         if array is not None and not self._layers:
             self._n_shown, self._layers = array.n_written, growing_layers(self._request)

@@ -94,6 +94,8 @@ class PanelRunner(QObject):
 
     def start(self) -> None:
         """Run the form's request; its answer becomes layers."""
+        if self._job is not None:
+            return
         try:
             request = self._request()
         except InputError as error:
@@ -106,8 +108,8 @@ class PanelRunner(QObject):
             partial(self._show, request),
             layer_id=request.layer_id,
         )
-        if is_on_disk:
-            self._growing = GrowingLayers(self._viewer, request, self)
+        if is_on_disk and self._job is not None:
+            self._growing = GrowingLayers(self._viewer, request, self._job)
 
     def start_folder(self, images: Path, output: Path) -> None:
         """Run the chosen model on every image of a folder; results become files."""
@@ -183,7 +185,6 @@ class PanelRunner(QObject):
         growing, self._growing = self._growing, None
         if growing is not None:
             growing.end()
-            growing.deleteLater()
 
     def _draw(self) -> None:
         """Derive the state from what is there, and show it."""
