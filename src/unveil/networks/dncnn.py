@@ -24,7 +24,7 @@ class DnCNN(nn.Module):
             for (n_in, n_out), dilation in zip(pairwise(widths), config.dilation_per_layer, strict=True)
         )
         if config.skips:
-            pairs = [_AddedPair(*pair) for pair in zip(inner[::2], inner[1::2], strict=True)]
+            pairs = [AddedPair(*pair) for pair in zip(inner[::2], inner[1::2], strict=True)]
             self.layers = nn.Sequential(first, *pairs, nn.ReLU(), last)
         else:
             followed = [layer for convolution in (first, *inner) for layer in (convolution, nn.ReLU())]
@@ -36,7 +36,7 @@ class DnCNN(nn.Module):
         return image - noise
 
 
-class _AddedPair(nn.Module):
+class AddedPair(nn.Module):
     """Two convolutions, ReLU before each, added to what goes in."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:

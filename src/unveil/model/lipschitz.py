@@ -1,0 +1,77 @@
+"""How sensitive a model is to its input: a certified upper and a lower bound of its Lipschitz constant."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+
+from unveil.model.model import Model, SegmentationActivation
+from unveil.networks.lipschitz import LayerBound, certified_bound, layer_bound
+from unveil.operators.lipschitz import ACTIVATIONS, compose, separate, softmax
+from unveil.operators.stretching import ascend
+
+UPPER = "Gram iteration per convolution, composed over the network: certified, for zero padding at every image size"
+LOWER = "ascent of ‖f(x + d) − f(x)‖ / ‖d‖ from the check image: reached, so that no smaller constant is true"
+
+
+@dataclass(frozen=True, slots=True)
+class LipschitzBounds:
+    """The constant of the map from normalized intensities to the model's output lies between the two.
+
+    Attributes
+    ----------
+    upper, lower
+        Output per input, in the Euclidean norm over all pixels and channels; the lower one at one image size.
+    upper_method, lower_method
+        How each was found.
+    """
+
+    upper: float
+    lower: float
+    upper_method: str = UPPER
+    lower_method: str = LOWER
+
+
+def lipschitz_bounds(model: Model, *, size_px: int = 32, n_rounds: int = 4, seed: int = 0) -> LipschitzBounds:
+    """Bound the Lipschitz constant of `model`, output activation included, from both sides.
+
+    Parameters
+    ----------
+    size_px
+        Edge of the part of the check input from which the ascent begins; a multiple of the size step.
+    n_rounds
+        Of the ascent; more find more.
+
+    Raises
+    ------
+    InputError
+        If no bound is known for the network: classical filters.
+    """
+    upper = model_bound(model)
+    module = copy.deepcopy(model.inference_module()).double()
+    window = (slice(None), slice(None), *(slice(size_px),) * model.card.n_dims)
+    return LipschitzBounds(
+        upper, ascend(module, torch.from_numpy(model.check_input[window]).double(), n_rounds=n_rounds, seed=seed)
+    )
+
+
+def model_bound(model: Model, of_layer: LayerBound = layer_bound) -> float:
+    """Return the certified upper bound alone; `of_layer` bounds the convolutions.
+
+    Raises
+    ------
+    InputError
+        If no bound is known for the network: classical filters.
+    """
+    module = model.inference_module()
+    if isinstance(module, SegmentationActivation):
+        return compose(certified_bound(module.network, of_layer), _activation_bound(module, model.card.n_maps))
+    return certified_bound(module, of_layer)
+
+
+def _activation_bound(activation: SegmentationActivation, n_maps: int) -> float:
+    """Bound softmax over the classes beside clipping of further maps."""
+    further = [ACTIVATIONS["clip"]] if n_maps > activation.n_classes else []
+    return separate(softmax(activation.temperature), *further)
