@@ -390,27 +390,3 @@ def test_cuda_computes_the_same_and_gives_its_memory_back(make_tiny_model: Any) 
         assert engine.precision == "float16"
         np.testing.assert_allclose(engine.compute(model.check_input), model.check_output, atol=2e-2)
     assert torch.cuda.memory_reserved() <= before
-
-
-COMPILES_MANY_SHAPES = """
-import os, psutil, torch
-import numpy as np
-from unveil.inference.openvino_engine import OpenVinoEngine
-torch.set_num_threads(os.cpu_count())
-engine = OpenVinoEngine(torch.nn.Conv2d(1, 1, 3, padding=1).eval(), (1, 1, 8, 8), fast=False)
-counts = set()
-for edge in range(8, 48, 8):
-    engine.compute(np.zeros((1, 1, edge, 8), np.float32))
-    counts.add(psutil.Process().num_threads())
-print(len(counts))
-"""
-
-
-def test_no_shape_brings_threads_of_its_own() -> None:
-    done = subprocess.run([sys.executable, "-c", COMPILES_MANY_SHAPES], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["1"]
-
-
-def test_a_limit_of_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: torch.get_num_threads() + 1)
-    assert openvino_engine.thread_settings() == {"INFERENCE_NUM_THREADS": torch.get_num_threads()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from statistics import median
@@ -84,3 +85,35 @@ def test_wider_networks_take_more() -> None:
     widths: list[Any] = [UNetConfig(width=width) for width in (8, 16, 32)]
     estimates = [bytes_per_pixel(config) for config in widths]
     assert estimates == sorted(set(estimates))
+
+
+HEAPS = """
+import ctypes, sys, threading
+from unveil.inference.memory import share_heaps
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+if sys.argv[1] == "shared":
+    share_heaps()
+ready, done = threading.Barrier(9), threading.Event()
+def work():
+    libc.malloc(5000)
+    ready.wait()
+    done.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+ready.wait()
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+done.set()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not platform.libc_ver()[0], reason="the C library is not glibc")
+def test_threads_share_two_heaps() -> None:
+    counts = {}
+    for how in ("own", "shared"):
+        told = subprocess.run([sys.executable, "-c", HEAPS, how], check=True, capture_output=True, text=True).stdout
+        counts[how] = told.count("<heap nr=")
+    assert counts["own"] > 2
+    assert counts["shared"] <= 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from typing import assert_never
 
 import psutil
@@ -17,6 +19,8 @@ _MOST_PIXELS = {("cpu", 2): 1_330_000, ("cpu", 3): 8_000_000, ("gpu", 2): 4_200_
 Volumes need more, since a halo on six sides weighs more."""
 
 
+_MALLOC_ARENA_MAX = -8
+"""What glibc calls the largest number of heaps."""
 _BLOCK_BYTES = 48
 """What making labels takes per pixel of a block: maps, labels and fronts."""
 _SHARE_FOR_BLOCK = 0.1
@@ -62,3 +66,14 @@ def free_bytes(device: str) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     return int(psutil.virtual_memory().available)
+
+
+def share_heaps() -> None:
+    """Let all threads of this process take memory from two heaps, where the C library is glibc.
+
+    It would give each thread one of its own, and OpenVINO has threads for each network that it compiles: what they
+    leave there is hardly given back, and many shapes in turn would take some 100 MiB more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MALLOC_ARENA_MAX, 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import os
 import sys
 import time
 from collections import OrderedDict
@@ -20,6 +19,7 @@ from torch import nn
 
 import unveil
 from unveil.errors import EngineError
+from unveil.inference.memory import share_heaps
 from unveil.inference.openvino_graph import build_graph
 from unveil.io.cache import keep, recall
 
@@ -56,6 +56,7 @@ class OpenVinoEngine:
         self, module: nn.Module, sample_shape: tuple[int, ...], *, fast: bool, identity: str | None = None
     ) -> None:
         self._openvino = import_openvino()
+        share_heaps()
         self._core = self._openvino.Core()
         self._module, self._identity = module, identity
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
@@ -123,8 +124,8 @@ class OpenVinoEngine:
         settings = {
             _PRECISION: self._hint,
             "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # pinned threads of two programs would fight for the same cores
-            **thread_settings(),
         }
         key = self._key(shape, settings)
         self._compiled[shape] = self._recalled(key, settings) or self._compiled_anew(key, shape, settings)
@@ -181,16 +182,6 @@ def import_openvino() -> ModuleType:
         del sys.modules[_TELEMETRY]
         if loaded is not None:
             sys.modules[_TELEMETRY] = loaded
-
-
-def thread_settings() -> dict[str, int]:
-    """Let the calling thread compile and compute, helped by all cores; where fewer are allowed, a thread that obeys.
-
-    Such a thread comes with each network that is compiled, and each takes its memory from a place of its own, which
-    the C library hardly gives back: many shapes in turn would take some 50 MiB more.
-    """
-    allowed = torch.get_num_threads()
-    return {"NUM_STREAMS": 0} if allowed >= (os.cpu_count() or 1) else {"INFERENCE_NUM_THREADS": allowed}
 
 
 def kernels(compiled: Any) -> set[str]:

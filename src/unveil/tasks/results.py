@@ -174,7 +174,8 @@ class SegmentationSink:
 
 def common_grain(arrays: Sequence[WritableArray], n_dims: int) -> tuple[int, ...]:
     """Return the least common multiple of the chunks of `arrays` along their last `n_dims` axes; 1 without chunks."""
-    chunks = [tuple(getattr(array, "chunks", None) or (1,) * len(array.shape))[-n_dims:] for array in arrays]
+    chunks = [(1,) * n_dims]
+    chunks += [tuple(getattr(array, "chunks", None) or (1,) * len(array.shape))[-n_dims:] for array in arrays]
     return tuple(lcm(*sides) for sides in zip(*chunks, strict=True))
 
 
