@@ -103,7 +103,7 @@ def _parts(image: Image, model: Model, options: SegmentationOptions) -> tuple[fl
 
     def note(event: Event) -> None:
         nonlocal last_tile
-        if isinstance(event, Progress):
+        if isinstance(event, Progress) and event.unit == "tiles":
             last_tile = time.perf_counter()
 
     segment(image, model, options=options, monitor=note)

@@ -237,7 +237,7 @@ async def _greet(address: str) -> None:
 
 def _ability(model: Model, options: RunOptions) -> Ability:
     with _engine(model, options) as engine:
-        most = largest_window(model.card.architecture, engine.device)
+        most = largest_window(model.card.architecture, engine.device, frugal=True)
         return Ability(engine.device, engine.library, engine.precision, most)
 
 

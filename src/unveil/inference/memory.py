@@ -14,9 +14,12 @@ _SHARE_OF_FREE = 0.5
 """Part of the free memory that a window may fill: the images need room too, and so do other programs."""
 _SLACK = 1.8
 """Measured peaks over the sum of the live maps: engines hold copies in other layouts."""
-_MOST_PIXELS = {("cpu", 2): 1_330_000, ("cpu", 3): 8_000_000, ("gpu", 2): 4_200_000, ("gpu", 3): 32_000_000}
+_MOST_PIXELS = {("cpu", 2): 2_400_000, ("cpu", 3): 8_000_000, ("gpu", 2): 4_200_000, ("gpu", 3): 32_000_000}
 """Larger windows gain little, since the halo's share is small by then, and a request to cancel waits for a tile.
-Volumes need more, since a halo on six sides weighs more."""
+Volumes need more, since a halo on six sides weighs more. A processor takes as long per pixel in windows of 256² as of
+2048² (`benchmarks/speed/figures.md`): its caches hold no map of either."""
+_FRUGAL_SHARE = 0.56
+"""Of these pixels, where results go to the disk since memory is short: the whole command then needs 1.2 GiB."""
 
 
 _MALLOC_ARENA_MAX = -8
@@ -45,11 +48,18 @@ def bytes_per_pixel(architecture: Architecture) -> int:
     return int(4 * channels * _SLACK)
 
 
-def largest_window(architecture: Architecture, device: str) -> int:
-    """Return how many pixels a window may have on `device`, from the memory that is free now."""
+def largest_window(architecture: Architecture, device: str, *, frugal: bool = False) -> int:
+    """Return how many pixels a window may have on `device`, from the memory that is free now.
+
+    Parameters
+    ----------
+    frugal
+        Take little memory even where much is free.
+    """
     kind = "gpu" if device.startswith(("cuda", "mps")) else "cpu"
     affordable = int(free_bytes(device) * _SHARE_OF_FREE) // bytes_per_pixel(architecture)
-    return max(1, min(affordable, _MOST_PIXELS[kind, architecture.n_dims]))
+    most = _MOST_PIXELS[kind, architecture.n_dims]
+    return max(1, min(affordable, int(most * _FRUGAL_SHARE) if frugal else most))
 
 
 def largest_block(n_dims: int) -> int:

@@ -252,7 +252,7 @@ class Run:
         if isinstance(self._engine, ClusterEngine):
             most = self._engine.ability.most_pixels
         else:
-            most = largest_window(card.architecture, self._engine.device)
+            most = largest_window(card.architecture, self._engine.device, frugal=max(self._grain) > 1)
         return fit_tiling(self._shape, card.size_step, card.halo, most, grain)
 
     def _report_progress(self, n_tiles: int) -> None:
