@@ -92,11 +92,11 @@ class Cluster:
 
         waiting, n_sendings = iter(tiles), 1
         places = self._places(shared)
-        running: dict[Any, Tile] = {}
+        running: dict[Any, tuple[Tile, int]] = {}
 
         def start(tile: Tile) -> Any:
             future = self._client.submit(function, *places, tile, pure=False)
-            running[future] = tile
+            running[future] = tile, n_sendings
             return future
 
         n_ahead = max(1, _AHEAD * sum(self._client.nthreads().values()))
@@ -106,7 +106,7 @@ class Cluster:
         done = as_completed(first, loop=self._client.loop)
         try:
             for future in done:
-                tile = running.pop(future)
+                tile, sending = running.pop(future)
                 try:
                     result = future.result()
                 except KilledWorker as error:
@@ -115,13 +115,14 @@ class Cluster:
                         f"look at their logs, and choose a smaller tile."
                     ) from error
                 except FutureCancelledError as error:  # what it needs was on workers that have died
-                    n_sendings += 1
-                    if n_sendings > _MOST_SENDINGS:
+                    if n_sendings == _MOST_SENDINGS:
                         raise EngineError(
                             "The workers of the cluster die again and again. Look at their logs."
                         ) from error
-                    self._sent.clear()
-                    places = self._places(shared)
+                    if sending == n_sendings:  # the first of those that were lost together
+                        n_sendings += 1
+                        self._sent.clear()
+                        places = self._places(shared)
                     done.add(start(tile))
                     continue
                 yield result
