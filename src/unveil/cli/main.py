@@ -45,9 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         What follows ``unveil`` on the command line; by default that of this process.
     """
-    atexit.register(
-        gc.freeze
-    )  # or the end of the process takes half a second to look for garbage among PyTorch's objects
+    # Else the process takes half a second at its end to look for garbage among PyTorch's objects.
+    atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with _tracebacks(_TRACEBACK_OPTION in arguments):
         return _guard(lambda: _run([argument for argument in arguments if argument != _TRACEBACK_OPTION]))
