@@ -183,7 +183,7 @@ def test_what_was_cancelled_goes_on(qtbot, viewer, results, open_panel, start_he
     assert len(viewer.layers) == 1
     assert not is_locked(results)
     run(panel)
-    assert any("is gone on with" in message for _, message in notifications)
+    assert any("Going on with" in message for _, message in notifications)
     assert finest(viewer.layers[-1]).max() == 24
     assert [path.name for path in results.iterdir()] == [NAME]
 

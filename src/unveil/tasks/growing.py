@@ -60,7 +60,7 @@ def begin(path: Path, identity: Mapping[str, JsonValue], monitor: Monitor) -> Gr
     """
     growing = GrowingResult.open(path, identity)
     if growing.resumed:
-        monitor(Notice(f"{growing.path.name} is gone on with: {len(growing.journal)} tiles were written before."))
+        monitor(Notice(f"Going on with {growing.path.name}: {len(growing.journal)} tiles were written before."))
     return growing
 
 
