@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from unveil.operators.joining import Joins, Tally, looked_up, touching
+from unveil.operators.joining import Joins, Tally, looked_up, runs, touching
 
 
 @given(seed=st.integers(0, 10_000), shape=st.sampled_from([(9, 12), (5, 6, 7)]), share=st.floats(0.1, 0.7))
@@ -65,3 +66,11 @@ def test_tallies_of_pieces_add_up_to_that_of_the_whole(seed):
         assert (size, first) == (where.sum(), np.flatnonzero(where)[0])
         assert mass == pytest.approx(foreground.ravel()[where].sum(), rel=1e-5)
     assert set(total.parts) == set(named[named != 0])
+
+
+@given(hnp.arrays(np.int32, hnp.array_shapes(min_dims=1, max_dims=3), elements=st.integers(-2, 2)))
+def test_runs_put_together_are_the_labels(labels: np.ndarray) -> None:
+    values, starts, lengths = runs(labels)
+    assert np.array_equal(np.repeat(values, lengths), labels.ravel())
+    assert np.array_equal(starts, np.cumsum(lengths) - lengths)
+    assert (values[1:] != values[:-1]).all()

@@ -62,3 +62,4 @@ def test_numbers_are_those_of_unique(ids: np.ndarray) -> None:
 def test_numbers_close_together_are_not_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(np, "unique")
     assert [part.tolist() for part in numbered(np.array([7, 5, 7, 9]))] == [[5, 7, 9], [1, 0, 1, 2]]
+    assert [part.tolist() for part in numbered(np.array([0, 9007, 0, 9005]))] == [[0, 9005, 9007], [0, 2, 0, 1]]

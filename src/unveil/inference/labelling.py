@@ -34,7 +34,7 @@ from unveil.inference.hands import Hands
 from unveil.inference.tiling import Tile, Tiling, Window
 from unveil.operators.calibration import ExpectedOverlap
 from unveil.operators.instances import connected, foreground_and_seeds, grow, label_objects
-from unveil.operators.joining import Joins, Tally, looked_up, touching
+from unveil.operators.joining import Joins, Tally, looked_up, runs, touching
 
 _MOST_NUMBERS = np.iinfo(np.int32).max
 _STRIP_PIXELS = 1 << 20
@@ -134,9 +134,9 @@ def _grow_seeds(canvas: Canvas, rule: ObjectRule, blocks: Tiling, joins: Joins, 
 
 def _number(canvas: Canvas, free: Joins, parts: NDArray[np.int64], numbers: NDArray[np.int64], block: Tile) -> None:
     labels = canvas.read_labels(block.inner)
-    here, ends = np.unique(labels, return_inverse=True)
-    final = looked_up(free.apply(here.astype(np.int64)), parts, numbers)
-    canvas.write_labels(block.inner, final.astype(np.int32)[ends].reshape(labels.shape))
+    values, _, lengths = runs(labels)
+    final = looked_up(free.apply(values.astype(np.int64)), parts, numbers)
+    canvas.write_labels(block.inner, np.repeat(final.astype(np.int32), lengths).reshape(labels.shape))
 
 
 def _room(blocks: Tiling) -> int:

@@ -92,12 +92,15 @@ class Tally:
         shape: tuple[int, ...],
     ) -> Self:
         """Count the parts of a piece whose first pixel lies at `corner` of an image of `shape`."""
-        where = np.flatnonzero(labels)
-        parts, at, ends, sizes = np.unique(labels.ravel()[where], True, True, True)
-        local = np.unravel_index(where[at], labels.shape)
+        values, starts, lengths = runs(labels)
+        mass = np.add.reduceat(foreground.ravel(), starts, dtype=np.float64)
+        inside = values != 0
+        parts, at, ends = np.unique(values[inside], True, True)
+        local = np.unravel_index(starts[inside][at], labels.shape)
         first = np.ravel_multi_index(tuple(i + c for i, c in zip(local, corner, strict=True)), shape)
-        mass = np.bincount(ends, foreground.ravel()[where], len(parts)).astype(np.float64)
-        return cls(parts.astype(np.int64), sizes, np.asarray(first, np.int64), mass)
+        sizes = np.bincount(ends, lengths[inside], len(parts)).astype(np.int64)
+        masses = np.bincount(ends, mass[inside], len(parts)).astype(np.float64)
+        return cls(parts.astype(np.int64), sizes, np.asarray(first, np.int64), masses)
 
     @classmethod
     def together(cls, tallies: Iterable[Tally], joins: Joins) -> Self:
@@ -112,6 +115,16 @@ class Tally:
             np.add.at(mass, ends, np.concatenate([one.mass for one in given]))
             np.minimum.at(first, ends, np.concatenate([one.first for one in given]))
         return cls(parts, sizes, first, mass)
+
+
+def runs(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """Return value, first position and length of each run of equal labels in raster order: far fewer than pixels.
+
+    Runs go on over the ends of rows. `labels` holds at least one pixel.
+    """
+    flat = labels.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    return flat[starts], starts, np.diff(starts, append=flat.size)
 
 
 def looked_up(numbers: NDArray[Any], known: NDArray[np.int64], meaning: NDArray[np.int64]) -> NDArray[Any]:

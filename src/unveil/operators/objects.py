@@ -79,9 +79,12 @@ def numbered(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp
         Shapes ``(m,)`` and ``(n,)``, so that ``numbers[places]`` is `ids`.
     """
     low, high = (int(ids.min()), int(ids.max())) if ids.size else (0, 0)
-    if high - low > 2 * ids.size:
+    gap = int(ids[ids > 0].min()) - 1 if low == 0 < high else 0  # the objects of a piece lie far from its background
+    if high - gap - low > 2 * ids.size:
         return np.unique(ids, return_inverse=True)
-    occurs = np.zeros(high - low + 1, bool)
-    occurs[ids - low] = ids.size > 0
+    closed = ids - low - gap * (ids > 0)
+    occurs = np.zeros(high - gap - low + 1, bool)
+    occurs[closed] = ids.size > 0
     places = np.cumsum(occurs) - 1
-    return np.flatnonzero(occurs).astype(np.int64) + low, places[ids - low]
+    numbers = np.flatnonzero(occurs).astype(np.int64) + low
+    return numbers + gap * (numbers > 0), places[closed]
