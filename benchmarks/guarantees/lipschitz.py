@@ -15,25 +15,23 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 import unveil
 from unveil import Model, load_model
 from unveil.model.lipschitz import LOWER, UPPER, model_bound
+from unveil.networks.layer_norms import convolutions, layer_norms
 from unveil.networks.lipschitz import layer_bound
-from unveil.operators.convolution_norms import frequency_response_norm
 from unveil.operators.stretching import ascend, power_estimate
 
 MODELS = ("fluorescence-denoiser", "nuclei", "simulated-cells")
 START_PX = 32
 """Edge of the part of the check image from which the ascent begins."""
-Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def main() -> None:
@@ -59,20 +57,8 @@ def _examined(model: Model, size: int, n_rounds: int) -> dict[str, Any]:
         "lower": {"value": lower, "method": LOWER, "seconds": lower_seconds},
         "at_check_image": power_estimate(network, start),
         "layers": [
-            {"name": name, "kernel": list(layer.weight.shape), "certified": bound_of(layer), **_estimates(layer, size)}
-            for name, layer in model.network.named_modules()
-            if isinstance(layer, Convolution)
+            asdict(layer_norms(name, layer, size, of_layer=bound_of)) for name, layer in convolutions(model.network)
         ],
-    }
-
-
-def _estimates(layer: Convolution, size: int) -> dict[str, float]:
-    n_in = layer.in_channels
-    at = torch.zeros(1, n_in, size, size, dtype=torch.float64)
-    kernel = layer.weight.numpy().astype(np.float64)
-    return {
-        "periodic": frequency_response_norm(kernel, size, stride=layer.stride),
-        "power_method": power_estimate(copy.deepcopy(layer).double(), at),
     }
 
 

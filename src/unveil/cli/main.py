@@ -29,6 +29,10 @@ COMMANDS = {
     ),
     "evaluate segmentation": ("evaluation:segmentation", "Judge a segmentation model against labels."),
     "evaluate denoising": ("evaluation:denoising", "Judge a denoising model against clean images."),
+    "inspect": (
+        "inspection:inspect",
+        "Look into a model: its layers, their filters, what they make of an image, how far they can move it.",
+    ),
     "models list": ("models:list_", "List the models that ship with Unveil and your own."),
     "models show": ("models:show", "Show the card of a model: what it does, where it comes from, how well it did."),
     "demo": ("demo:demo", "Show the main job: napari with a sample image and the Segment panel."),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from unveil.model.model import Model, SegmentationActivation
 from unveil.networks.lipschitz import LayerBound, certified_bound, layer_bound
@@ -34,7 +36,15 @@ class LipschitzBounds:
     lower_method: str = LOWER
 
 
-def lipschitz_bounds(model: Model, *, size_px: int = 32, n_rounds: int = 4, seed: int = 0) -> LipschitzBounds:
+def lipschitz_bounds(
+    model: Model,
+    *,
+    size_px: int = 32,
+    n_rounds: int = 4,
+    seed: int = 0,
+    of_layer: LayerBound = layer_bound,
+    watch: Callable[[], None] = lambda: None,
+) -> LipschitzBounds:
     """Bound the Lipschitz constant of `model`, output activation included, from both sides.
 
     Parameters
@@ -43,18 +53,27 @@ def lipschitz_bounds(model: Model, *, size_px: int = 32, n_rounds: int = 4, seed
         Edge of the part of the check input from which the ascent begins; a multiple of the size step.
     n_rounds
         Of the ascent; more find more.
+    of_layer
+        Bounds the convolutions.
+    watch
+        Called before each pass through the network; what it raises ends the work.
 
     Raises
     ------
     InputError
         If no bound is known for the network: classical filters.
     """
-    upper = model_bound(model)
+    upper = model_bound(model, of_layer)
     module = copy.deepcopy(model.inference_module()).double()
+
+    def watched(image: Tensor) -> Tensor:
+        watch()
+        output: Tensor = module(image)
+        return output
+
     window = (slice(None), slice(None), *(slice(size_px),) * model.card.n_dims)
-    return LipschitzBounds(
-        upper, ascend(module, torch.from_numpy(model.check_input[window]).double(), n_rounds=n_rounds, seed=seed)
-    )
+    start = torch.from_numpy(model.check_input[window]).double()
+    return LipschitzBounds(upper, ascend(watched, start, n_rounds=n_rounds, seed=seed))
 
 
 def model_bound(model: Model, of_layer: LayerBound = layer_bound) -> float:
