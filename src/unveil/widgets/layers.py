@@ -74,10 +74,14 @@ class Space:
             tuple(self.axis_labels[i] for i in kept),
         )
 
-    def starting_at(self, index: Mapping[str, int]) -> Space:
+    def starting_at(self, index: Mapping[str, float]) -> Space:
         """Return the space of a part that starts at pixel `index` (0 where an axis is not named)."""
         offset = np.array([index.get(letter, 0) for letter in self.axes], float)
         return replace(self, translate=self.translate + self._linear() @ offset)
+
+    def coarser(self, factors: Mapping[str, float]) -> Space:
+        """Return the space of pixels that are larger by `factors`, the centre of the first where it was."""
+        return replace(self, scale=self.scale * np.array([factors.get(letter, 1) for letter in self.axes], float))
 
     def pixel_size_um(self) -> dict[str, float]:
         """Return the pixel size per spatial axis in micrometres, where the unit is a length."""
@@ -245,7 +249,24 @@ def _space_of(layer: ImageLayer, axes: str) -> Space:
 
 
 def _position(layer: ImageLayer, axes: str, point: Sequence[float], units: Sequence[Any] | None) -> dict[str, int]:
-    """Index of the plane shown, inside the layer; the viewer's axes are the layer's, counted from the last."""
+    """Index of the plane shown, inside the layer."""
+    index = np.rint(index_at(layer, point, units)).astype(int)
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    return {
+        letter: int(np.clip(i, 0, n - 1)) for letter, i, n in zip(axes, index, shape, strict=False) if letter != "C"
+    }
+
+
+def index_at(layer: ImageLayer, point: Sequence[float], units: Sequence[Any] | None) -> NDArray[np.float64]:
+    """Return where in a layer, in pixels, a point of the world lies.
+
+    The viewer's axes are the layer's, counted from the last.
+
+    Parameters
+    ----------
+    point, units
+        World coordinates in the viewer, and their units.
+    """
     world = np.zeros(layer.ndim)
     n = min(layer.ndim, len(point))
     world[layer.ndim - n :] = point[len(point) - n :]
@@ -253,11 +274,7 @@ def _position(layer: ImageLayer, axes: str, point: Sequence[float], units: Seque
         for i, (own, shown) in enumerate(zip(reversed(layer.units), reversed(tuple(units)), strict=False), start=1):
             if own != shown and shown.is_compatible_with(own):
                 world[-i] *= float((1 * shown).to(own).magnitude)
-    index = np.rint(np.asarray(layer.world_to_data(world))).astype(int)
-    shape = (layer.data[0] if layer.multiscale else layer.data).shape
-    return {
-        letter: int(np.clip(i, 0, n - 1)) for letter, i, n in zip(axes, index, shape, strict=False) if letter != "C"
-    }
+    return np.asarray(layer.world_to_data(world), float)
 
 
 def _transposed(data: ArrayLike, source: str, target: str) -> Any:

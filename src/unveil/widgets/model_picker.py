@@ -22,11 +22,14 @@ _NETWORKS = {"unet": "U-Net", "dncnn": "DnCNN"}
 
 
 class ModelPicker(QWidget):
-    """A list of models for `task`, a button for files elsewhere, and `summary`, what the chosen model is."""
+    """A list of models for `task`, a button for files elsewhere, and `summary`, what the chosen model is.
+
+    Without a task, models for all of them are offered.
+    """
 
     changed = Signal()
 
-    def __init__(self, task: Task, parent: QWidget | None = None) -> None:
+    def __init__(self, task: Task | None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.task = task
         self._entries: list[ModelEntry] = []
@@ -97,7 +100,8 @@ class ModelPicker(QWidget):
     def _draw(self) -> None:
         card = self.card
         if card is None:
-            self.summary.setText(f"No model for {self.task} is here yet: press Open…, or drop a file on the window.")
+            which = f"model for {self.task}" if self.task is not None else "model"
+            self.summary.setText(f"No {which} is here yet: press Open…, or drop a file on the window.")
             self.summary.setToolTip("")
         else:
             self.summary.setText(summarize(card))
@@ -105,7 +109,7 @@ class ModelPicker(QWidget):
         self.changed.emit()
 
     def _take(self, entry: ModelEntry) -> None:
-        if entry.card is not None and entry.card.task == self.task:
+        if entry.card is not None and self.task in (None, entry.card.task):
             self.refresh()
             self.choose(entry.path)
 
@@ -118,7 +122,7 @@ class ModelPicker(QWidget):
         """Open a model file; one that is broken, or made for another task, is refused with a notification."""
         try:
             entry = session_models.open(path)
-            if entry.card is not None and entry.card.task != self.task:
+            if entry.card is not None and self.task not in (None, entry.card.task):
                 raise ModelFileError(
                     f"Model '{entry.name}' is made for {entry.card.task}, not for {self.task}. "
                     f"Use it in the other panel, or choose another model."

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GROWING = "growing"
 """The role, in a layer's metadata, of a result that is not whole yet."""
+INSPECTION = "inspection"
+"""The role of layers that show a network: nothing to compute with."""
 _METADATA = "unveil"
 
 

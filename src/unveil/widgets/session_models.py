@@ -33,12 +33,12 @@ class SessionModels:
         self.opened.emit(entry)
         return entry
 
-    def entries(self, task: str) -> list[ModelEntry]:
-        """List the models for `task` from the library and from this session; broken library files come last."""
+    def entries(self, task: str | None) -> list[ModelEntry]:
+        """List the models for `task`, or for any, of library and session; broken library files come last."""
         library = list_models()
         known = {entry.path.resolve() for entry in library}
         entries = library + [entry for path, entry in self._opened.items() if path not in known]
-        fitting = [entry for entry in entries if entry.card is not None and entry.card.task == task]
+        fitting = [entry for entry in entries if entry.card is not None and task in (None, entry.card.task)]
         return fitting + [entry for entry in entries if entry.card is None]
 
 

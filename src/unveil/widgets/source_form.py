@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Image as ImageLayer
@@ -11,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout
 from unveil.errors import ImageError
 from unveil.model.card import ModelCard
 from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
-from unveil.widgets.results import GROWING
+from unveil.widgets.results import GROWING, INSPECTION
 
 _CHOOSE = "choose…"
 
@@ -20,12 +21,20 @@ class SourceForm(QObject):
     """The rows of a panel that say which pixels are meant, added to `form`.
 
     Rows that leave no choice are hidden: axes in 2D, the channel of a one-channel image, planes of a single plane.
+
+    Parameters
+    ----------
+    one_plane
+        Only ever the plane (or volume, for 3D models) that is shown now: nothing is asked.
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: Any, form: QFormLayout, parent: QObject | None = None) -> None:
+    def __init__(
+        self, viewer: Any, form: QFormLayout, parent: QObject | None = None, *, one_plane: bool = False
+    ) -> None:
         super().__init__(parent)
+        self._one_plane = one_plane
         self._viewer = viewer
         self._card: ModelCard | None = None
         self.layer_list = _list("The image layer to work on")
@@ -66,7 +75,7 @@ class SourceForm(QObject):
     @property
     def cut(self) -> str:
         """Axes along which only the plane shown now is meant."""
-        return self._possible_cut() if self.planes_list.currentIndex() == 1 else ""
+        return self._possible_cut() if self._one_plane or self.planes_list.currentIndex() == 1 else ""
 
     def choose(self, name: str) -> None:
         """Choose the layer called `name`, if there is one."""
@@ -77,8 +86,13 @@ class SourceForm(QObject):
         self._card = card
         self._draw()
 
-    def source(self) -> Source:
+    def source(self, point: Sequence[float] | None = None) -> Source:
         """Take down the chosen layer as it is now.
+
+        Parameters
+        ----------
+        point
+            Where in the world its position is taken; where the viewer's sliders stand if not given.
 
         Raises
         ------
@@ -89,7 +103,7 @@ class SourceForm(QObject):
         if layer is None:
             raise ImageError("There is no image layer. Open an image, then press the button again.")
         dims = self._viewer.dims
-        return source_of(layer, self.axes, tuple(dims.point), getattr(dims, "units", None))
+        return source_of(layer, self.axes, tuple(dims.point if point is None else point), getattr(dims, "units", None))
 
     def problem(self) -> str | None:
         """Return what the user must do before a run is possible, or None."""
@@ -127,13 +141,13 @@ class SourceForm(QObject):
     def _layers(self) -> list[ImageLayer]:
         """Return image layers that may be worked on, the topmost first; our own probabilities are none.
 
-        Nor is what is not whole yet.
+        Nor is what is not whole yet, nor what a network's layers made.
         """
         return [
             layer
             for layer in reversed(list(self._viewer.layers))
             if isinstance(layer, ImageLayer)
-            and layer.metadata.get("unveil", {}).get("role") not in ("probability", GROWING)
+            and layer.metadata.get("unveil", {}).get("role") not in ("probability", GROWING, INSPECTION)
         ]
 
     def _fill_layers(self, event: Any = None) -> None:
@@ -212,7 +226,7 @@ class SourceForm(QObject):
     def _draw(self) -> None:
         self._show(self.axes_list, self.axes_list.count() > 1)
         self._show(self.channel_list, self._needs_channel())
-        self._show(self.planes_list, bool(self._possible_cut()))
+        self._show(self.planes_list, bool(self._possible_cut()) and not self._one_plane)
         self.changed.emit()
 
     def _show(self, row: QComboBox, visible: bool) -> None:

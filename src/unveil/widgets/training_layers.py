@@ -12,6 +12,7 @@ from napari.layers import Labels, Layer, Shapes
 
 from unveil.image import ArrayLike
 from unveil.widgets.layers import known_axes, possible_axes
+from unveil.widgets.results import INSPECTION
 
 TargetKind: TypeAlias = Literal["labels", "image", "none"]
 
@@ -155,7 +156,7 @@ def role_of(layer: Layer) -> str:
 
 def images_among(layers: Iterable[Layer]) -> list[ImageLayer]:
     """Return the image layers that can be learnt from, the topmost first."""
-    return _topmost_first(layers, ImageLayer, ("probability", "preview"))
+    return _topmost_first(layers, ImageLayer, ("probability", "preview", INSPECTION))
 
 
 def labels_among(layers: Iterable[Layer]) -> list[Labels]:
@@ -165,7 +166,7 @@ def labels_among(layers: Iterable[Layer]) -> list[Labels]:
 
 def shapes_among(layers: Iterable[Layer]) -> list[Shapes]:
     """Return the Shapes layers that a person may have drawn, the topmost first."""
-    return _topmost_first(layers, Shapes, ())
+    return _topmost_first(layers, Shapes, (INSPECTION,))
 
 
 def _topmost_first(layers: Iterable[Layer], kind: type[Layer], roles_left_out: tuple[str, ...]) -> list[Any]:

@@ -1,0 +1,40 @@
+"""The Inspect panel: what a network is made of, what it sees, and what its layers make of an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QWidget
+
+from unveil.widgets.field_overlay import FieldSection
+from unveil.widgets.inspected import Inspected
+from unveil.widgets.layer_table import LayerTable
+from unveil.widgets.lipschitz_section import LipschitzSection
+from unveil.widgets.maps_section import MapsSection
+from unveil.widgets.panel_runner import ClosingWatch, put_in_scroll_area
+
+if TYPE_CHECKING:
+    import napari
+
+
+class InspectPanel(QWidget):
+    """Choose a model and an image, read the table, choose a layer, look at it.
+
+    Each section is a widget of its own that knows nothing but `inspected`, and has `close_for_good` where it holds
+    anything that must end with the panel.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.inspected = Inspected(napari_viewer)
+        self.table = LayerTable(self.inspected)
+        self.field = FieldSection(self.inspected)
+        self.maps = MapsSection(self.inspected)
+        self.lipschitz = LipschitzSection(self.inspected)
+        put_in_scroll_area(self, self.inspected, self.table, self.field, self.maps, self.lipschitz)
+        self._watch = ClosingWatch(self, self.close_for_good)
+
+    def close_for_good(self) -> None:
+        """End all jobs, remove the rectangle, and listen to nothing any more: the panel is gone."""
+        for section in (self.field, self.maps, self.lipschitz, self.inspected):
+            section.close_for_good()
