@@ -111,7 +111,8 @@ def test_the_rectangle_follows_the_cursor_and_goes_away(qtbot, viewer, save_netw
     panel.field.box.setChecked(True)
     for pixel in ((33, 41), (2, 77)):
         viewer.cursor.position = image.data_to_world(pixel)
-        expected = [[max(a, 0) - 0.5, min(b, n - 1) + 0.5] for (a, b), n in zip(_windows(layer, pixel), (64, 80))]
+        windows = zip(_windows(layer, pixel), (64, 80), strict=True)
+        expected = [[max(first, 0) - 0.5, min(last, size - 1) + 0.5] for (first, last), size in windows]
         qtbot.waitUntil(lambda expected=expected: _corners(panel) == expected, timeout=WAIT_MS)
     overlay = panel.field.layer
     np.testing.assert_allclose(overlay.data_to_world((5, 6)), image.data_to_world((5, 6)))
@@ -183,7 +184,7 @@ def test_feature_maps_lie_over_the_image(viewer, save_network, open_panel, press
     panel = open_panel()
     _choose(panel, "pool.1")
     press(panel.maps.maps)
-    (layer,) = [each for each in viewer.layers if isinstance(each, ImageLayer) and each is not image]
+    (layer,) = [each for each in viewer.layers if isinstance(each, ImageLayer) and each.name != "cells"]
     expected = feature_maps(Image(blobs(48, 64), "YX"), load_model(path), "pool.1").maps
     np.testing.assert_allclose(layer.data, expected, atol=1e-5)
     for pixel in ((0, 0), (3, 5)):
@@ -235,10 +236,10 @@ def test_filters_lie_beside_the_image(viewer, save_network, open_panel, press, b
     press(panel.maps.filters)
     sheet = viewer.layers[-1]
     np.testing.assert_array_equal(sheet.data, montage(layer_filters(load_model(path), "down.1.0")))
-    top, bottom = sheet.extent.world
-    assert top[0] == pytest.approx(image.extent.world[0][0])
-    assert bottom[0] == pytest.approx(image.extent.world[1][0])
-    assert top[1] > image.extent.world[1][1]
+    for end in (0, 1):  # upper and lower edge
+        own, others = (layer.data_to_world((end * layer.data.shape[0] - 0.5, -0.5)) for layer in (sheet, image))
+        assert own[0] == pytest.approx(others[0])
+        assert own[1] > image.data_to_world((0, 60))[1]
     assert "8 × 4 filters of 3 × 3" in panel.maps.filters.bar.line.text()
     press(panel.maps.filters)
     assert len(viewer.layers) == 2
