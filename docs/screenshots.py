@@ -30,7 +30,7 @@ def main() -> None:
     """Take all screenshots, in this process where there is a display."""
     if has_display():
         IMAGES.mkdir(exist_ok=True)
-        for take in (segment, denoise, volume, table, train):
+        for take in (segment, denoise, volume, table, train, inspect):
             print(IMAGES / take(), flush=True)
         return
     with virtual_display() as name:
@@ -100,6 +100,31 @@ def train() -> str:
         panel.cancel()
         wait_until(lambda: not panel.is_training)
         return name
+
+
+def inspect() -> str:
+    """Show the Inspect panel with feature maps, the filters of the first layer, and a receptive field."""
+    with viewer("nuclei") as window:
+        window.layers.remove("nuclei, true labels")
+        _, panel = window.window.add_plugin_dock_widget("napari-unveil", "Inspect")
+        panel.inspected.models.list.setCurrentText("nuclei")
+        wait_until(lambda: panel.inspected.summary is not None)
+        names = [layer.name for layer in panel.inspected.summary.layers]
+        for name, button in (("down.0.0", panel.maps.filters), ("down.1.2", panel.maps.maps)):
+            panel.table.choose(names.index(name))
+            button.start()
+            wait_until(lambda button=button: not button.is_running)
+        maps = window.layers[-1]
+        liveliest = int(maps.data.std(axis=(1, 2)).argmax())
+        window.dims.set_current_step(0, liveliest)
+        panel.lipschitz.numbers.start()
+        wait_until(lambda: not panel.lipschitz.numbers.is_running)
+        panel.table.choose(names.index("down.3.2"))
+        panel.field.box.setChecked(True)
+        window.cursor.position = (liveliest, *window.layers["nuclei"].data_to_world((200, 260)))
+        wait_until(lambda: panel.field.layer is not None)
+        window.reset_view()
+        return save(window, "inspect.png")
 
 
 @contextmanager

@@ -81,10 +81,10 @@ def test_the_table_shows_the_layers_for_the_image_at_hand(qtbot, viewer, save_ne
     panel = open_panel()
     summary = summarize(load_model(path))
     assert [(row[0], row[-1]) for row in _rows(panel)] == [(layer.kind, layer.name) for layer in summary.layers]
-    assert _rows(panel)[3][:5] == ["MaxPool 2×2", "4 × 128 × 128", "0", "6", "2"]
+    assert _rows(panel)[3][:5] == ["MaxPool 2×2", "4×128×128", "0", "6", "2"]
     assert f"{summary.n_parameters:,} parameters" in panel.table.total.text()
     viewer.add_image(blobs(32, 43), name="cells")
-    qtbot.waitUntil(lambda: _rows(panel)[3][1] == "4 × 16 × 22", timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: _rows(panel)[3][1] == "4×16×22", timeout=WAIT_MS)
     header, *lines = _text(panel)
     assert header == ["Layer", "Output", "Parameters", "Sees", "Stride", "Name"]
     assert lines == _rows(panel)
@@ -145,6 +145,20 @@ def test_the_rectangle_lies_in_the_plane_that_is_shown(qtbot, viewer, save_netwo
     viewer.cursor.position = (3, 20, 20)
     qtbot.waitUntil(lambda: panel.field.layer is not None, timeout=WAIT_MS)
     assert set(panel.field.layer.data[0][:, 0]) == {3}
+
+
+def test_the_rectangle_stays_on_top(qtbot, viewer, save_network, open_panel, press, blobs):
+    save_network()
+    viewer.add_image(blobs(40, 40), name="cells")
+    panel = open_panel()
+    panel.field.box.setChecked(True)
+    viewer.cursor.position = (20, 20)
+    qtbot.waitUntil(lambda: panel.field.layer is not None, timeout=WAIT_MS)
+    _choose(panel, "pool.0")
+    press(panel.maps.maps)
+    names = ["cells", "cells · tiny-segmentation pool.0", "receptive field"]
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == names, timeout=WAIT_MS)
+    assert panel.field.box.isChecked()
 
 
 def test_a_rectangle_that_is_removed_by_hand_is_not_wanted(qtbot, viewer, save_network, open_panel, blobs):

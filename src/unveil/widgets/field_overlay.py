@@ -18,7 +18,7 @@ from unveil.widgets.layers import index_at, source_of
 from unveil.widgets.results import INSPECTION
 
 _METADATA = {"unveil": {"role": INSPECTION}}
-_FOLLOW_MS = 30
+_FOLLOW_MS = 40
 """The rectangle is drawn at most so often."""
 _LINES_PER_IMAGE = 250
 
@@ -84,7 +84,7 @@ class FieldSection(QWidget):
 
     def _draw(self) -> None:
         rectangle, layer = self._rectangle(), self.layer
-        if layer is not None and (rectangle is None or rectangle.place != self._place):
+        if layer is not None and (rectangle is None or rectangle.place != self._place or not self._is_on_top()):
             self._remove()
             layer = None
         if rectangle is None:
@@ -93,6 +93,9 @@ class FieldSection(QWidget):
             self._insert(rectangle)
         elif not np.array_equal(layer.data[0], rectangle.corners):
             layer.data = [rectangle.corners]
+
+    def _is_on_top(self) -> bool:
+        return bool(self._viewer.layers[-1].unique_id == self._layer_id)
 
     def _insert(self, rectangle: _Rectangle) -> None:
         source = self._inspected.source

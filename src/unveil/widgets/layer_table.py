@@ -162,16 +162,17 @@ def _titles(n_columns: int) -> list[str]:
 
 
 def _cells(layer: LayerSummary) -> list[str]:
-    seen, stride = once(layer.field_px), once(layer.stride)
-    return [layer.kind, times(layer.shape), f"{layer.n_parameters:,}", seen, stride, layer.name]
+    shape, seen, stride = "×".join(map(str, layer.shape)), once(layer.field_px), once(layer.stride)
+    return [layer.kind, shape, f"{layer.n_parameters:,}", seen, stride, layer.name]
 
 
 def _whole(summary: NetworkSummary) -> str:
-    return f"{summary.n_parameters:,} parameters; a result sees {once(summary.layers[-1].field_px)} pixels of the image"
+    seen = times(summary.layers[-1].field_px)
+    return f"{summary.n_parameters:,} parameters; a pixel of the result sees {seen} pixels"
 
 
 def times(numbers: Sequence[int]) -> str:
-    """Write sizes as ``32 × 256 × 256``."""
+    """Write sizes as ``512 × 512``."""
     return " × ".join(map(str, numbers))
 
 
