@@ -18,8 +18,8 @@ RESCALE_FACTORS = (0.05, 20.0)
 """Smallest and largest factor by which an image is resized."""
 
 
-class RunOptions(Config):
-    """How a network is computed."""
+class EngineOptions(Config):
+    """On which channel, and by what, a network is computed."""
 
     channel: int | str | None = None
     """Channel of the image, by name or number from 0; needed where the image has more channels than the model takes."""
@@ -29,6 +29,11 @@ class RunOptions(Config):
     """What computes; auto takes OpenVINO on processors and PyTorch elsewhere."""
     precision: Precision = "auto"
     """exact is float32 throughout; fast may use half precision; auto is fast where the deviation stays negligible."""
+
+
+class RunOptions(EngineOptions):
+    """How a network is computed."""
+
     accurate: bool = False
     """Average over the image and its mirror images: a little better, and four times as slow."""
     tile: int | None = Field(None, ge=1, le=65536)
@@ -89,3 +94,19 @@ class EvaluationOptions(SegmentationOptions):
 
     fit_gain: bool = False
     """Denoising: fit gain and offset of each result to its clean image by least squares before scoring."""
+
+
+class StabilityOptions(Config):
+    """How it is found out how far a model's output moves with its input."""
+
+    channel: int | str | None = None
+    """Channel of the image, by name or number from 0; needed where the image has more channels than the model takes."""
+    strength: float | None = Field(None, gt=0, le=1)
+    """Root mean square of a perturbation per pixel, as a part of the image's range (percentiles 1 to 99.8); that of the
+    image's own noise if not given, and 0.01 where it shows none."""
+    n_steps: int = Field(8, ge=1, le=1000)
+    """Gradient steps of each search for the worst perturbation; more find more."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything that is random."""
+    rescale: Literal["auto", "off"] | float = "auto"
+    """Resize the image before the network, as in a run: segmentation at auto to the model's pixel size."""

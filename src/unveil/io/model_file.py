@@ -39,6 +39,24 @@ def load_model(name_or_path: str | Path) -> Model:
         If there is no model of that name.
     """
     path = find_model(name_or_path)
+    model = read_model(path)
+    if digest(model.tensors()) != model.card.weights_sha256:
+        raise ModelFileError(
+            f"{path} holds other weights than its card records: it was altered or damaged. "
+            f"Get it again from its source."
+        )
+    _check_output(model, path)
+    return model
+
+
+def read_model(path: Path) -> Model:
+    """Read a model file without comparing weights and check output with the card: to find out whether they agree.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is truncated, made by a newer version or not a model, or if its tensors do not fit its card.
+    """
     try:
         with path.open("rb") as file:
             header = read_header(file, path)
@@ -52,14 +70,7 @@ def load_model(name_or_path: str | Path) -> Model:
         tensors = safetensors.torch.load(data)
     except SafetensorError as error:
         raise ModelFileError(f"{path} is damaged ({error}). Get it again from its source.") from error
-    if digest(tensors) != card.weights_sha256:
-        raise ModelFileError(
-            f"{path} holds other weights than its card records: it was altered or damaged. "
-            f"Get it again from its source."
-        )
-    model = Model.restore(card, tensors)
-    _check_output(model, path)
-    return model
+    return Model.restore(card, tensors)
 
 
 def save_model(model: Model, path: str | Path) -> None:

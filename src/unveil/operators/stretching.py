@@ -34,6 +34,17 @@ def power_estimate(function: Function, at: Tensor, *, n_iterations: int = 30, se
     return _power_method(function, at, _random(at, seed), n_iterations)[1]
 
 
+def steepest_direction(function: Function, at: Tensor, *, n_iterations: int = 10, seed: int = 0) -> Tensor:
+    """Return the unit direction in which the Jacobian at a point stretches most, as far as the power method finds it.
+
+    Parameters
+    ----------
+    at
+        Of any shape and float dtype; the direction has both.
+    """
+    return _power_method(function, at, _random(at, seed), n_iterations)[0].detach()
+
+
 def ascend(function: Function, at: Tensor, *, n_rounds: int = 4, n_steps: int = 40, seed: int = 0) -> float:
     """Return a lower bound of the Lipschitz constant of `function`: the largest ratio found by ascent.
 

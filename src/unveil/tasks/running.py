@@ -172,7 +172,7 @@ class Run:
             seconds=time.monotonic() - self._started,
             n_objects=n_objects,
             notices=tuple(self._notices),
-            versions=_versions(engine.library),
+            versions=versions(engine.library),
             scale=self._scale,
             expected_iou=expected_iou,
             **(assessed or {}),
@@ -351,7 +351,8 @@ def _size(tile: tuple[int, ...]) -> str:
     return " × ".join(str(side) for side in tile)
 
 
-def _versions(library: str) -> dict[str, str]:
+def versions(library: str) -> dict[str, str]:
+    """Return the versions of all that took part where `library` computed."""
     found = {
         "unveil": unveil.__version__,
         "python": platform.python_version(),

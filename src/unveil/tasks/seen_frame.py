@@ -1,0 +1,57 @@
+"""One frame of an image as a network sees it in a run: finite, resized, normalized."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from unveil.errors import ImageError
+from unveil.image import Frame, Image, frames, n_frames
+from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, blocks, kept, survey
+from unveil.model.card import ModelCard
+from unveil.operators.normalization import fit
+from unveil.tasks.matching import channel_sets, check_match, choose_channels
+from unveil.tasks.rescaling import resized, resized_shape
+
+
+def middle_frame(image: Image, card: ModelCard, channel: int | str | None) -> Frame:
+    """Return the plane (2D models) or volume (3D) in the middle, which stands for all, with the channels to work on.
+
+    Of the channels that a denoiser takes one by one, the first is taken.
+
+    Raises
+    ------
+    ImageError, MismatchError
+        If `image` is none, or does not fit the model.
+    """
+    check_match(image, card, card.task)
+    is_denoiser = card.task == "denoising"
+    channels = channel_sets(image, card, channel)[0] if is_denoiser else choose_channels(image, card, channel)
+    middle = n_frames(image, card.n_dims) // 2
+    return next(islice(frames(image, card.n_dims, channels), middle, None))
+
+
+def normalized(frame: Readable, card: ModelCard, scale: tuple[float, ...] = (), *, name: str) -> NormalizedFrame:
+    """Normalize `frame` as the model's card says, resized by `scale` before.
+
+    Parameters
+    ----------
+    scale
+        Factors per spatial axis; empty for none.
+    name
+        What a message calls the image.
+
+    Raises
+    ------
+    ImageError
+        If the frame is constant: nothing can be told from it.
+    """
+    frame = kept(frame)
+    found = survey(blocks(frame))
+    if found.is_constant:
+        raise ImageError(f"Image '{name}' is constant, or holds no finite pixel. Choose an image that shows something.")
+    filled = FilledFrame(frame, found)
+    if scale:
+        everything = tuple(slice(0, size) for size in frame.shape[1:])
+        small = ArrayFrame(resized(filled.read(everything), resized_shape(frame.shape[1:], scale)))
+        return normalized(small, card, name=name)
+    return NormalizedFrame(filled, fit(card.normalization, lambda: blocks(frame)))

@@ -1,0 +1,160 @@
+"""The door `stability`: how far a model's output moves on an image, if the image changes a little."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.config.options import SegmentationOptions, StabilityOptions
+from unveil.errors import ConfigError, InputError
+from unveil.events import Monitor, Notice, Progress, ignore, warn_only
+from unveil.image import Frame, Image
+from unveil.inference.reading import NormalizedFrame
+from unveil.inference.tiling import Tile, Tiling, fit_tiling
+from unveil.model.card import ModelCard
+from unveil.model.lipschitz import model_bound
+from unveil.model.model import Model
+from unveil.tasks.denoising_first import decide
+from unveil.tasks.matching import card_of
+from unveil.tasks.rescaling import scale_factors
+from unveil.tasks.running import versions
+from unveil.tasks.seen_frame import middle_frame, normalized
+from unveil.tasks.stability_region import Region
+from unveil.tasks.stability_report import Stability
+
+_DEFAULTS = StabilityOptions()
+_WINDOW_PIXELS = 1 << 16
+"""So many are looked at, the halo included: what it costs does not depend on the image's size."""
+_CANDIDATES = 25
+"""Regions all over the image, of which the one with most structure is looked at."""
+_LEAST_NOISE = 1e-4
+"""Of the range; less is rounding."""
+_DEFAULT_STRENGTH = 0.01
+
+
+def stability(
+    image: Image, model: Model, *, options: StabilityOptions = _DEFAULTS, monitor: Monitor = warn_only
+) -> Stability:
+    """Find out how far the output of `model` moves for perturbations of a given strength, and for shifts.
+
+    One region is looked at, of 256² pixels with its halo (more only where the model's halo asks for it), of the plane
+    or volume in the middle: of 25 regions all over it the one with the most structure. It is normalized, resized and
+    cut as in a run, so that what is said of it holds for a run of the model alone, without denoising beforehand.
+    PyTorch computes, in float32 on the processor.
+
+    Parameters
+    ----------
+    monitor
+        Called after each step; it may raise `Cancelled`, which ends the work.
+
+    Raises
+    ------
+    ImageError, MismatchError, ConfigError
+        If the image is constant or does not fit the model, or the model gives features of texture.
+    """
+    card, started = card_of(model), time.monotonic()
+    if card.gives_features:
+        raise ConfigError(f"'{card.name}' gives features of texture, which have no unit. Choose another model.")
+    frame = middle_frame(image, card, options.channel)
+    rescale = "off" if card.task == "denoising" and options.rescale == "auto" else options.rescale
+    scale = scale_factors(image, card, rescale)
+    seen = normalized(frame, card, scale, name=image.name)
+    tile = _most_structured(seen, fit_tiling(seen.shape[1:], card.size_step, card.halo, _WINDOW_PIXELS))
+    region = Region(seen, tile, model)
+    notices = _notices(image, frame, card, monitor)
+    steps = _Steps(monitor, region.n_steps(options))
+    strength, source = _strength(region, options)
+    random, starts = region.moved_by_chance(strength, options.seed, steps.tick)
+    found = region.moved_at_worst(strength, starts, options, steps.tick) if region.has_gradient else None
+    shifts = region.shifted(steps.tick)
+    sensitive = region.sensitivity(strength, options.seed, steps.tick) if region.has_gradient else None
+    bound = _certified(model)
+    steps.end()
+    return Stability(
+        model=card.name,
+        model_sha256=card.weights_sha256,
+        task=card.task,
+        image=image.name,
+        frame=dict(frame.index),
+        region=tuple((part.start, part.stop) for part in tile.inner),
+        strength=strength,
+        strength_grey=region.in_grey(strength),
+        strength_from=source,
+        random=random,
+        found=found,
+        bound=bound,
+        bound_says_nothing=bound is not None and region.is_vacuous(bound, strength),
+        shifts=shifts,
+        sensitivity=None if sensitive is None else _as_image(sensitive, image, card, scale),
+        n_steps=options.n_steps,
+        seconds=time.monotonic() - started,
+        versions=versions("torch"),
+        notices=notices,
+    )
+
+
+class _Steps:
+    """Tells the monitor how far the work is."""
+
+    def __init__(self, monitor: Monitor, total: int) -> None:
+        self._monitor, self._total, self._done = monitor, total, 0
+        self._monitor(Progress(0, total, "steps"))
+
+    def tick(self) -> None:
+        """Count a step."""
+        self._done = min(self._done + 1, self._total)
+        self._monitor(Progress(self._done, self._total, "steps"))
+
+    def end(self) -> None:
+        """Say that all is done, where a search ended before its time."""
+        self._monitor(Progress(self._total, self._total, "steps"))
+
+
+def _most_structured(frame: NormalizedFrame, tiling: Tiling) -> Tile:
+    """Return the tile whose inner region holds most variance, of some all over the frame."""
+
+    def structure(tile: Tile) -> float:
+        grey = frame.read(tile.inner).astype(np.float64)
+        return float(np.square(grey - grey.mean()).sum())
+
+    return max(tiling.spread(_CANDIDATES), key=structure)
+
+
+def _strength(region: Region, options: StabilityOptions) -> tuple[float, Literal["noise", "choice", "default"]]:
+    if options.strength is not None:
+        return options.strength, "choice"
+    noise = region.noise()
+    return (noise, "noise") if noise > _LEAST_NOISE else (_DEFAULT_STRENGTH, "default")
+
+
+def _notices(image: Image, frame: Frame, card: ModelCard, monitor: Monitor) -> tuple[str, ...]:
+    """Tell what the report does not cover."""
+    notices = []
+    if card.is_filter:
+        notices.append(f"'{card.name}' is a classical filter without a gradient: only random perturbations are tried.")
+    elif card.task == "segmentation":
+        if decide(image, card, frame.channels, SegmentationOptions(), ignore).denoise_first == "on":
+            notices.append("This image is so noisy that a run denoises it first; the report is of the model without.")
+    for notice in notices:
+        monitor(Notice(notice))
+    return tuple(notices)
+
+
+@lru_cache(maxsize=2)
+def _certified(model: Model) -> float | None:
+    """Return the certified bound of `model`, which takes some seconds; None where there is none."""
+    try:
+        return model_bound(model)
+    except InputError:
+        return None
+
+
+def _as_image(values: NDArray[np.float32], image: Image, card: ModelCard, scale: tuple[float, ...]) -> Image:
+    axes = "ZYX"[-card.n_dims :]
+    factors = dict(zip(axes, scale or (1.0,) * len(axes), strict=True))
+    size = {axis: um / factors[axis] for axis, um in image.pixel_size_um.items() if axis in axes}
+    return Image(values, axes, pixel_size_um=size, name=f"{image.name} sensitivity")
