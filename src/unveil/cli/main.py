@@ -32,6 +32,13 @@ COMMANDS = {
     "inspect": (
         "inspection:inspect",
         "Look into a model: its layers, their filters, what they make of an image, how far they can move it.",
+    "stability": (
+        "stability:stability",
+        "Say how far a model's output moves on an image, if the image changes a little.",
+    ),
+    "verify": (
+        "verification:verify",
+        "Check on this computer what is promised of a model; exits with 1 if anything fails.",
     ),
     "models list": ("models:list_", "List the models that ship with Unveil and your own."),
     "models show": ("models:show", "Show the card of a model: what it does, where it comes from, how well it did."),

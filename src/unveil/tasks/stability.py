@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -23,8 +24,8 @@ from unveil.tasks.matching import card_of
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.running import versions
 from unveil.tasks.seen_frame import middle_frame, normalized
-from unveil.tasks.stability_region import Region
-from unveil.tasks.stability_report import Stability
+from unveil.tasks.stability_region import Region, Tried
+from unveil.tasks.stability_report import Change, Stability
 
 _DEFAULTS = StabilityOptions()
 _WINDOW_PIXELS = 1 << 16
@@ -68,8 +69,8 @@ def stability(
     notices = _notices(image, frame, card, monitor)
     steps = _Steps(monitor, region.n_steps(options))
     strength, source = _strength(region, options)
-    random, starts = region.moved_by_chance(strength, options.seed, steps.tick)
-    found = region.moved_at_worst(strength, starts, options, steps.tick) if region.has_gradient else None
+    tried = region.moved_by_chance(strength, options.seed, steps.tick)
+    found = region.moved_at_worst(strength, tried, options, steps.tick) if region.has_gradient else []
     shifts = region.shifted(steps.tick)
     sensitive = region.sensitivity(strength, options.seed, steps.tick) if region.has_gradient else None
     bound = _certified(model)
@@ -84,8 +85,8 @@ def stability(
         strength=strength,
         strength_grey=region.in_grey(strength),
         strength_from=source,
-        random=random,
-        found=found,
+        random=_largest(tried),
+        found=_largest([*tried, *found]) if found else None,
         bound=bound,
         bound_says_nothing=bound is not None and region.is_vacuous(bound, strength),
         shifts=shifts,
@@ -131,17 +132,32 @@ def _strength(region: Region, options: StabilityOptions) -> tuple[float, Literal
     return (noise, "noise") if noise > _LEAST_NOISE else (_DEFAULT_STRENGTH, "default")
 
 
+def _largest(tried: Sequence[Tried]) -> Change:
+    """Return the largest of each value, whichever perturbation has it."""
+    changes = [one.change for one in tried]
+    flipped = [change.flipped for change in changes if change.flipped is not None]
+    return Change(
+        rms=max(change.rms for change in changes),
+        largest=max(change.largest for change in changes),
+        stretch=max(change.stretch for change in changes),
+        flipped=max(flipped, default=None),
+    )
+
+
 def _notices(image: Image, frame: Frame, card: ModelCard, monitor: Monitor) -> tuple[str, ...]:
     """Tell what the report does not cover."""
     notices = []
     if card.is_filter:
         notices.append(f"'{card.name}' is a classical filter without a gradient: only random perturbations are tried.")
-    elif card.task == "segmentation":
-        if decide(image, card, frame.channels, SegmentationOptions(), ignore).denoise_first == "on":
-            notices.append("This image is so noisy that a run denoises it first; the report is of the model without.")
+    elif card.task == "segmentation" and _is_denoised_first(image, frame, card):
+        notices.append("This image is so noisy that a run denoises it first; the report is of the model without.")
     for notice in notices:
         monitor(Notice(notice))
     return tuple(notices)
+
+
+def _is_denoised_first(image: Image, frame: Frame, card: ModelCard) -> bool:
+    return decide(image, card, frame.channels, SegmentationOptions(), ignore).denoise_first == "on"
 
 
 @lru_cache(maxsize=2)

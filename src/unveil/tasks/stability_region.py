@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +27,14 @@ from unveil.tasks.stability_report import Change, Shift
 _N_RANDOM, _N_PROBES, _N_POWER = 8, 16, 6
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """A perturbation, and how far it moved the output."""
+
+    perturbation: Tensor
+    change: Change
+
+
 class Region:
     """One tile of a frame, and the network's output on its inner region.
 
@@ -35,8 +46,7 @@ class Region:
         self._frame, self._tile, self._card = frame, tile, model.card
         self._module = model.inference_module()
         self._window = torch.from_numpy(frame.read(tile.window))[None]
-        self._inner = (slice(None), slice(None), *tile.crop)
-        self._at = self._window[self._inner]
+        self._at = _cut(self._window, tile.crop)
         low, high = np.percentile(self._at.numpy(), (1, 99.8))
         self._range = max(float(high - low), 1e-6)
         with torch.no_grad():
@@ -64,25 +74,31 @@ class Region:
         signs = next(random_perturbations(self._at, self._norm(strength), 1))
         return self._grey_change(self._at, self._at + signs)[0]
 
-    def moved_by_chance(self, strength: float, seed: int, tick: Callable[[], None]) -> tuple[Change, list[Tensor]]:
-        """Return the largest values of some random perturbations, and these."""
-        tried = list(random_perturbations(self._at, self._norm(strength), _N_RANDOM, seed=seed))
-        return self._largest(tried, tick), tried
+    def moved_by_chance(self, strength: float, seed: int, tick: Callable[[], None]) -> list[Tried]:
+        """Try some random perturbations."""
+        tried = []
+        for perturbation in random_perturbations(self._at, self._norm(strength), _N_RANDOM, seed=seed):
+            tried.append(Tried(perturbation, self._change(perturbation)))
+            tick()
+        return tried
 
     def moved_at_worst(
-        self, strength: float, tried: Sequence[Tensor], options: StabilityOptions, tick: Callable[[], None]
-    ) -> Change:
+        self, strength: float, tried: Sequence[Tried], options: StabilityOptions, tick: Callable[[], None]
+    ) -> list[Tried]:
         """Search for the perturbations that move the output farthest and, segmenting, change most classes."""
         norm = self._norm(strength)
+
+        def search(aim: Aim, *starts: Tensor) -> Tried:
+            found = worst_found(self._moved, aim, starts, norm, n_steps=options.n_steps, tick=tick)
+            return Tried(found, self._change(found))
+
         steepest = norm * steepest_direction(self._moved, torch.zeros_like(self._at), n_iterations=_N_POWER)
-        farthest = self._search(
-            self._distance(), [self._best_of(tried, self._distance()), steepest], norm, options, tick
-        )
-        worst = [*tried, farthest]
+        far = max(tried, key=lambda one: one.change.stretch)
+        found = [search(self._distance(), far.perturbation, steepest)]
         if self._classes is not None:
-            flips = self._flips()
-            worst.append(self._search(flips, [self._best_of(tried, flips), farthest], norm, options, tick))
-        return self._largest(worst)
+            unlike = max(tried, key=lambda one: one.change.flipped or 0.0)
+            found.append(search(self._flips(), unlike.perturbation, found[0].perturbation))
+        return found
 
     @torch.no_grad()
     def shifted(self, tick: Callable[[], None]) -> tuple[Shift, ...]:
@@ -92,18 +108,18 @@ class Region:
         lengths = [round_up(part.stop - part.start + most + 2 * h, step) for part, h, step in axes]
         starts = [part.start - h for part, h, _ in axes]
         whole = self._mirrored([slice(at, at + n + most) for at, n in zip(starts, lengths, strict=True)])
-        found, unshifted = [], self._result(whole[(..., *(slice(0, n) for n in lengths))])
+        found, unshifted = [], self._result(_cut(whole, [slice(0, n) for n in lengths]))
         for px in range(1, most + 1):
-            result = self._result(whole[(..., *(slice(px, px + n) for n in lengths))])
+            result = self._result(_cut(whole, [slice(px, px + n) for n in lengths]))
             inside = [slice(h, n - h - px) for h, n in zip(halo, lengths, strict=True)]
             there = [slice(part.start + px, part.stop + px) for part in inside]
-            rms, largest = self._grey_change(result[(..., *inside)], unshifted[(..., *there)], is_output=True)
+            rms, largest = self._grey_change(_cut(result, inside), _cut(unshifted, there), is_output=True)
             found.append(Shift(px, rms, largest))
             tick()
         return tuple(found)
 
     def sensitivity(self, strength: float, seed: int, tick: Callable[[], None]) -> NDArray[np.float32]:
-        """Return how far the whole output moves with each pixel, ``(*inner)``; of channels the root of their squares."""
+        """Return how far the whole output moves with each pixel, ``(*inner)``: of channels the root of squares."""
         zero = torch.zeros_like(self._at)
         found = sensitivity(self._outputs, zero, n_probes=_N_PROBES, seed=seed, tick=tick)
         per_pixel: NDArray[np.float32] = found[0].square().sum(dim=0).sqrt().numpy()
@@ -112,10 +128,10 @@ class Region:
     def is_vacuous(self, bound: float, strength: float) -> bool:
         """Say whether `bound` lets the output of every pixel move from one end of its range to the other."""
         across = 1.0 if self._card.task == "segmentation" else self._range
-        return bound * self._norm(strength) >= across * self._before.numel() ** 0.5
+        return bound * self._norm(strength) >= across * sqrt(self._before.numel())
 
     def _norm(self, strength: float) -> float:
-        return strength * self._range * self._at.numel() ** 0.5
+        return strength * self._range * sqrt(self._at.numel())
 
     def _outputs(self, perturbation: Tensor) -> Tensor:
         """Return the output on the whole window: probabilities of the foreground classes, or what was denoised."""
@@ -124,25 +140,11 @@ class Region:
         return self._result(self._window + pad(perturbation, [side for both in margins[::-1] for side in both]))
 
     def _moved(self, perturbation: Tensor) -> Tensor:
-        return self._outputs(perturbation)[self._inner]
+        return _cut(self._outputs(perturbation), self._tile.crop)
 
     def _result(self, window: Tensor) -> Tensor:
         maps: Tensor = self._module(window.contiguous())
         return maps if self._card.task == "denoising" else maps[:, 1 : len(self._card.classes)]
-
-    def _largest(self, perturbations: Iterable[Tensor], tick: Callable[[], None] = lambda: None) -> Change:
-        """Return the largest of each value, whichever perturbation has it."""
-        changes = []
-        for perturbation in perturbations:
-            changes.append(self._change(perturbation))
-            tick()
-        flipped = [change.flipped for change in changes if change.flipped is not None]
-        return Change(
-            max(change.rms for change in changes),
-            max(change.largest for change in changes),
-            max(change.stretch for change in changes),
-            max(flipped) if flipped else None,
-        )
 
     @torch.no_grad()
     def _change(self, perturbation: Tensor) -> Change:
@@ -161,7 +163,8 @@ class Region:
 
     def _distance(self) -> Aim:
         def distance(after: Tensor) -> Tensor:
-            return (after - self._before).norm()
+            moved: Tensor = (after - self._before).norm()
+            return moved
 
         return Aim(distance, lambda after: distance(after).item())
 
@@ -172,18 +175,10 @@ class Region:
 
         def taken(after: Tensor) -> Tensor:
             everything = torch.cat([1 - after.sum(dim=1, keepdim=True), after], dim=1)
-            return -everything.gather(1, present[:, None]).sum()
+            left: Tensor = everything.gather(1, present[:, None]).sum()
+            return -left
 
         return Aim(taken, lambda after: _share_changed(present, _classes(after, self._card)))
-
-    def _search(
-        self, aim: Aim, starts: Sequence[Tensor], norm: float, options: StabilityOptions, tick: Callable[[], None]
-    ) -> Tensor:
-        return worst_found(self._moved, aim, starts, norm, n_steps=options.n_steps, tick=tick)
-
-    @torch.no_grad()
-    def _best_of(self, perturbations: Iterable[Tensor], aim: Aim) -> Tensor:
-        return max(perturbations, key=lambda perturbation: aim.score(self._moved(perturbation)))
 
     def _mirrored(self, window: Sequence[slice]) -> Tensor:
         """Read `window` of the frame, which may reach beyond it on all sides."""
@@ -208,3 +203,9 @@ def _classes(foreground: Tensor, card: ModelCard) -> Tensor:
 
 def _share_changed(before: Tensor, after: Tensor) -> float:
     return float((before != after).float().mean())
+
+
+def _cut(tensor: Tensor, window: Sequence[slice]) -> Tensor:
+    """Return `window` of a tensor ``(N, C, *spatial)``."""
+    key: tuple[Any, ...] = (slice(None), slice(None), *window)
+    return tensor[key]

@@ -136,7 +136,7 @@ class Stability:
             at_worst = f" and of {worst} at worst found" if worst else ""
             return f"{what} changes the class of {random} of the pixels where it is random{at_worst}"
         at_worst = f" and by {worst} at worst found" if worst else ""
-        return f"{what} moves the denoised image by {random} of its own size where it is random{at_worst}"
+        return f"{what} moves the denoised image by {random} of its own strength where it is random{at_worst}"
 
     def _amount(self, change: Change) -> str:
         share = change.stretch if change.flipped is None else change.flipped
@@ -165,15 +165,15 @@ class Stability:
 _ADVICE: dict[tuple[str, Level], str] = {
     ("segmentation", "steady"): "the result can be counted on",
     ("segmentation", "steady to noise"): (
-        "noise hardly matters to the result, but disturbances with a structure may: do not count on single pixels of "
-        "borders"
+        "noise hardly matters to the result, but disturbances with a structure may, so do not count on single pixels "
+        "of borders"
     ),
     ("segmentation", "sensitive"): (
         "do not count on what hangs on so many pixels; an image with less noise, or another model, may help"
     ),
     ("denoising", "steady"): "no disturbance was found that grows, and the result can be counted on",
     ("denoising", "steady to noise"): (
-        "noise shrinks, but disturbances with a structure may grow: compare faint details with the noisy image"
+        "noise shrinks, but disturbances with a structure may grow, so compare faint details with the noisy image"
     ),
     ("denoising", "sensitive"): "noise grows here, and this model is not the one for this image",
 }

@@ -103,7 +103,8 @@ def _section(verification: Verification) -> Iterator[str]:
     yield from (f"## {setting.model}", "", verification.sentence, "", "| check | outcome | measured | allowed |")
     yield "| --- | --- | --- | --- |"
     for check in verification.checks:
-        yield f"| {check.name} | {check.verdict} | {_number(check.measured, check.unit)} | {_number(check.allowed, check.unit)} |"
+        numbers = (_number(value, check.unit) for value in (check.measured, check.allowed))
+        yield f"| {check.name} | {check.verdict} | {' | '.join(numbers)} |"
     yield ""
     yield from (f"- **{check.name}**: {check.compared}. {check.words}" for check in verification.checks)
     yield from ("", f"- weights (SHA-256): `{setting.model_sha256}`")
@@ -118,14 +119,15 @@ def _section(verification: Verification) -> Iterator[str]:
 
 
 def _number(value: float | None, unit: str) -> str:
-    return "–" if value is None else " ".join(filter(None, (f"{value:.3g}", unit)))
+    return "–" if value is None else " ".join(filter(None, (f"{value:.4g}", unit)))
 
 
 def _scores(values: Mapping[str, Any]) -> str:
-    parts = []
+    """Write the numbers among a card's scores as ``iou 0.912, ap@0.50 0.851``."""
+    numbers = {}
     for name, value in values.items():
-        if isinstance(value, Mapping):
-            parts += [f"{name}@{inner} {number:.3f}" for inner, number in value.items() if isinstance(number, float)]
-        else:
-            parts.append(f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}")
-    return ", ".join(parts)
+        inner = (
+            {f"{name}@{key}": number for key, number in value.items()} if isinstance(value, Mapping) else {name: value}
+        )
+        numbers |= {key: number for key, number in inner.items() if type(number) in (int, float)}
+    return ", ".join(f"{key} {number:.4g}" for key, number in numbers.items())

@@ -7,6 +7,7 @@ import platform
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil, floor, inf, log10
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def verify(
         image=image.name,
         image_sha256=_digest_of(np.asarray(part.image.data)),
         part=part.words,
-        computer=f"{platform.platform()}, Python {platform.python_version()}",
+        computer=platform.platform(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=time.monotonic() - started,
         **results.computed_by(),
@@ -107,12 +108,19 @@ def check_certificate(model: Model, claim: float | None) -> Check:
         return Check(
             name, compared, None, claim, "", None if claim is None else False, "No bound is known for filters."
         )
-    words = f"The output moves by at most {bound * 1.005:.3g} times the change of the normalized image"
+    shown = _rounded_up(bound)
+    words = f"The output moves by at most {shown:.4g} times the change of the normalized image"
     if claim is None:
-        return Check(name, compared, bound, None, "", None, f"{words}. The card claims no bound.")
+        return Check(name, compared, shown, None, "", None, f"{words}. The card claims no bound.")
     holds = bound <= claim * (1 + _ROUNDING)
     verdict = "as the card claims" if holds else "which is more than the card claims"
-    return Check(name, compared, bound, claim, "", holds, f"{words}, {verdict}.")
+    return Check(name, compared, shown, claim, "", holds, f"{words}, {verdict}.")
+
+
+def _rounded_up(bound: float) -> float:
+    """Return a bound of four digits that is not smaller, so that what is printed holds too."""
+    digit = 10.0 ** (floor(log10(bound)) - 3) if 0 < bound < inf else 1.0
+    return ceil(bound / digit) * digit if bound < inf else bound
 
 
 def _check_weights(card: ModelCard, found: str) -> Check:
@@ -223,16 +231,17 @@ class _Results:
             return self._by_channel(result.image), result.report
         options = SegmentationOptions(**chosen, denoise_first="off")
         found = segment(self.part.image, self.model, options=options, monitor=self._monitor)
-        maps = [self._by_channel(found.features or found.probabilities)]
+        maps = [self._by_channel(found.probabilities if found.features is None else found.features)]
         if found.distance is not None:
             maps.append(np.asarray(found.distance.data)[np.newaxis])
         return np.concatenate(maps), found.report
 
     def _by_channel(self, image: Image) -> Maps:
-        data = np.asarray(image.data)
+        data: Maps = np.asarray(image.data)
         if "C" not in image.axes:
             return data[np.newaxis]
-        return np.moveaxis(data, image.axes.index("C"), 0)
+        by_channel: Maps = np.moveaxis(data, image.axes.index("C"), 0)
+        return by_channel
 
 
 def _check_tiles(results: _Results) -> Check:
@@ -258,7 +267,7 @@ def _check_engine(results: _Results) -> Check:
     used = f"{report.engine} on {report.device} in {report.precision}"
     same = bool(measured <= allowed)  # not a number fails too
     compared = "Maps of the engine that a run takes here with those of the bare network in float32 PyTorch, as a whole"
-    words = f"A run takes {used}: {measured:.2g} away, {allowed:g} at most is allowed ({unit})."
+    words = f"A run takes {used}: {measured:.2g} {unit} away, {allowed:g} is allowed."
     return Check("engine", compared, measured, allowed, unit, same, words)
 
 
@@ -270,13 +279,13 @@ def _deviation(results: _Results, maps: Maps, bare: Maps, precision: str) -> tup
     """
     difference = results.difference(maps, bare)
     if precision == "float32":
-        return float(np.abs(difference).max()), CHECK_TOLERANCE, f"{results.unit}, at most"
+        return float(np.abs(difference).max()), CHECK_TOLERANCE, f"{results.unit} (largest)"
     if results.card.task == "segmentation":
-        return _rms(difference), PROBABILITY_TOLERANCE, f"{results.unit}, RMS"
+        return _rms(difference), PROBABILITY_TOLERANCE, f"{results.unit} (RMS)"
     frame = results.part.frame
     noisy = frame.read(tuple(slice(0, size) for size in frame.shape[1:])).astype(np.float64)
     removed = max(_rms(noisy - bare), _ROUNDING)
-    return _rms(maps.astype(np.float64) - bare) / removed, NOISE_TOLERANCE, "of what was removed, RMS"
+    return _rms(maps.astype(np.float64) - bare) / removed, NOISE_TOLERANCE, "of what was removed (RMS)"
 
 
 def _check_labels(results: _Results) -> Check:

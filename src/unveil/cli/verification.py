@@ -1,0 +1,106 @@
+"""`unveil verify`: what is promised of models, checked on this computer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from unveil.cli import failures
+from unveil.cli.terminal import Terminal
+from unveil.config.options import EngineOptions
+from unveil.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from unveil.tasks.verification import Verification
+
+_ENDINGS = (".md", ".json")
+
+
+def verify(
+    model: str | None = None,
+    image: Path | None = None,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    axes: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    options: Annotated[EngineOptions, Parameter(name="*", group=Group("What to check"))] = EngineOptions(),  # noqa: B008
+) -> int:
+    """Check on this computer what is promised of a model; exits with 1 if anything fails.
+
+    Parameters
+    ----------
+    model
+        Name of a model, or a model file; all models that ship with Unveil if not given.
+    image
+        A TIFF file of any kind, or an OME-Zarr folder; a sample that ships with Unveil if not given.
+    output
+        File for the report to send along: Markdown (.md) or JSON (.json).
+    axes
+        Axes of the image, one letter per dimension (TCZYX), where the file does not say or is wrong.
+    as_json
+        Put one JSON object on standard output, everything else on standard error.
+    """
+    from unveil.io.images import read_image
+    from unveil.io.library import find_model, list_models
+    from unveil.io.model_file import read_model
+    from unveil.io.samples import sample_for
+    from unveil.io.writing import check_output_folder
+    from unveil.tasks.verify import verify
+
+    terminal = Terminal(as_json=as_json)
+    with terminal.session():
+        if output is not None:
+            _check_report(output)
+            check_output_folder(output.parent)
+        shipped = [entry.path for entry in list_models() if entry.origin == "shipped"]
+        paths = shipped if model is None else [find_model(model)]
+        opened = None if image is None else read_image(image, axes=axes)
+        done = []
+        with terminal.progress() as bar:
+            for path in paths:
+                read = read_model(path)
+                sample = sample_for(read.card) if opened is None else opened
+                done.append(verify(read, sample, options=options, monitor=bar.about(path.stem)))
+                terminal.table(_table(done[-1]))
+                terminal.result(done[-1].sentence)
+        if output is not None:
+            _write(output, done)
+        if as_json:
+            terminal.json(_as_json(done))
+        return failures.DONE if all(verification.passed for verification in done) else failures.UNEXPECTED
+
+
+def _check_report(path: Path) -> None:
+    if path.suffix.lower() not in _ENDINGS:
+        raise ConfigError(f"A report is Markdown or JSON, not {path.name}. Call it {path.stem}.md or {path.stem}.json.")
+
+
+def _write(path: Path, done: list[Verification]) -> None:
+    from unveil.io.writing import atomically
+    from unveil.tasks.verification import as_markdown
+
+    is_json = path.suffix.lower() == ".json"
+    text = json.dumps(_as_json(done), indent=2, ensure_ascii=False) + "\n" if is_json else as_markdown(done)
+    with atomically(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _as_json(done: list[Verification]) -> dict[str, Any]:
+    passed = all(verification.passed for verification in done)
+    return {"passed": passed, "models": [verification.as_dict() for verification in done]}
+
+
+def _table(verification: Verification) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("check", "outcome", "what was found", title=escape(f"{verification.setting.model}"))
+    for check in verification.checks:
+        table.add_row(check.name, check.verdict, escape(check.words))
+    return table
