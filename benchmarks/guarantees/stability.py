@@ -50,8 +50,8 @@ def _page(report: dict[str, Any]) -> str:
     lines = [
         "# How far the output of the shipped models moves on the sample images",
         "",
-        "Perturbations are as strong as the image's own noise. *Stretch* is the Euclidean norm of the change of the output "
-        "over that of the perturbation of the normalized image; *flipped* the share of pixels whose class changes.",
+        "Perturbations are as strong as the image's own noise. *Stretch* is the Euclidean norm of the change of the "
+        "output over that of the perturbation of the normalized image; *flipped* the share of pixels of another class.",
         "",
         "| model, image | strength | stretch: random | worst found | certified | flipped: random | worst found |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -59,8 +59,8 @@ def _page(report: dict[str, Any]) -> str:
     lines += [_row(name, found) for name, found in report.items()]
     lines += [
         "",
-        "Shifted by 1 to the network's step: the result of the shifted image beside the shifted result, RMS and largest "
-        "difference, in probability or grey values, away from the borders.",
+        "Shifted by 1 to the network's step: the result of the shifted image beside the shifted result, RMS and "
+        "largest difference, in probability or grey values, away from the borders.",
         "",
         *(_shift_row(name, found["shifts"]) for name, found in report.items()),
         "",

@@ -51,7 +51,7 @@ def _figure(report: list[dict[str, Any]]) -> str:
             parts += [
                 _text(LEFT - 12, y + 4, check["name"], "end"),
                 f'<line x1="{LEFT}" y1="{y}" x2="{RIGHT}" y2="{y}" stroke="#ddd"/>',
-                f'<line x1="{allowed:.1f}" y1="{y - 6}" x2="{allowed:.1f}" y2="{y + 6}" stroke="#b33" stroke-width="2"/>',
+                f'<rect x="{allowed:.1f}" y="{y - 6}" width="2" height="12" fill="#b33"/>',
                 f'<circle cx="{measured:.1f}" cy="{y}" r="4" fill="#1f6f8b"/>',
             ]
     ticks = [10.0**n for n in range(-9, 1, 3)]

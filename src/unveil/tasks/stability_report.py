@@ -92,7 +92,8 @@ class Stability:
     @property
     def sentence(self) -> str:
         """What was found, in one sentence for who wants to use the result."""
-        return f"{self._moves()}: {_ADVICE[self.task, self.level]}."
+        advice = _ADVICE[self.task, self.level] if self.found or self.level == "sensitive" else "nothing else was tried"
+        return f"{self._moves()}: {advice}."
 
     @property
     def details(self) -> dict[str, str]:

@@ -124,7 +124,7 @@ def _number(value: float | None, unit: str) -> str:
 
 def _scores(values: Mapping[str, Any]) -> str:
     """Write the numbers among a card's scores as ``iou 0.912, ap@0.50 0.851``."""
-    numbers = {}
+    numbers: dict[str, float] = {}
     for name, value in values.items():
         inner = (
             {f"{name}@{key}": number for key, number in value.items()} if isinstance(value, Mapping) else {name: value}

@@ -201,8 +201,8 @@ class _Results:
         sizes = seen.shape[1:]
         extended = Tiling(sizes, self.card.size_step, self.card.size_step, self.card.halo).extended
         window = seen.read(tuple(slice(0, size) for size in extended))
-        maps = compute(self.model.inference_module(), window[np.newaxis])[0]
-        maps = maps[(slice(None), *(slice(0, size) for size in sizes))]
+        everything = compute(self.model.inference_module(), window[np.newaxis])[0]
+        maps: Maps = everything[(slice(None), *(slice(0, size) for size in sizes))]
         if self.card.task == "denoising":
             return seen.intensities.invert(maps)
         return maps if self.card.gives_features else maps[1:]
