@@ -13,7 +13,9 @@ def test_for_people_and_as_a_map(
 ) -> None:
     image = write_blobs(tmp_path / "cells.tif", (48, 40))
 
-    outcome = unveil("stability", image, "--model", segmenter, "--n-steps", 2, "--output", tmp_path / "maps" / "map.tif")
+    outcome = unveil(
+        "stability", image, "--model", segmenter, "--n-steps", 2, "--output", tmp_path / "maps" / "map.tif"
+    )
 
     assert outcome.code == 0, outcome.err
     assert "worst found" in outcome.out
@@ -24,9 +26,7 @@ def test_for_people_and_as_a_map(
     assert shown.min() >= 0 < shown.max()
 
 
-def test_as_json(
-    unveil: Callable[..., Any], denoiser: Path, write_blobs: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_as_json(unveil: Callable[..., Any], denoiser: Path, write_blobs: Callable[..., Path], tmp_path: Path) -> None:
     image = write_blobs(tmp_path / "cells.tif")
 
     found = unveil("stability", image, "-m", denoiser, "--n-steps", 2, "--strength", 0.02, "--json").json

@@ -18,7 +18,14 @@ from unveil.config.normalization import (
     TrainingNormalization,
 )
 from unveil.config.objects import ObjectRule
-from unveil.config.options import DenoiserOptions, DenoisingOptions, EvaluationOptions, SegmentationOptions
+from unveil.config.options import (
+    DenoiserOptions,
+    DenoisingOptions,
+    EngineOptions,
+    EvaluationOptions,
+    SegmentationOptions,
+    StabilityOptions,
+)
 from unveil.config.training import (
     AugmentationConfig,
     DenoisingTraining,
@@ -40,6 +47,8 @@ WITH_DEFAULTS = [
     DenoiserOptions,
     DenoisingOptions,
     EvaluationOptions,
+    EngineOptions,
+    StabilityOptions,
     AugmentationConfig,
     NoiseConfig,
     SegmentationTraining,

@@ -20,7 +20,7 @@ from unveil.config.normalization import FixedNormalization, PercentileNormalizat
 from unveil.config.objects import ObjectRule
 from unveil.errors import ConfigError, FileError, ModelFileError
 from unveil.io.card_file import CARD_KEY, MAX_CARD_BYTES, read_card
-from unveil.io.model_file import load_model, save_model
+from unveil.io.model_file import load_model, read_model, save_model
 from unveil.model.card import Epoch, MeasuredScores, ModelCard, TrainingRecord
 from unveil.model.model import Model, digest
 from unveil.networks.build import build_network
@@ -312,3 +312,19 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         load_model(tmp_path / "model.safetensors")
     with pytest.raises(ConfigError, match="no model called 'nobody'"):
         load_model("nobody")
+
+
+def test_an_altered_file_can_be_read_to_find_out_what_it_holds(tmp_path: Path) -> None:
+    model = make_model()
+    path = tmp_path / "altered.safetensors"
+    save_model(model, path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+    read = read_model(path)
+
+    assert read.card == model.card
+    assert digest(read.tensors()) != read.card.weights_sha256
+    with pytest.raises(ModelFileError, match="other weights than its card records"):
+        load_model(path)

@@ -22,6 +22,7 @@ from unveil.inference.openvino_engine import OpenVinoEngine
 from unveil.inference.tiling import Tiling
 from unveil.inference.torch_engine import TorchEngine
 from unveil.io.model_file import load_model
+from unveil.io.samples import sample_for
 from unveil.model.lipschitz import model_bound
 from unveil.model.model import Model
 from unveil.tasks import verify as verify_module
@@ -83,7 +84,6 @@ def test_filters_hold_what_concerns_them(image: Image, name: str) -> None:
 
 @pytest.mark.slow
 def test_the_shipped_segmenter_holds() -> None:
-    from unveil.io.samples import sample_for
 
     model = load_model(ZOO / "nuclei.safetensors")
     assert verify(model, sample_for(model.card), monitor=ignore).passed
@@ -251,7 +251,6 @@ def test_the_report_says_everything(make_tiny_model: Any, image: Image) -> None:
 
 def test_scores_of_the_card_are_listed() -> None:
     model = load_model(ZOO / "fluorescence-denoiser.safetensors")
-    from unveil.io.samples import sample_for
 
     text = as_markdown([verify(model, sample_for(model.card), options=TORCH, monitor=ignore)])
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
 from unveil.cli import failures
 from unveil.cli.terminal import Terminal
 from unveil.config.options import EngineOptions
-from unveil.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from unveil.tasks.verification import Verification
-
-_ENDINGS = (".md", ".json")
 
 
 def verify(
@@ -51,12 +47,14 @@ def verify(
     from unveil.io.model_file import read_model
     from unveil.io.samples import sample_for
     from unveil.io.writing import check_output_folder
+    from unveil.tasks.verification import as_json as report_of
+    from unveil.tasks.verification import check_report_path, write_report
     from unveil.tasks.verify import verify
 
     terminal = Terminal(as_json=as_json)
     with terminal.session():
         if output is not None:
-            _check_report(output)
+            check_report_path(output)
             check_output_folder(output.parent)
         shipped = [entry.path for entry in list_models() if entry.origin == "shipped"]
         paths = shipped if model is None else [find_model(model)]
@@ -70,30 +68,10 @@ def verify(
                 terminal.table(_table(done[-1]))
                 terminal.result(done[-1].sentence)
         if output is not None:
-            _write(output, done)
+            write_report(output, done)
         if as_json:
-            terminal.json(_as_json(done))
+            terminal.json(report_of(done))
         return failures.DONE if all(verification.passed for verification in done) else failures.UNEXPECTED
-
-
-def _check_report(path: Path) -> None:
-    if path.suffix.lower() not in _ENDINGS:
-        raise ConfigError(f"A report is Markdown or JSON, not {path.name}. Call it {path.stem}.md or {path.stem}.json.")
-
-
-def _write(path: Path, done: list[Verification]) -> None:
-    from unveil.io.writing import atomically
-    from unveil.tasks.verification import as_markdown
-
-    is_json = path.suffix.lower() == ".json"
-    text = json.dumps(_as_json(done), indent=2, ensure_ascii=False) + "\n" if is_json else as_markdown(done)
-    with atomically(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def _as_json(done: list[Verification]) -> dict[str, Any]:
-    passed = all(verification.passed for verification in done)
-    return {"passed": passed, "models": [verification.as_dict() for verification in done]}
 
 
 def _table(verification: Verification) -> Table:

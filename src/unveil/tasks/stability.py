@@ -82,6 +82,7 @@ def stability(
         image=image.name,
         frame=dict(frame.index),
         region=tuple((part.start, part.stop) for part in tile.inner),
+        scale=scale,
         strength=strength,
         strength_grey=region.in_grey(strength),
         strength_from=source,

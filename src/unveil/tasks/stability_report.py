@@ -51,6 +51,8 @@ class Stability:
     """Which plane or volume was looked at, by axis, from 0."""
     region: tuple[tuple[int, int], ...]
     """First pixel and first pixel beyond of the region looked at, per spatial axis, in pixels that the network saw."""
+    scale: tuple[float, ...]
+    """Factors by which the frame was resized before the network, per spatial axis; empty where it was not."""
     strength: float
     """Root mean square of the perturbations per pixel, as a part of the image's range (percentiles 1 to 99.8)."""
     strength_grey: float
@@ -166,15 +168,15 @@ class Stability:
 _ADVICE: dict[tuple[str, Level], str] = {
     ("segmentation", "steady"): "the result can be counted on",
     ("segmentation", "steady to noise"): (
-        "noise hardly matters to the result, but disturbances with a structure may, so do not count on single pixels "
-        "of borders"
+        "noise hardly matters to the result, but a disturbance as weak as noise may where it has a structure, so look "
+        "twice at images that have one"
     ),
     ("segmentation", "sensitive"): (
         "do not count on what hangs on so many pixels; an image with less noise, or another model, may help"
     ),
     ("denoising", "steady"): "no disturbance was found that grows, and the result can be counted on",
     ("denoising", "steady to noise"): (
-        "noise shrinks, but disturbances with a structure may grow, so compare faint details with the noisy image"
+        "noise shrinks, but a disturbance with a structure may grow, so compare faint details with the noisy image"
     ),
     ("denoising", "sensitive"): "noise grows here, and this model is not the one for this image",
 }

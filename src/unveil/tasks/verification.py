@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from unveil.errors import ConfigError
+from unveil.io.writing import atomically
 from unveil.model.card import MeasuredScores
 
 
@@ -96,6 +100,40 @@ def as_markdown(verifications: Sequence[Verification]) -> str:
     for verification in verifications:
         lines += ["", *_section(verification)]
     return "\n".join(lines) + "\n"
+
+
+def as_json(verifications: Sequence[Verification]) -> dict[str, Any]:
+    """Return a report as plain values that JSON can hold."""
+    passed = all(verification.passed for verification in verifications)
+    return {"passed": passed, "models": [verification.as_dict() for verification in verifications]}
+
+
+def check_report_path(path: Path) -> None:
+    """Refuse what is no name for a report.
+
+    Raises
+    ------
+    ConfigError
+        If it ends neither in .md nor in .json.
+    """
+    if path.suffix.lower() not in (".md", ".json"):
+        raise ConfigError(f"A report is Markdown or JSON, not {path.name}. Call it {path.stem}.md or {path.stem}.json.")
+
+
+def write_report(path: Path, verifications: Sequence[Verification]) -> None:
+    """Write a report as Markdown or JSON, as the name of the file says.
+
+    Raises
+    ------
+    ConfigError, FileError
+        If the file is called otherwise, or cannot be written.
+    """
+    check_report_path(path)
+    text = as_markdown(verifications)
+    if path.suffix.lower() == ".json":
+        text = json.dumps(as_json(verifications), indent=2, ensure_ascii=False) + "\n"
+    with atomically(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _section(verification: Verification) -> Iterator[str]:
