@@ -21,6 +21,7 @@ def section(viewer, save_segmenter):
     source.set_card(models.card)
     section = StabilitySection(viewer, lambda: subject_of(models, source), panel)
     rows.addRow(models)
+    rows.addRow(models.summary)
     rows.addRow(section)
     viewer.window.add_dock_widget(panel, name="Stability")
     section.chosen = source

@@ -26,6 +26,7 @@ def section(viewer, model):
     source.set_card(models.card)
     section = VerifySection(lambda: subject_of(models, source), panel)
     rows.addRow(models)
+    rows.addRow(models.summary)
     rows.addRow(section)
     viewer.window.add_dock_widget(panel, name="Verify")
     section.panel = panel
