@@ -344,3 +344,25 @@ def test_without_any_model_the_panel_says_what_to_do(qtbot, viewer, models_folde
     assert "No model is here yet" in panel.inspected.models.summary.text()
     assert panel.lipschitz.numbers.bar.state is PanelState.BLOCKED
     assert not panel.table.isVisibleTo(panel)
+
+
+def test_stability_and_verification_are_sections_that_forget_with_the_image(
+    viewer, save_network, open_panel, press, blobs
+):
+    save_network("segmentation")
+    panel = open_panel()
+    assert panel.stability.button.bar.state is PanelState.BLOCKED  # no image yet
+    viewer.add_image(blobs(32, 32), name="cells")
+    press(panel.stability.button)
+    press(panel.verification.button)
+    sentence = panel.stability.button.bar.line.text()
+    assert sentence
+    assert all(check.passed is not False for check in panel.verification.result.checks)
+
+    panel.inspected.choose_layer(panel.inspected.summary.layers[0].name)
+    assert panel.stability.button.bar.line.text() == sentence
+
+    viewer.add_image(blobs(40, 32), name="others")
+    panel.inspected.source.layer_list.setCurrentText("others")
+    assert not panel.stability.button.bar.line.text()
+    assert panel.verification.result is None

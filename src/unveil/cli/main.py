@@ -32,6 +32,7 @@ COMMANDS = {
     "inspect": (
         "inspection:inspect",
         "Look into a model: its layers, their filters, what they make of an image, how far they can move it.",
+    ),
     "stability": (
         "stability:stability",
         "Say how far a model's output moves on an image, if the image changes a little.",
