@@ -366,3 +366,49 @@ def test_stability_and_verification_are_sections_that_forget_with_the_image(
     panel.inspected.source.layer_list.setCurrentText("others")
     assert not panel.stability.button.bar.line.text()
     assert panel.verification.result is None
+
+
+def test_closing_the_window_while_a_job_runs_is_quiet(qtbot, viewer, save_network, open_panel, blobs, notifications):
+    save_network()
+    viewer.add_image(blobs(40, 40), name="cells")
+    panel = open_panel()
+    panel.field.box.setChecked(True)
+    viewer.cursor.position = (20, 20)
+    qtbot.waitUntil(lambda: panel.field.layer is not None, timeout=WAIT_MS)
+    qtbot.mouseClick(panel.lipschitz.numbers.bar.button, Qt.MouseButton.LeftButton)
+    viewer.close()
+    WorkerBase.await_workers(WAIT_MS)
+    qtbot.wait(300)
+    assert notifications == []
+
+
+@pytest.mark.parametrize("kind", ["rgb", "channels", "multiscale", "time"])
+def test_kinds_of_image_layers(qtbot, viewer, save_network, open_panel, press, rng, kind):
+    from unveil.image import Image
+
+    path = save_network("denoising")
+    data = rng.random((3, 32, 40), dtype=np.float32)
+    match kind:
+        case "rgb":
+            viewer.add_image(data.transpose(1, 2, 0), rgb=True)
+        case "channels":
+            viewer.add_image(data, axis_labels=("c", "y", "x"))
+        case "multiscale":
+            viewer.add_image([data, data[:, ::2, ::2]], multiscale=True)
+        case "time":
+            viewer.add_image(data, axis_labels=("t", "y", "x"))
+    viewer.dims.set_current_step(0, 1)
+    panel = open_panel()
+    _choose(panel, "layers.2")
+    if kind in ("rgb", "channels"):
+        assert "Choose the channel" in panel.maps.maps.bar.line.text()
+        panel.inspected.source.channel_list.setCurrentIndex(2)
+    press(panel.maps.maps)
+    layer = viewer.layers[-1]
+    expected = feature_maps(Image(data[1], "YX"), load_model(path), "layers.2").maps
+    np.testing.assert_allclose(np.squeeze(layer.data), expected, atol=1e-4)
+    np.testing.assert_allclose(layer.data_to_world(np.zeros(layer.ndim))[-2:], (0, 0), atol=1e-9)
+    panel.field.box.setChecked(True)
+    viewer.cursor.position = (*(1,) * (viewer.dims.ndim - 2), 10, 20)
+    qtbot.waitUntil(lambda: panel.field.layer is not None, timeout=WAIT_MS)
+    assert _corners(panel)[-2:] == [[7.5, 12.5], [17.5, 22.5]]
