@@ -121,9 +121,17 @@ def make_blobs(rng: np.random.Generator) -> Callable[..., Image]:
 
 @pytest.fixture(scope="session")
 def make_tiny_model() -> Callable[..., Any]:
-    """Make an untrained model of width 4, always the same: ``make_tiny_model("segmentation", n_dims=2, …)``."""
+    """Make an untrained model of width 4, the same for each seed: ``make_tiny_model("segmentation", n_dims=2, …)``."""
 
-    def make(task: str = "segmentation", *, n_dims: int = 2, in_channels: int = 1, objects: bool = True) -> Any:
+    def make(
+        task: str = "segmentation",
+        *,
+        n_dims: int = 2,
+        in_channels: int = 1,
+        objects: bool = True,
+        poolings: int | tuple[int, ...] = 2,
+        seed: int = 0,
+    ) -> Any:
         import torch
 
         from unveil.config.architecture import DnCNNConfig, UNetConfig
@@ -137,7 +145,9 @@ def make_tiny_model() -> Callable[..., Any]:
         architecture: UNetConfig | DnCNNConfig = (
             DnCNNConfig(n_dims=n_dims, in_channels=in_channels, depth=3, width=4)  # type: ignore[arg-type]
             if is_denoiser
-            else UNetConfig(n_dims=n_dims, in_channels=in_channels, out_channels=2 + objects, width=4, poolings=2)  # type: ignore[arg-type]
+            else UNetConfig(
+                n_dims=n_dims, in_channels=in_channels, out_channels=2 + objects, width=4, poolings=poolings
+            )  # type: ignore[arg-type]
         )
         card = ModelCard.describe(
             architecture,
@@ -148,7 +158,7 @@ def make_tiny_model() -> Callable[..., Any]:
             normalization=PercentileNormalization(),
         )
         with torch.random.fork_rng():
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             network = build_network(architecture)
         check_input = np.random.default_rng(0).random((1, in_channels, *(16,) * n_dims), dtype=np.float32)
         return Model.make(card, network, check_input)

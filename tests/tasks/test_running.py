@@ -17,9 +17,9 @@ from unveil.config.options import SegmentationOptions
 from unveil.errors import EngineError, ImageError, InputError, UnveilWarning
 from unveil.events import Cancelled, Event, Notice, Progress, ignore
 from unveil.image import Image
+from unveil.inference import views
 from unveil.inference.torch_engine import TorchEngine
 from unveil.model.model import Model
-from unveil.tasks import running
 from unveil.tasks.results import SegmentationSink
 from unveil.tasks.segment import segment
 
@@ -100,12 +100,12 @@ def test_cancelling_ends_the_work_within_a_tile(
             return super().compute(batch)
 
     @contextmanager
-    def lend(model: Model, options: Any, notify: Any) -> Iterator[TorchEngine]:
+    def lend(model: Model, options: Any, notify: Any, **_: Any) -> Iterator[TorchEngine]:
         engine = Counting(model.inference_module(), "cpu", fast=False)
         lent.append(weakref.ref(engine))
         yield engine
 
-    monkeypatch.setattr(running, "borrowed_engine", lend)
+    monkeypatch.setattr(views, "borrowed_engine", lend)
     options = EXACT.model_copy(update={"tile": 16})
     with pytest.raises(Cancelled):
         segment(make_blobs((64, 64)), make_tiny_model(), options=options, monitor=stop_at(call))
@@ -130,11 +130,11 @@ def small_memory(largest: int, model: Model) -> Iterator[Any]:
     engine = Small(model.inference_module(), "cpu", fast=False)
 
     @contextmanager
-    def lend(model: Model, options: Any, notify: Any) -> Iterator[TorchEngine]:
+    def lend(model: Model, options: Any, notify: Any, **_: Any) -> Iterator[TorchEngine]:
         yield engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "borrowed_engine", lend)
+        patch.setattr(views, "borrowed_engine", lend)
         yield engine
 
 
@@ -172,12 +172,12 @@ def test_overflow_of_half_precision_is_computed_again_exactly(
             return np.full_like(super().compute(batch), np.nan)
 
     @contextmanager
-    def lend(model: Model, options: Any, notify: Any) -> Iterator[TorchEngine]:
+    def lend(model: Model, options: Any, notify: Any, **_: Any) -> Iterator[TorchEngine]:
         asked.append(options.precision)
         kind = TorchEngine if options.precision == "exact" else Overflowing
         yield kind(model.inference_module(), "cpu", fast=False)
 
-    monkeypatch.setattr(running, "borrowed_engine", lend)
+    monkeypatch.setattr(views, "borrowed_engine", lend)
     with pytest.warns(UnveilWarning, match="float16 overflowed; float32 is computed instead"):
         result = segment(make_blobs(), make_tiny_model(), options=SegmentationOptions())
     assert asked == ["auto", "exact"]

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from unveil.cli import failures
 from unveil.cli.prediction import COMPUTING, check_task
 from unveil.cli.terminal import Terminal
-from unveil.config.options import DenoiserOptions, EvaluationOptions, SegmentationOptions
+from unveil.config.options import DenoiserOptions, EvaluationOptions, SegmenterOptions
 from unveil.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def segmentation(
     labels: Path,
     axes: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
-    options: Annotated[SegmentationOptions, Parameter(name="*", group=COMPUTING)] = SegmentationOptions(),  # noqa: B008
+    options: Annotated[SegmenterOptions, Parameter(name="*", group=COMPUTING)] = SegmenterOptions(),  # noqa: B008
 ) -> int:
     """Judge a segmentation model against labels.
 

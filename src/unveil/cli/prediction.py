@@ -11,7 +11,15 @@ from cyclopts import Group, Parameter
 
 from unveil.cli import failures
 from unveil.cli.plan import Job, check_images, plan
-from unveil.cli.results import PROBABILITY, TABLE, denoise_growing, denoise_one, segment_growing, segment_one
+from unveil.cli.results import (
+    PROBABILITY,
+    TABLE,
+    UNCERTAINTY,
+    denoise_growing,
+    denoise_one,
+    segment_growing,
+    segment_one,
+)
 from unveil.cli.terminal import Terminal
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.errors import ConfigError, MismatchError
@@ -37,6 +45,7 @@ def segment(
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     model: Annotated[str, Parameter(alias="-m")] = "nuclei",
+    ensemble: tuple[str, ...] = (),
     probabilities: bool = False,
     table: bool = False,
     file_format: Annotated[Format, Parameter(name="--format")] = "auto",
@@ -55,6 +64,9 @@ def segment(
         Folder for the results; made if it is not there. Earlier results of the same name are replaced.
     model
         Name of a model, or a model file.
+    ensemble
+        A further model of the same kind, such as a training from another seed, to be averaged with the first; once for
+        each.
     probabilities
         Also write the probability of each class, <stem>_probability.tif.
     table
@@ -72,11 +84,13 @@ def segment(
     with terminal.session():
         as_zarr = _is_zarr(file_format, cluster)
         endings = ["_segmentation.ome.zarr"] if as_zarr else ["_labels.tif"] + [PROBABILITY] * probabilities
+        endings += [UNCERTAINTY] * (options.uncertainty and not as_zarr)
         endings += [TABLE] * table
         jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options, cluster, terminal)
-        work: Worker = partial(segment_one, model=loaded, axes=axes, options=options)
+        others = _further(ensemble, loaded)
+        work: Worker = partial(segment_one, model=loaded, others=others, axes=axes, options=options)
         if as_zarr:
-            work = partial(segment_growing, model=loaded, axes=axes, options=options, cluster=cluster)
+            work = partial(segment_growing, model=loaded, others=others, axes=axes, options=options, cluster=cluster)
         return _run(jobs, work, terminal)
 
 
@@ -154,6 +168,8 @@ def _prepare(
         raise ConfigError(
             f"Model '{card.name}' gives classes, not objects, so that there is nothing to list. Leave --table out."
         )
+    if isinstance(options, SegmentationOptions) and options.uncertainty and card.is_filter:
+        raise ConfigError(f"Model '{card.name}' is a classical filter and gives no uncertainty. Leave it out.")
     check_device(options)
     check_cluster(cluster)
     loaded = load_model(path)
@@ -163,6 +179,16 @@ def _prepare(
         )
     check_output_folder(output)
     return jobs, loaded
+
+
+def _further(names: Sequence[str], model: Model) -> list[Model]:
+    """Load the models that are averaged with `model`."""
+    from unveil.io.model_file import load_model
+    from unveil.tasks.matching import check_ensemble
+
+    paths = [check_task(name, "segmentation") for name in names]
+    check_ensemble(model.card, [card for _, card in paths])
+    return [load_model(path) for path, _ in paths]
 
 
 def check_task(model: str, task: Task) -> tuple[Path, ModelCard]:
@@ -222,7 +248,9 @@ def _as_json(job: Job, report: RunReport) -> dict[str, Any]:
         "precision": report.precision,
         "tile": list(report.tile),
         "n_objects": report.n_objects,
+        "n_objects_interval": _listed(report.n_objects_interval),
         "expected_iou": report.expected_iou,
+        "iou_interval": _listed(report.iou_interval),
         "noise_level": report.noise_level,
         "expected_psnr": report.expected_psnr,
         "residual_correlation": report.residual_correlation,
@@ -230,11 +258,17 @@ def _as_json(job: Job, report: RunReport) -> dict[str, Any]:
 
 
 def _as_line(job: Job, report: RunReport) -> str:
-    found = "" if report.n_objects is None else f"{report.n_objects} objects, "
+    found = "" if report.n_objects is None else f"{report.n_objects} objects{report.objects_range}, "
     if report.expected_iou is not None:
-        found += f"expected IoU {report.expected_iou:.2f}, "
+        found += f"expected IoU {report.expected_iou:.2f}{report.iou_range}, "
+    if report.iou_interval is not None:
+        found += "ranges that hold for 9 in 10 such images, "
     if report.noise_level is not None:
         found += f"noise {report.noise_level:.3g}, "
     if report.expected_psnr is not None:
         found += f"expected PSNR {report.expected_psnr:.1f} dB, "
     return f"{', '.join(str(path) for path in job.results)}: {found}{report.seconds:.1f} s"
+
+
+def _listed(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)

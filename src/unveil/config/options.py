@@ -57,8 +57,8 @@ class RunOptions(EngineOptions):
         return rescale
 
 
-class SegmentationOptions(RunOptions):
-    """How an image is segmented."""
+class SegmenterOptions(RunOptions):
+    """How a segmentation model is computed."""
 
     denoise_first: Literal["auto", "on", "off"] = "auto"
     """Segment what `fluorescence-denoiser` leaves of the image; auto does so where the noise is over 5 % of the image's
@@ -69,6 +69,15 @@ class SegmentationOptions(RunOptions):
     """How readily touching objects are split, 0 to 1; the model's own value if not given."""
     min_size: int | None = Field(None, ge=0)
     """Drop objects of fewer pixels; the model's own value if not given."""
+
+
+class SegmentationOptions(SegmenterOptions):
+    """How an image is segmented, and what is told of it."""
+
+    uncertainty: bool = False
+    """Also give how unsure the model is of each pixel, in bits from 0 (certain) to 1 (a coin toss; more with more
+    classes), and how much it contradicts itself when the image is flipped and turned: eight times as slow. The labels
+    stay as they are."""
 
 
 class DenoiserOptions(RunOptions):
@@ -89,7 +98,7 @@ class DenoisingOptions(DenoiserOptions):
     """Also give what was removed, noisy less denoised: where it shows the image, the result lacks it."""
 
 
-class EvaluationOptions(SegmentationOptions):
+class EvaluationOptions(SegmenterOptions):
     """How a model is judged against references."""
 
     fit_gain: bool = False

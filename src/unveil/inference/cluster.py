@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from unveil.config.options import RunOptions
 from unveil.errors import ConfigError, EngineError, ImageError
-from unveil.inference.engines import Engine, borrowed_engine
+from unveil.inference.engines import Engine
 from unveil.inference.memory import largest_window
-from unveil.inference.mirrors import MirroredEngine
 from unveil.inference.prediction import predict_window
 from unveil.inference.reading import NormalizedFrame
 from unveil.inference.tiling import Tile, Window
+from unveil.inference.views import borrowed_views
 from unveil.model.model import Model
 
 Result = TypeVar("Result")
@@ -187,9 +187,9 @@ class ClusterEngine:
 
     n_pixels_held = 0
 
-    def __init__(self, cluster: Cluster, model: Model, options: RunOptions) -> None:
-        self.cluster, self.model = cluster, model
-        self.ability = cluster.ask(_ability, model, options)
+    def __init__(self, cluster: Cluster, models: Sequence[Model], options: RunOptions) -> None:
+        self.cluster, self.models = cluster, models
+        self.ability = cluster.ask(_ability, models, options)
         self.options = options.model_copy(
             update={"precision": "exact" if self.ability.precision == "float32" else "fast"}
         )
@@ -211,17 +211,17 @@ class ClusterEngine:
 
     def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``, computed by one of the workers."""
-        return self.cluster.ask(_compute, self.model, self.options, batch)
+        return self.cluster.ask(_compute, self.models, self.options, batch)
 
     def release(self) -> None:
         """Do nothing: the workers keep their engines, for the next tile."""
 
 
 def compute_tile(
-    model: Model, options: RunOptions, frame: NormalizedFrame, put: Put, is_denoising: bool, tile: Tile
+    models: Sequence[Model], options: RunOptions, frame: NormalizedFrame, put: Put, is_denoising: bool, tile: Tile
 ) -> Tile:
     """Compute a tile on a worker and write it; return it."""
-    with _engine(model, options) as engine:
+    with _engine(models, options) as engine:
         maps = predict_window(engine, frame.read(tile.window))[(slice(None), *tile.crop)]
     put(tile.inner, frame.intensities.invert(maps) if is_denoising else maps)
     return tile
@@ -236,22 +236,22 @@ async def _greet(address: str) -> None:
     await comm.close()
 
 
-def _ability(model: Model, options: RunOptions) -> Ability:
-    with _engine(model, options) as engine:
-        most = largest_window(model.card.architecture, engine.device, frugal=True)
+def _ability(models: Sequence[Model], options: RunOptions) -> Ability:
+    with _engine(models, options) as engine:
+        most = largest_window(models[0].card.architecture, engine.device, frugal=True)
         return Ability(engine.device, engine.library, engine.precision, most)
 
 
-def _compute(model: Model, options: RunOptions, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    with _engine(model, options) as engine:
+def _compute(models: Sequence[Model], options: RunOptions, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    with _engine(models, options) as engine:
         return engine.compute(batch)
 
 
 @contextmanager
-def _engine(model: Model, options: RunOptions) -> Iterator[Engine]:
+def _engine(models: Sequence[Model], options: RunOptions) -> Iterator[Engine]:
     """Lend the worker's engine, which it keeps: it was started for this."""
-    with borrowed_engine(model, options, _tell_nobody, keep=True) as engine:
-        yield MirroredEngine(engine) if options.accurate else engine
+    with borrowed_views(models, options, _tell_nobody, keep=True) as engine:
+        yield engine
 
 
 def _tell_nobody(notice: str) -> None:

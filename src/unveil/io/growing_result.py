@@ -87,6 +87,7 @@ class GrowingResult:
         self._store = _Store(part, target=path)
         self._image: Image | None = None
         self._labels: dict[str, Image] = {}
+        self._companions: dict[str, Image] = {}
 
     @classmethod
     def open(cls, path: Path, identity: Mapping[str, JsonValue]) -> Self:
@@ -162,6 +163,22 @@ class GrowingResult:
         self._image = image_like.like(array, axes, channel_names=tuple(channel_names))
         return array
 
+    def companion(
+        self,
+        name: str,
+        image_like: Image,
+        axes: str,
+        shape: Sequence[int],
+        dtype: Any,
+        *,
+        channel_names: Sequence[str] = (),
+        n_dims: int = 2,
+    ) -> zarr.Array[Any]:
+        """Return the finest level of a further image that will lie in the folder `name` of the result; see `image`."""
+        array = self._array(f"{_RESULT}/{name}", "0", shape, dtype, n_dims)
+        self._companions[name] = image_like.like(array, axes, name=name, channel_names=tuple(channel_names))
+        return array
+
     def labels(
         self, name: str, image_like: Image, axes: str, shape: Sequence[int], *, n_dims: int = 2
     ) -> zarr.Array[Any]:
@@ -220,9 +237,10 @@ class GrowingResult:
         return zarr.open_group(self._store, path=path, mode="a", zarr_format=2)
 
     def _members(self) -> list[tuple[zarr.Group, Image, bool]]:
-        """Return group, finest level and whether these are labels, for the image and all labels."""
-        labels = [(self._group(f"{_RESULT}/labels/{name}"), image, True) for name, image in self._labels.items()]
-        return labels if self._image is None else [(self._group(_RESULT), self._image, False), *labels]
+        """Return group, finest level and whether these are labels, for the images and all labels."""
+        members = [] if self._image is None else [(self._group(_RESULT), self._image, False)]
+        members += [(self._group(f"{_RESULT}/{name}"), image, False) for name, image in self._companions.items()]
+        return members + [(self._group(f"{_RESULT}/labels/{name}"), one, True) for name, one in self._labels.items()]
 
     def _build(self, monitor: Monitor) -> None:
         members = self._members()

@@ -6,7 +6,7 @@ Field names follow the BioImage.IO model description where it has a word for the
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -75,6 +75,17 @@ class MeasuredScores(Config):
     """The scores as `evaluate` returns them."""
 
 
+class ConformalRecord(Config):
+    """How far off a model was on images with a known truth, one score per image (`unveil.operators.conformal`)."""
+
+    data: str
+    """The images, in words."""
+    iou: tuple[Annotated[float, Field(ge=0)], ...]
+    """Scores of the expected IoU, ascending."""
+    n_objects: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    """Scores of the number of objects, ascending; empty where the model gives none."""
+
+
 class ModelCard(Config):
     """The written record inside a model."""
 
@@ -107,6 +118,8 @@ class ModelCard(Config):
     """Digest of all tensors; set when the model is made."""
     training: TrainingRecord | None = None
     scores: tuple[MeasuredScores, ...] = ()
+    conformal: ConformalRecord | None = None
+    """Segmentation: what the intervals of expected IoU and number of objects are made from."""
     authors: tuple[str, ...] = ()
     license: str = ""
     """Licence of the weights (SPDX identifier), and of the data where it binds."""

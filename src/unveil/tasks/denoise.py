@@ -73,7 +73,7 @@ def denoise(
     assessment, assessed = Assessment(), set() if options.skip_assessment else spread_over(count)
     with running(
         image,
-        model,
+        [model],
         options,
         scale=scale,
         n_frames=count,

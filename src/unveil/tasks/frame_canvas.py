@@ -20,6 +20,7 @@ from unveil.model.card import ModelCard
 from unveil.operators.calibration import ExpectedOverlap
 from unveil.operators.classical import two_textures
 from unveil.operators.instances import label_classes
+from unveil.operators.uncertainty import NAMES
 from unveil.tasks.results import SegmentationSink
 
 
@@ -34,10 +35,13 @@ class FrameCanvas:
         self._grain = sink.grain(card.n_dims)
 
     def write_maps(self, window: Window, maps: NDArray[np.float32]) -> None:
-        """Put maps ``(K, *window)``: the foreground's probabilities and the distance, if there is one; or features."""
+        """Put maps ``(K, *window)``: probabilities, distance and uncertainty where there are such; or features."""
         if self._sink.features is not None:
             self._sink.features[self._with_classes(window)] = np.moveaxis(maps, 0, self._class_axis())
             return
+        if self._sink.uncertainty is not None:
+            unsure = maps[-len(NAMES) :]
+            self._sink.uncertainty[self._with_classes(window)] = np.moveaxis(unsure, 0, self._class_axis())
         n_classes = len(self._card.classes)
         self._sink.probabilities[self._with_classes(window)] = np.moveaxis(maps[1:n_classes], 0, self._class_axis())
         if self._sink.distance is not None and self._card.objects is not None:
@@ -47,7 +51,8 @@ class FrameCanvas:
         """Say that there is background alone."""
         for block in self._blocks(halo_px=0):
             shape = [part.stop - part.start for part in block.inner]
-            self.write_maps(block.inner, np.zeros((self._card.n_maps, *shape), np.float32))
+            n_maps = self._card.n_maps + len(NAMES) * (self._sink.uncertainty is not None)
+            self.write_maps(block.inner, np.zeros((n_maps, *shape), np.float32))
 
     def write_textures(self) -> None:
         """Divide the pixels in two by the features written, where there are any."""

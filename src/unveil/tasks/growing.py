@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +11,45 @@ from pydantic import JsonValue
 
 import unveil
 from unveil.axes import in_order, without
-from unveil.config.options import DenoisingOptions, RunOptions
+from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor, Notice
 from unveil.image import Image
 from unveil.io.growing_result import GrowingResult
 from unveil.model.card import ModelCard
+from unveil.operators.uncertainty import NAMES
 from unveil.tasks.results import SegmentationSink, WritableArray, segmentation_shapes
 
 LABELS = "objects"
 """What the labels are called in an OME-Zarr result."""
+UNCERTAINTY = "uncertainty"
+"""What the image of the uncertainty is called there."""
+_DEFAULTS = SegmentationOptions()
 
 
-def identity(source: Mapping[str, JsonValue], card: ModelCard, options: RunOptions) -> dict[str, JsonValue]:
+def identity(
+    source: Mapping[str, JsonValue], card: ModelCard, options: RunOptions, others: Sequence[ModelCard] = ()
+) -> dict[str, JsonValue]:
     """Say what the pixels of a result depend on: where it is the same, a run that was ended can be gone on with.
 
     Parameters
     ----------
     source
         What tells the image from others: file, size, time of its last change.
+    others
+        Of the models that are averaged with that of `card`.
     """
     return {
         "image": dict(source),
         "model": card.name,
-        "card": hashlib.sha256(card.model_dump_json().encode()).hexdigest(),
+        "card": _digest(card),
+        **({"others": [_digest(other) for other in others]} if others else {}),
         "options": options.model_dump(mode="json"),
         "unveil": unveil.__version__,
     }
+
+
+def _digest(card: ModelCard) -> str:
+    return hashlib.sha256(card.model_dump_json().encode()).hexdigest()
 
 
 def file_traits(path: Path) -> dict[str, JsonValue]:
@@ -64,13 +77,21 @@ def begin(path: Path, identity: Mapping[str, JsonValue], monitor: Monitor) -> Gr
     return growing
 
 
-def segmentation_sink(result: GrowingResult, image: Image, card: ModelCard) -> SegmentationSink:
+def segmentation_sink(
+    result: GrowingResult, image: Image, card: ModelCard, options: SegmentationOptions = _DEFAULTS
+) -> SegmentationSink:
     """Return the arrays of a segmentation: probabilities as the image of `result`, labels as its labels.
+
+    The uncertainty, where it is asked for, becomes an image in the folder `UNCERTAINTY` of the result.
 
     What lies between, as the distance, is gone once the result is whole.
     """
     axes, n_dims = without(image.axes, "C"), card.n_dims
-    shapes = segmentation_shapes(image, card)
+    shapes = segmentation_shapes(image, card, options)
+    unsure = None
+    if "uncertainty" in shapes:
+        shape, inner = shapes["uncertainty"], in_order(axes + "C")
+        unsure = result.companion(UNCERTAINTY, image, inner, shape, "f4", channel_names=NAMES, n_dims=n_dims)
 
     def scratch(name: str) -> WritableArray | None:
         return result.scratch(name, shapes[name], "f4", n_dims=n_dims) if name in shapes else None
@@ -90,6 +111,7 @@ def segmentation_sink(result: GrowingResult, image: Image, card: ModelCard) -> S
         ),
         distance=scratch("distance"),
         features=scratch("features"),
+        uncertainty=unsure,
         make=make,
     )
 

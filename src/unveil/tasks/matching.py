@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 from unveil.errors import ConfigError, ImageError, MismatchError
@@ -50,6 +51,29 @@ def check_match(image: Any, card: ModelCard, task: Task) -> None:
             f"Image '{image.name}' has axes {image.axes}; model '{card.name}' expects volumes with axes Z, Y and X. "
             f"Choose a stack, or a model for planes."
         )
+
+
+def check_ensemble(card: ModelCard, others: Sequence[ModelCard]) -> None:
+    """Refuse to average models whose maps do not mean the same.
+
+    Raises
+    ------
+    MismatchError
+        If task, network, classes, kind of objects or normalization of one of `others` differ from those of `card`.
+    """
+    for other in others:
+        differ = [
+            name
+            for name in ("task", "architecture", "classes", "normalization")
+            if getattr(card, name) != getattr(other, name)
+        ]
+        if (card.objects is None) != (other.objects is None):
+            differ.append("objects")
+        if differ:
+            raise MismatchError(
+                f"Models '{card.name}' and '{other.name}' cannot be averaged: they differ in {', '.join(differ)}. "
+                f"Give models that were trained with the same settings, from other seeds for example."
+            )
 
 
 def check_fit(image: Image, card: ModelCard, channel: int | str | None) -> None:

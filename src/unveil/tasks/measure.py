@@ -13,6 +13,8 @@ from unveil.errors import ImageError
 from unveil.image import Frame, Image, frames
 from unveil.inference.tiling import Tiling, Window
 from unveil.operators.objects import numbered
+from unveil.operators.uncertainty import NAMES
+from unveil.tasks.results import Segmentation
 
 Columns = dict[str, NDArray[Any]]
 
@@ -55,6 +57,20 @@ def measure_objects(labels: Image, image: Image | None, *, n_dims: Literal[2, 3]
     ]
     pixels = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     return _named(pixels, labels, image, n_dims)
+
+
+def measure_segmentation(segmentation: Segmentation, image: Image) -> Columns:
+    """Measure every object of a segmentation of `image`, as `measure_objects` does.
+
+    Where the uncertainty was computed there are two columns more, means over the object's pixels: ``mean_entropy_bits``
+    and ``mean_disagreement_bits``. An object whose views contradict each other would look other in a turned image.
+    """
+    labels, n_dims = segmentation.labels, segmentation.card.architecture.n_dims
+    columns = measure_objects(labels, image, n_dims=n_dims)
+    if segmentation.uncertainty is not None:
+        unsure = measure_objects(labels, segmentation.uncertainty, n_dims=n_dims)
+        columns |= {f"mean_{name}_bits": unsure[f"mean_intensity_{name}"] for name in NAMES}
+    return columns
 
 
 def _measure_frame(labels: Frame, image: Frame | None) -> Columns:

@@ -25,7 +25,7 @@ def memory_for_results() -> int:
 def result_bytes(image: Image, card: ModelCard, options: RunOptions) -> int:
     """Return the size of all maps of a segmentation, or of the denoised image, in memory."""
     if isinstance(options, SegmentationOptions):
-        shapes = list(segmentation_shapes(image, card).values())
+        shapes = list(segmentation_shapes(image, card, options).values())
     else:
         assert isinstance(options, DenoisingOptions)
         shapes = [denoised_shape(image, options.channel)] * (1 + options.residual)

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from unveil.axes import in_order, without
+from unveil.config.options import SegmentationOptions
 from unveil.errors import ImageError
 from unveil.image import Image
+from unveil.inference.views import gives_uncertainty
 from unveil.model.card import ModelCard
+from unveil.operators.uncertainty import NAMES
 
 
 class WritableArray(Protocol):
@@ -31,6 +34,8 @@ class WritableArray(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
     def __setitem__(self, key: Any, value: Any, /) -> None: ...
 
+
+_DEFAULTS = SegmentationOptions()
 
 MakeArray: TypeAlias = Callable[[tuple[int, ...], Any], WritableArray]
 """Makes an array of zeros from a shape and a dtype."""
@@ -69,6 +74,13 @@ class RunReport:
     expected_iou: float | None = None
     """Segmentation: the overlap of the foreground with the truth that the probabilities themselves expect; as good as
     these are calibrated, and so for images like those that taught. None where there is no foreground."""
+    iou_interval: tuple[float, float] | None = None
+    """Segmentation: where the overlap with the truth lies for 9 in 10 images like those that `ModelCard.conformal` was
+    recorded on; None where the card has no such record, or the run is not like those of the record."""
+    n_objects_interval: tuple[int, int] | None = None
+    """Segmentation: the same for the number of objects."""
+    ensemble: tuple[str, ...] = ()
+    """Digests of the weights of further models that were averaged with this one."""
     noise_level: float | None = None
     """Denoising: root mean square of the noise, in grey values, estimated from the image; None where it was not
     assessed, as all of these."""
@@ -79,9 +91,23 @@ class RunReport:
     """Denoising: correlation between neighbours of what was removed. White noise gives 0 or a little less; more says
     that something of the image went with it, or that the noise is not independent, and `expected_psnr` too high."""
 
+    @property
+    def objects_range(self) -> str:
+        """The interval of the number of objects as words to follow it, such as `` (110 to 131)``; empty without one."""
+        return _as_words(self.n_objects_interval, "d")
+
+    @property
+    def iou_range(self) -> str:
+        """The interval of the expected overlap as words to follow it, such as `` (0.84 to 0.95)``."""
+        return _as_words(self.iou_interval, ".2f")
+
     def provenance(self) -> dict[str, Any]:
         """Return all fields as plain values that JSON can hold."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _as_words(interval: tuple[float, float] | None, how: str) -> str:
+    return "" if interval is None else f" ({interval[0]:{how}} to {interval[1]:{how}})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +122,10 @@ class Segmentation:
     """Normalized distance to the object's border, axes of the image less C, float32, 0 to 1; models of objects only."""
     card: ModelCard
     report: RunReport
+    uncertainty: Image | None = None
+    """How unsure the model is, axes of the image with two channels, float32, in bits: ``entropy`` of the mean over
+    flips and turns (and models), and ``disagreement``, the mutual information in it (`unveil.operators.uncertainty`);
+    only where asked for."""
     features: Image | None = None
     """What a texture filter saw, axes of the image with one channel per feature, float32; None of other models."""
 
@@ -122,11 +152,12 @@ class SegmentationSink:
     probabilities: WritableArray
     distance: WritableArray | None = None
     features: WritableArray | None = None
+    uncertainty: WritableArray | None = None
     make: MakeArray = np.zeros
     """Makes further arrays of zeros, from shape and dtype, for what lies between: an image that is denoised first."""
 
     @classmethod
-    def create(cls, image: Image, card: ModelCard, make: MakeArray) -> Self:
+    def create(cls, image: Image, card: ModelCard, make: MakeArray, options: SegmentationOptions = _DEFAULTS) -> Self:
         """Make the arrays that a segmentation of `image` by the model of `card` needs.
 
         Parameters
@@ -134,7 +165,7 @@ class SegmentationSink:
         make
             Called with shape and dtype of each array, such as ``numpy.zeros``.
         """
-        shapes = segmentation_shapes(image, card)
+        shapes = segmentation_shapes(image, card, options)
         return cls(
             **{name: make(shape, np.int32 if name == "labels" else np.float32) for name, shape in shapes.items()},
             make=make,
@@ -143,14 +174,14 @@ class SegmentationSink:
     @property
     def arrays(self) -> list[WritableArray]:
         """All arrays that are written to."""
-        arrays = (self.labels, self.probabilities, self.distance, self.features)
+        arrays = (self.labels, self.probabilities, self.distance, self.features, self.uncertainty)
         return [array for array in arrays if array is not None]
 
     def grain(self, n_dims: int) -> tuple[int, ...]:
         """Return what pieces must be multiples of, per spatial axis, so that no two write one chunk."""
         return common_grain(self.arrays, n_dims)
 
-    def check(self, image: Image, card: ModelCard) -> None:
+    def check(self, image: Image, card: ModelCard, options: SegmentationOptions = _DEFAULTS) -> None:
         """Refuse arrays of other shapes than a segmentation of `image` needs.
 
         Raises
@@ -158,7 +189,7 @@ class SegmentationSink:
         ImageError
             With all that does not fit.
         """
-        shapes, problems = segmentation_shapes(image, card), []
+        shapes, problems = segmentation_shapes(image, card, options), []
         for name, expected in shapes.items():
             array: WritableArray | None = getattr(self, name)
             if array is None:
@@ -179,7 +210,9 @@ def common_grain(arrays: Sequence[WritableArray], n_dims: int) -> tuple[int, ...
     return tuple(lcm(*sides) for sides in zip(*chunks, strict=True))
 
 
-def segmentation_shapes(image: Image, card: ModelCard) -> dict[str, tuple[int, ...]]:
+def segmentation_shapes(
+    image: Image, card: ModelCard, options: SegmentationOptions = _DEFAULTS
+) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the arrays that a segmentation of `image` fills, by their name in `SegmentationSink`."""
     axes = without(image.axes, "C")
     one_map = tuple(image.size(axis) for axis in axes)
@@ -192,4 +225,6 @@ def segmentation_shapes(image: Image, card: ModelCard) -> dict[str, tuple[int, .
         shapes["distance"] = one_map
     if card.gives_features:
         shapes["features"] = maps(card.n_maps)
+    if gives_uncertainty(card, options):
+        shapes["uncertainty"] = maps(len(NAMES))
     return shapes

@@ -21,10 +21,9 @@ from unveil.errors import EngineError, ImageError
 from unveil.events import Monitor, Notice, Progress
 from unveil.image import Image
 from unveil.inference.cluster import Cluster, ClusterEngine
-from unveil.inference.engines import Engine, borrowed_engine, choose_device
+from unveil.inference.engines import Engine, choose_device
 from unveil.inference.hands import one_by_one
 from unveil.inference.memory import largest_window
-from unveil.inference.mirrors import MirroredEngine
 from unveil.inference.prediction import NotFiniteError
 from unveil.inference.reading import (
     ArrayFrame,
@@ -37,8 +36,10 @@ from unveil.inference.reading import (
     survey,
 )
 from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, round_up
+from unveil.inference.views import borrowed_views, gives_uncertainty
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
+from unveil.operators.uncertainty import NAMES
 from unveil.tasks.probing import Probe, probe, probed_tiles
 from unveil.tasks.rescaling import resized, resized_shape
 from unveil.tasks.results import Journal, RunReport, WritableArray, common_grain
@@ -56,7 +57,7 @@ class Run:
     def __init__(
         self,
         image: Image,
-        model: Model,
+        models: Sequence[Model],
         options: RunOptions,
         *,
         scale: tuple[float, ...],
@@ -67,7 +68,8 @@ class Run:
         monitor: Monitor,
         engines: ExitStack,
     ) -> None:
-        self._image, self._model, self._options, self._monitor = image, model, options, monitor
+        self._image, self._models, self._options, self._monitor = image, models, options, monitor
+        self._card = card = models[0].card
         self._engines, self._n_frames, self._n_done = engines, n_frames, 0
         self._grain, self._journal, self._cluster = grain, journal, cluster
         self._n_constant = self._n_blank = self._n_filled = 0
@@ -75,12 +77,12 @@ class Run:
         self._started = time.monotonic()
         self._scale = scale
         self._last: NormalizedFrame | None = None
-        self._shape = image.spatial_shape(model.card.n_dims)
+        self._shape = image.spatial_shape(card.n_dims)
         if scale:
             self._shape = resized_shape(self._shape, scale)
             factors = " × ".join(f"{factor:.2f}" for factor in scale)
-            self.notify(f"Image '{image.name}' is resized by {factors} for model '{model.card.name}'.")
-        self._is_denoising = model.card.task == "denoising"
+            self.notify(f"Image '{image.name}' is resized by {factors} for model '{card.name}'.")
+        self._is_denoising = card.task == "denoising"
         self._tell_unused()
         self._engine = self._open(options)
         self._tiling = self._choose_tiling()
@@ -156,11 +158,11 @@ class Run:
         self,
         n_objects: int | None = None,
         expected_iou: float | None = None,
-        assessed: Mapping[str, float | None] | None = None,
+        assessed: Mapping[str, Any] | None = None,
     ) -> RunReport:
         """Tell what was found on the way, and return the report."""
         self._tell_findings()
-        card, engine = self._model.card, self._engine
+        card, engine = self._card, self._engine
         return RunReport(
             model=card.name,
             model_sha256=card.weights_sha256,
@@ -175,6 +177,7 @@ class Run:
             versions=versions(engine.library),
             scale=self._scale,
             expected_iou=expected_iou,
+            ensemble=tuple(model.card.weights_sha256 for model in self._models[1:]),
             **(assessed or {}),
         )
 
@@ -186,7 +189,8 @@ class Run:
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))
-        maps = np.empty((self._model.card.architecture.out_channels, *self._shape), np.float32)
+        n_maps = self._card.architecture.out_channels + len(NAMES) * gives_uncertainty(self._card, self._options)
+        maps = np.empty((n_maps, *self._shape), np.float32)
 
         def keep(window: Window, inner: NDArray[np.float32]) -> None:
             maps[(slice(None), *window)] = inner
@@ -196,7 +200,7 @@ class Run:
 
     def _normalized(self, frame: Readable, found: Survey) -> NormalizedFrame:
         """Fit the model's normalization to the finite pixels of `frame`, once for all its tiles."""
-        intensities = fit(self._model.card.normalization, lambda: self._blocks(frame))
+        intensities = fit(self._card.normalization, lambda: self._blocks(frame))
         return NormalizedFrame(FilledFrame(frame, found), intensities)
 
     def _blocks(self, frame: Readable) -> Iterator[NDArray[Any]]:
@@ -237,12 +241,11 @@ class Run:
 
     def _open(self, options: RunOptions) -> Engine:
         if self._cluster is not None:
-            return ClusterEngine(self._cluster, self._model, options)
-        engine = self._engines.enter_context(borrowed_engine(self._model, options, self.notify))
-        return MirroredEngine(engine) if options.accurate else engine
+            return ClusterEngine(self._cluster, self._models, options)
+        return self._engines.enter_context(borrowed_views(self._models, options, self.notify))
 
     def _choose_tiling(self) -> Tiling:
-        card, asked = self._model.card, self._options.tile
+        card, asked = self._card, self._options.tile
         grain = card.size_step
         if not self._scale:
             grain = tuple(lcm(*sides) for sides in zip(grain, self._grain, strict=True))
@@ -261,7 +264,7 @@ class Run:
 
     def _tell_unused(self) -> None:
         """Say which options mean nothing for the model."""
-        card = self._model.card
+        card = self._card
         used = card.architecture.choices if isinstance(card.architecture, FilterConfig) else ()
         for name in ("size_px", "strength"):
             if name not in used and getattr(self._options, name) is not None:
@@ -280,7 +283,7 @@ class Run:
 @contextmanager
 def running(
     image: Image,
-    model: Model,
+    models: Sequence[Model],
     options: RunOptions,
     *,
     scale: tuple[float, ...],
@@ -294,6 +297,8 @@ def running(
 
     Parameters
     ----------
+    models
+        One, or several of one kind, over which is averaged; what the first one's card says holds for all.
     scale
         Factors by which frames are resized before the network, per spatial axis; empty for none.
     n_frames
@@ -311,11 +316,11 @@ def running(
             workers.check(arrays)
         yield Run(
             image,
-            model,
+            models,
             options,
             scale=scale,
             n_frames=n_frames,
-            grain=common_grain(arrays, model.card.n_dims),
+            grain=common_grain(arrays, models[0].card.n_dims),
             journal=journal,
             cluster=workers,
             monitor=monitor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -12,14 +13,17 @@ from unveil.config.options import SegmentationOptions
 from unveil.events import Monitor, warn_only
 from unveil.image import Image, frames, n_frames
 from unveil.inference.hands import one_by_one
+from unveil.inference.views import gives_uncertainty
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.calibration import ExpectedOverlap
 from unveil.operators.classical import TEXTURE_FEATURES
+from unveil.operators.uncertainty import NAMES
 from unveil.tasks.denoising_first import decide, denoised
 from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.frame_canvas import FrameCanvas
-from unveil.tasks.matching import card_of, check_match, choose_channels
+from unveil.tasks.intervals import is_as_recorded, with_intervals
+from unveil.tasks.matching import card_of, check_ensemble, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.results import Journal, RunReport, Segmentation, SegmentationSink, WritableArray
 from unveil.tasks.running import running
@@ -32,6 +36,7 @@ def segment(
     model: Model,
     *,
     options: SegmentationOptions = _DEFAULTS,
+    others: Sequence[Model] = (),
     into: SegmentationSink | None = None,
     journal: Journal | None = None,
     cluster: str | None = None,
@@ -41,6 +46,9 @@ def segment(
 
     Parameters
     ----------
+    others
+        Further models of the same kind as `model`, such as trainings from other seeds: the result is the mean of all
+        (Lakshminarayanan 2017, arXiv 1612.01474), and the uncertainty that of all together.
     into
         Arrays to write to, for results larger than memory; new NumPy arrays if not given.
     journal
@@ -65,8 +73,12 @@ def segment(
     card = model.card
     channels = choose_channels(image, card, options.channel)
     scale = scale_factors(image, card, options.rescale)
-    sink = into or SegmentationSink.create(image, card, np.zeros)
-    sink.check(image, card)
+    check_ensemble(card, [card_of(other) for other in others])
+    sink = into or SegmentationSink.create(image, card, np.zeros, options)
+    sink.check(image, card, options)
+    if not gives_uncertainty(card, options):
+        sink = replace(sink, uncertainty=None)
+    asked = options
     options = decide(image, card, channels, options, monitor)
     if options.denoise_first == "on":
         image = denoised(image, options, sink.make, monitor)
@@ -75,7 +87,7 @@ def segment(
     n_objects, overlap = 0, ExpectedOverlap()
     with running(
         image,
-        model,
+        [model, *others],
         options,
         scale=scale,
         n_frames=count,
@@ -86,6 +98,8 @@ def segment(
     ) as run:
         if card.objects is None and (options.separation is not None or options.min_size is not None):
             run.notify(f"Model '{card.name}' does not separate objects: separation and min_size change nothing.")
+        if options.uncertainty and card.is_filter:
+            run.notify(f"'{card.name}' is a classical filter and gives no uncertainty.")
         for frame in frames(image, card.n_dims, channels):
             canvas = FrameCanvas(sink, image, frame, card)
             if run.predict(frame, canvas.write_maps).is_constant:
@@ -95,6 +109,8 @@ def segment(
             n_objects += found.n_objects
             overlap.include(found.overlap)
         report = run.finish(n_objects if card.objects else None, None if card.is_filter else overlap.iou)
+    if is_as_recorded(asked, report, count):
+        report = with_intervals(report, card)
     return _segmentation(image, card, sink, report)
 
 
@@ -119,10 +135,14 @@ def separate(segmentation: Segmentation, options: SegmentationOptions) -> Segmen
     changed = options.model_dump(mode="json", include={"threshold", "separation", "min_size"})
     new_report = replace(
         report,
+        iou_interval=None,
+        n_objects_interval=None,
         options=report.options | changed,
         n_objects=n_objects if card.objects else report.n_objects,
         expected_iou=None if card.is_filter else overlap.iou,
     )
+    if is_as_recorded(options, new_report, n_frames(labels, card.n_dims)):
+        new_report = with_intervals(new_report, card)
     return replace(segmentation, labels=labels.like(sink.labels, labels.axes, name=labels.name), report=new_report)
 
 
@@ -134,6 +154,9 @@ def _segmentation(image: Image, card: ModelCard, sink: SegmentationSink, report:
         distance=None if sink.distance is None else image.like(sink.distance, axes),
         card=card,
         report=report,
+        uncertainty=None
+        if sink.uncertainty is None
+        else image.like(sink.uncertainty, in_order(axes + "C"), channel_names=NAMES),
         features=None
         if sink.features is None
         else image.like(sink.features, in_order(axes + "C"), channel_names=TEXTURE_FEATURES),

@@ -78,7 +78,7 @@ class TileWork:
 
     def _elsewhere(self, engine: ClusterEngine, tiles: Sequence[Tile]) -> Generator[None]:
         """Let workers write; what they wrote is skipped here."""
-        shared = engine.model, engine.options, self.frame, self.write, self.is_denoising
+        shared = engine.models, engine.options, self.frame, self.write, self.is_denoising
         for tile in engine.cluster(compute_tile, tiles, *shared):
             self.skip(tile.inner)
             self._note(tile)

@@ -20,6 +20,7 @@ from unveil.widgets.requests import Request, Restored, Segmented, Stored, load
 if TYPE_CHECKING:
     from unveil.io.growing_result import GrowingResult
     from unveil.model.card import ModelCard
+    from unveil.tasks.results import Segmentation
 
 MOST_MEASURED = 500_000
 """Of more objects no table is made: napari keeps it in memory as a whole."""
@@ -27,14 +28,14 @@ MOST_MEASURED = 500_000
 
 def segment_on_disk(request: Request, monitor: Monitor) -> Segmented:
     """Segment, or go on with a segmentation that was left, and measure."""
-    from unveil.tasks.growing import LABELS, segmentation_sink
+    from unveil.tasks.growing import LABELS, UNCERTAINTY, segmentation_sink
     from unveil.tasks.segment import segment
 
     options, model = request.options, load(request.model)
     assert isinstance(options, SegmentationOptions)
     image = request.source.image(request.cut)
     with _begun(request, image, model.card, monitor) as growing:
-        sink = segmentation_sink(growing, image, model.card)
+        sink = segmentation_sink(growing, image, model.card, options)
         shown = _shown(growing, sink.probabilities, monitor)
         names = model.card.classes[1:]
         request.growth.begin(
@@ -48,16 +49,24 @@ def segment_on_disk(request: Request, monitor: Monitor) -> Segmented:
             journal=growing.journal,
             monitor=monitor,
         )
-        table = _measured(result.labels, image, model.card, result.report.n_objects, monitor)
+        table = _measured(result, image, monitor)
         growing.finish(result.report.provenance(), monitor)
     assert request.target is not None
     stored = Stored(
         request.target,
         _levels(request.target, result.probabilities),
         _levels(request.target / "labels" / LABELS, result.labels),
+        () if result.uncertainty is None else _levels(request.target / UNCERTAINTY, result.uncertainty),
     )
     # what lay in the folder that grew is gone
-    result = replace(result, labels=stored.labels[0], probabilities=stored.image[0], distance=None, features=None)
+    result = replace(
+        result,
+        labels=stored.labels[0],
+        probabilities=stored.image[0],
+        uncertainty=next(iter(stored.uncertainty), None),
+        distance=None,
+        features=None,
+    )
     return Segmented(result, image, table, stored)
 
 
@@ -112,15 +121,16 @@ def _shown(growing: GrowingResult, array: Any, monitor: Monitor) -> GrowingArray
     return shown
 
 
-def _measured(labels: Image, image: Image, card: ModelCard, n_objects: int | None, monitor: Monitor) -> dict[str, Any]:
-    from unveil.tasks.measure import measure_objects
+def _measured(found: Segmentation, image: Image, monitor: Monitor) -> dict[str, Any]:
+    from unveil.tasks.measure import measure_segmentation
 
+    n_objects = found.report.n_objects
     if n_objects is None:
         return {}
     if n_objects > MOST_MEASURED:
         monitor(Notice(f"{n_objects:,} objects are too many for a table; `unveil segment --table` writes one."))
         return {}
-    return measure_objects(labels, image, n_dims=card.architecture.n_dims)
+    return measure_segmentation(found, image)
 
 
 def _levels(folder: Path, like: Image) -> tuple[Image, ...]:

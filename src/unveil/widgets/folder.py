@@ -41,9 +41,12 @@ class FolderReport:
 
 
 def segment_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
-    """Write `<stem>_labels.tif` for each image, and `<stem>_objects.csv` where the model separates objects."""
-    from unveil.io.writing import write_labels, write_table
-    from unveil.tasks.measure import measure_objects
+    """Write `<stem>_labels.tif` for each image, and `<stem>_objects.csv` where the model separates objects.
+
+    Where it is asked for, `<stem>_uncertainty.tif` too.
+    """
+    from unveil.io.writing import write_image, write_labels, write_table
+    from unveil.tasks.measure import measure_segmentation
     from unveil.tasks.segment import segment
 
     assert isinstance(request.options, SegmentationOptions)
@@ -55,7 +58,10 @@ def segment_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:
         write_labels(paths[0], result.labels)
         if model.card.objects is not None:
             paths.append(request.output / f"{base}_objects.csv")
-            write_table(paths[1], measure_objects(result.labels, image, n_dims=model.card.architecture.n_dims))
+            write_table(paths[-1], measure_segmentation(result, image))
+        if result.uncertainty is not None:
+            paths.append(request.output / f"{base}_uncertainty.tif")
+            write_image(paths[-1], result.uncertainty)
         return paths
 
     return _run(request, work, monitor)

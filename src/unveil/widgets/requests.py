@@ -68,6 +68,7 @@ class Stored:
     file: Path
     image: tuple[Image, ...]
     labels: tuple[Image, ...] = ()
+    uncertainty: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +139,7 @@ def _load(path: Path, stamp: object) -> Model:
 
 
 def _measured(segmentation: Segmentation, image: Image) -> Segmented:
-    from unveil.tasks.measure import measure_objects
+    from unveil.tasks.measure import measure_segmentation
 
-    card = segmentation.card
-    table = measure_objects(segmentation.labels, image, n_dims=card.architecture.n_dims) if card.objects else {}
+    table = measure_segmentation(segmentation, image) if segmentation.card.objects else {}
     return Segmented(segmentation, image, table)

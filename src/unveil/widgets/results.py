@@ -26,6 +26,8 @@ GROWING = "growing"
 INSPECTION = "inspection"
 """The role of layers that show a network: nothing to compute with."""
 _METADATA = "unveil"
+_USUAL_DISAGREEMENT = 0.25
+"""Of the largest there can be: the contrast of its layer."""
 
 
 class ResultLayers:
@@ -66,7 +68,10 @@ class ResultLayers:
 
 
 def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
-    """Return a layer per feature and a probability layer per foreground class, hidden, and above them the labels."""
+    """Return a layer per feature and a probability layer per foreground class, hidden, and above them the labels.
+
+    Where it was asked for, the uncertainty lies just below the labels.
+    """
     result, stored = segmented.segmentation, segmented.stored
     named = f"{request.source.name} · {result.card.name}"
     metadata = _metadata(request.source.name, "labels", result.report, stored)
@@ -81,7 +86,12 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
     levels = [result.probabilities] if stored is None else stored.image
     metadata = _metadata(request.source.name, "probability", result.report, stored)
     probabilities = _probability_layers(request, levels, named, metadata=metadata, visible=False)
-    return [*_feature_layers(request, result, named), *probabilities, labels]
+    return [
+        *_feature_layers(request, result, named),
+        *probabilities,
+        *_unsure_layers(request, segmented, named),
+        labels,
+    ]
 
 
 def _probability_layers(request: Request, levels: Sequence[Image], named: str, **looks: Any) -> list[Layer]:
@@ -113,6 +123,28 @@ def _feature_layers(request: Request, result: Segmentation, named: str) -> list[
         )
         for number, name in enumerate(result.features.channel_names)
     ]
+
+
+def _unsure_layers(request: Request, segmented: Segmented, named: str) -> list[Layer]:
+    """Return a layer of the entropy and, hidden below it, one of the disagreement, both in bits."""
+    result, stored = segmented.segmentation, segmented.stored
+    if result.uncertainty is None:
+        return []
+    levels = [result.uncertainty] if stored is None else stored.uncertainty
+    names, most = result.uncertainty.channel_names, float(np.log2(len(result.card.classes)))
+    layers = [
+        ImageLayer(
+            **_placed(request, [_channel(level, number) for level in levels]),
+            name=f"{named} {word} (bits)",
+            contrast_limits=(0, most * share),
+            colormap="inferno",
+            blending="additive",
+            visible=number == 0,
+            metadata=_metadata(request.source.name, names[number], result.report, stored),
+        )
+        for number, (word, share) in enumerate({"uncertainty": 1.0, "disagreement": _USUAL_DISAGREEMENT}.items())
+    ]
+    return layers[::-1]
 
 
 def denoised_layers(request: Request, restored: Restored) -> list[Layer]:

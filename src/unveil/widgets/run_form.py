@@ -44,7 +44,7 @@ class RunForm(QWidget):
                 self.device.addItem(_DEVICES[name], name)
         self.device.setToolTip(RunOptions.model_fields["device"].description)
         self.rescale = QCheckBox()
-        more = ("denoise_first",) if task == "segmentation" else ()
+        more = ("denoise_first", "uncertainty") if task == "segmentation" else ()
         self.advanced = ConfigForm(options, (*more, *_ADVANCED))
         self.results = ResultChoice()
         self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")

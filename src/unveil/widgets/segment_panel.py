@@ -204,10 +204,12 @@ class SegmentPanel(QWidget):
 def _about(segmented: Segmented) -> str:
     """Say in one line what a run gave and what computed it."""
     report = segmented.segmentation.report
-    found = "Done" if report.n_objects is None else f"{report.n_objects} objects"
+    found = "Done" if report.n_objects is None else f"{report.n_objects} objects{report.objects_range}"
     line = f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
     if report.expected_iou is not None:
-        line += f"\nExpected overlap with the truth: IoU {report.expected_iou:.2f}"
+        line += f"\nExpected overlap with the truth: IoU {report.expected_iou:.2f}{report.iou_range}"
+    if report.iou_interval is not None:
+        line += "\nThe truth lies within these ranges in 9 of 10 such images"
     return line if segmented.stored is None else f"{line}\nIt lies in {segmented.stored.file}"
 
 

@@ -1,0 +1,147 @@
+"""How far the expected overlap and the number of objects may be off, from images whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.config.options import Device, SegmentationOptions
+from unveil.errors import ImageError
+from unveil.events import Monitor, Progress, ignore
+from unveil.image import Image, n_frames
+from unveil.model.card import ConformalRecord, ModelCard
+from unveil.operators.conformal import (
+    conformal_quantile,
+    count_interval,
+    count_score,
+    least_images,
+    overlap_interval,
+    overlap_score,
+)
+
+if TYPE_CHECKING:
+    from unveil.model.model import Model
+    from unveil.tasks.results import RunReport
+
+_OWN = ("threshold", "separation", "min_size")
+"""Options that change the labels: where one is set, the record was made with other labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was expected of an image, and what is true of it."""
+
+    expected_iou: float
+    iou: float
+    n_found: int | None
+    """None where the model gives no objects, as `n_true`."""
+    n_true: int | None
+
+
+def with_intervals(report: RunReport, card: ModelCard) -> RunReport:
+    """Return `report` with the intervals that the card's record gives; without one, as it is."""
+    record = card.conformal
+    if record is None:
+        return report
+    overlap, count = None, None
+    if report.expected_iou is not None and (quantile := conformal_quantile(record.iou)) < inf:
+        overlap = overlap_interval(report.expected_iou, quantile)
+    if report.n_objects is not None and (quantile := conformal_quantile(record.n_objects)) < inf:
+        low, high = count_interval(report.n_objects, quantile)
+        count = low, int(high)
+    return replace(report, iou_interval=overlap, n_objects_interval=count)
+
+
+def is_as_recorded(options: SegmentationOptions, report: RunReport, n_frames: int) -> bool:
+    """Say whether a run was made as those that `record_intervals` compares with the truth.
+
+    One plane or volume, not resized, by the model alone and its own rule of objects; intervals of other runs would
+    promise what nobody has measured.
+    """
+    is_plain = not (report.options["accurate"] or report.ensemble or report.scale) and options.denoise_first == "auto"
+    return n_frames == 1 and is_plain and all(getattr(options, name) is None for name in _OWN)
+
+
+def outcomes(
+    model: Model, images: Iterable[Image], references: Iterable[Image], *, device: Device = "auto"
+) -> Iterable[Outcome | None]:
+    """Segment each image and compare it with its reference; None where nothing is expected of it.
+
+    Raises
+    ------
+    ImageError
+        If an image has several planes or volumes.
+    """
+    from unveil.tasks.segment import segment
+
+    for image, reference in zip(images, references, strict=True):
+        if n_frames(image, model.card.n_dims) > 1:
+            raise ImageError(
+                f"Image '{image.name}' has several planes or volumes; intervals are recorded for one each. Cut it."
+            )
+        result = segment(image, model, options=SegmentationOptions(device=device), monitor=ignore)
+        expected = result.report.expected_iou
+        yield (
+            None
+            if expected is None
+            else _outcome(expected, np.asarray(result.labels.data), np.asarray(reference.data), result.report.n_objects)
+        )
+
+
+def record_intervals(
+    model: Model,
+    images: Iterable[Image],
+    references: Iterable[Image],
+    *,
+    data: str,
+    device: Device = "auto",
+    monitor: Monitor = ignore,
+) -> Model:
+    """Return `model` with a record of how far off it is on `images`, from which `segment` makes intervals.
+
+    Parameters
+    ----------
+    images, references
+        Whole images of one plane or volume with the labels of all their objects (or the class of every pixel), none of
+        which taught the model; drawn as those will be for which the intervals shall hold.
+    data
+        The images in words, for the card.
+
+    Raises
+    ------
+    ImageError
+        If there are too few images for any interval, or one has several planes.
+    MismatchError
+        If the model does not segment, or an image does not fit it.
+    """
+    found: list[Outcome] = []
+    for number, outcome in enumerate(outcomes(model, images, references, device=device), start=1):
+        found += [] if outcome is None else [outcome]
+        monitor(Progress(number, number, "images"))
+    if len(found) < least_images():
+        raise ImageError(
+            f"{len(found)} images cannot say what holds for 9 in 10; at least {least_images()} are needed. Give more."
+        )
+    return replace(model, card=model.card.model_copy(update={"conformal": _record(found, data)}))
+
+
+def _record(found: list[Outcome], data: str) -> ConformalRecord:
+    counts = [(one.n_found, one.n_true) for one in found]
+    return ConformalRecord(
+        data=data,
+        iou=tuple(sorted(overlap_score(one.expected_iou, one.iou) for one in found)),
+        n_objects=tuple(sorted(count_score(f, t) for f, t in counts if f is not None and t is not None)),
+    )
+
+
+def _outcome(expected: float, labels: NDArray[Any], reference: NDArray[Any], n_found: int | None) -> Outcome:
+    is_found, is_true = labels > 0, reference.reshape(labels.shape) > 0
+    union = int(np.count_nonzero(is_found | is_true))
+    iou = int(np.count_nonzero(is_found & is_true)) / max(1, union)
+    n_true = None if n_found is None else np.unique(reference[reference > 0]).size
+    return Outcome(expected, iou, n_found, n_true)
