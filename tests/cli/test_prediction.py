@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import tifffile
 
 from unveil.errors import EngineError
 from unveil.io.images import read_image, read_labels
-from unveil.io.model_file import load_model
+from unveil.io.model_file import load_model, save_model
+from unveil.model.card import ConformalRecord
 
 KEYS = {"input", "outputs", "seconds", "device", "engine", "precision", "tile", "n_objects", "expected_iou"}
-KEYS |= {"noise_level", "expected_psnr", "residual_correlation"}
+KEYS |= {"n_objects_interval", "iou_interval", "noise_level", "expected_psnr", "residual_correlation"}
 
 
 def test_segment_writes_labels_like_the_door_computes_them(
@@ -111,6 +113,56 @@ def test_the_table_has_a_row_for_each_object(
         rows = list(csv.DictReader(file))
     assert len(rows) == entry["n_objects"] > 0
     assert float(rows[0]["area_um2"]) == pytest.approx(float(rows[0]["area_px"]) / 4)
+
+
+def test_uncertainty_is_written_and_measured(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    command = "segment", write_blobs(tmp_path / "a.tif"), "--output", tmp_path / "out", "--model", segmenter, "--table"
+    assert unveil(*command, "--uncertainty").code == 0
+    written = read_image(tmp_path / "out/a_uncertainty.tif")
+    assert (written.axes, written.channel_names) == ("CYX", ("entropy", "disagreement"))
+    bits, labels = np.asarray(written.data), np.asarray(read_labels(tmp_path / "out/a_labels.tif").data)
+    assert 0 <= bits.min() < bits.max() <= 1
+    with (tmp_path / "out/a_objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for channel, name in enumerate(("mean_entropy_bits", "mean_disagreement_bits")):
+        assert float(rows[0][name]) == pytest.approx(bits[channel][labels == 1].mean(), rel=1e-4)
+
+
+def test_models_are_averaged(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], segmenter: Path, make_tiny_model: Any, tmp_path: Path
+) -> None:
+    image, other = write_blobs(tmp_path / "a.tif"), tmp_path / "other.safetensors"
+    save_model(make_tiny_model(seed=1), other)
+    options = ["--output", tmp_path / "out", "--probabilities", "--precision", "exact"]
+    maps = []
+    for models in (["--model", segmenter], ["--model", other], ["--model", segmenter, "--ensemble", other]):
+        assert unveil("segment", image, *models, *options).code == 0
+        maps.append(np.asarray(read_image(tmp_path / "out/a_probability.tif").data))
+    np.testing.assert_allclose(maps[2], (maps[0] + maps[1]) / 2, atol=1e-5)
+
+
+def test_models_of_other_tasks_are_not_averaged(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, denoiser: Path, tmp_path: Path
+) -> None:
+    command = "segment", write_blobs(tmp_path / "a.tif"), "--output", tmp_path / "out", "--model", segmenter
+    assert "made for denoising" in refused(*command, "--ensemble", denoiser)
+
+
+def test_intervals_follow_what_they_are_of(
+    unveil: Callable[..., Any], write_blobs: Callable[..., Path], make_tiny_model: Any, tmp_path: Path
+) -> None:
+    model, path = make_tiny_model(), tmp_path / "recorded.safetensors"
+    record = ConformalRecord(data="nothing in particular", iou=(0.1,) * 9, n_objects=(1.0,) * 9)
+    save_model(replace(model, card=model.card.model_copy(update={"conformal": record})), path)
+    command = "segment", write_blobs(tmp_path / "a.tif"), "--output", tmp_path / "out", "--model", path
+    (entry,) = unveil(*command, "--json").json["images"]
+    low, high = entry["iou_interval"]
+    least, most = entry["n_objects_interval"]
+    said = f"{entry['n_objects']} objects ({least} to {most}), expected IoU {entry['expected_iou']:.2f}"
+    assert f"{said} ({low:.2f} to {high:.2f}), ranges that hold for 9 in 10 such images, " in unveil(*command).out
+    assert "from 9 images: nothing in particular" in " ".join(unveil("models", "show", path).out.split())
 
 
 def test_a_table_of_classes_is_refused(

@@ -21,6 +21,7 @@ def test_a_segmentation_in_ome_zarr_holds_what_the_tiff_files_hold(
 ) -> None:
     image = write_blobs(tmp_path / "a.tif", (3, 600, 560), "ZYX")
     command = "segment", image, "--output", tmp_path / "out", "--model", segmenter, "--table", "--precision", "exact"
+    command += ("--uncertainty",)
     assert unveil(*command, "--probabilities").code == 0
     table = (tmp_path / "out/a_objects.csv").read_text()
 
@@ -34,6 +35,9 @@ def test_a_segmentation_in_ome_zarr_holds_what_the_tiff_files_hold(
     np.testing.assert_allclose(
         probabilities.data[...], read_image(tmp_path / "out/a_probability.tif").data, rtol=0, atol=1e-5
     )
+    unsure = read_image(result / "uncertainty")
+    assert unsure.channel_names == ("entropy", "disagreement")
+    np.testing.assert_allclose(unsure.data[...], read_image(tmp_path / "out/a_uncertainty.tif").data, rtol=0, atol=1e-5)
     assert (labels.axes, dict(labels.pixel_size_um)) == ("ZYX", pytest.approx({"Y": 0.5, "X": 0.5}))
     assert (tmp_path / "out/a_objects.csv").read_text() == table
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]

@@ -74,6 +74,19 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert json.loads((path / ".zattrs").read_text())["unveil"] == {"model": "nuclei", "seed": 0}
 
 
+def test_a_further_image_lies_beside(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.zarr"
+    with GrowingResult.open(path, IDENTITY) as result:
+        write_all(result)
+        array = result.companion("noise", source(), "CZYX", (2, 3, 50, 41), np.float32, channel_names=("grey", "red"))
+        array[...] = pixels = np.random.default_rng(1).random(array.shape, dtype=np.float32)
+        result.finish({})
+    found = read_image(path / "noise")
+    assert (found.axes, found.pixel_size_um, found.channel_names) == ("CZYX", UM, ("grey", "red"))
+    np.testing.assert_array_equal(np.asarray(found.data[...]), pixels)
+    assert {member.name for member in (path / "noise").iterdir()} >= {"0", "1", "2", ".zattrs"}
+
+
 def test_levels_lie_where_their_pixels_come_from(tmp_path: Path) -> None:
     write_result(tmp_path / "cells.ome.zarr")
     root = zarr.open_group(str(tmp_path / "cells.ome.zarr"), mode="r")

@@ -155,6 +155,20 @@ def test_it_is_the_same_as_in_memory(viewer, results, open_panel, run, blobs):
         assert in_memory.axis_labels == on_disk.axis_labels
 
 
+def test_uncertainty_lies_on_the_disk_too(viewer, results, open_panel, run, blobs):
+    viewer.add_image(blobs(600, 600), name="cells")
+    panel = open_panel()
+    panel.form.advanced.set_values({"uncertainty": True})
+    run(panel)
+    assert [layer.name.removeprefix("cells · blobs ") for layer in viewer.layers[1:]] == [
+        "probability", "disagreement (bits)", "uncertainty (bits)", "labels",
+    ]  # fmt: skip
+    unsure = viewer.layers["cells · blobs uncertainty (bits)"]
+    assert [level.shape for level in unsure.data] == [(600, 600), (300, 300), (150, 150)]
+    assert 0 < finest(unsure).max() <= 1
+    assert "mean_entropy_bits" in panel.result.table
+
+
 def test_it_is_shown_while_it_grows(qtbot, viewer, open_panel, start_held, gate, blobs):
     viewer.add_image(blobs(6, 300, 300), name="cells")
     panel = open_panel()

@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
+from unveil.model.card import ConformalRecord
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.segment_panel import SegmentPanel
 
@@ -242,6 +243,38 @@ def test_rescaling_is_offered_where_it_matters(viewer, open_panel, blobs):
     assert panel.form.options().rescale == "auto"
     panel.form.rescale.setChecked(False)
     assert panel.form.options().rescale == "off"
+
+
+def test_uncertainty_becomes_layers_and_columns(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 40), name="cells", scale=(0.5, 0.5), units="um")
+    panel = open_panel()
+    assert panel.form.advanced.values()["uncertainty"] is False
+    panel.form.advanced.set_values({"uncertainty": True})
+    run(panel)
+    assert _names(viewer)[1:] == [
+        f"cells · blobs {role}" for role in ("probability", "disagreement (bits)", "uncertainty (bits)", "labels")
+    ]
+    _, probability, disagreement, unsure, labels = viewer.layers
+    assert (unsure.visible, disagreement.visible) == (True, False)
+    assert unsure.contrast_limits == [0, 1]
+    np.testing.assert_allclose(unsure.scale, (0.5, 0.5))
+    p = np.clip(probability.data, 1e-7, 1 - 1e-7)  # the network sees no direction: all views say the same
+    np.testing.assert_allclose(unsure.data, -p * np.log2(p) - (1 - p) * np.log2(1 - p), atol=1e-4)
+    assert disagreement.data.max() < 1e-5
+    assert labels.features["mean_entropy_bits"][1] == pytest.approx(unsure.data[labels.data == 1].mean(), abs=1e-6)
+
+
+def test_intervals_are_told_where_the_model_has_a_record(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 40), name="cells")
+    record = ConformalRecord(data="drawn blobs", iou=(0.5,) * 9, n_objects=(1.0,) * 9)
+    panel = open_panel(conformal=record)
+    run(panel)
+    words = panel.runner.bar.line.text()
+    assert "4 objects (3 to 6) in" in words
+    assert "9 of 10 such images" in words
+    panel.refine.sliders["threshold"].setValue(0.3)
+    run(panel)
+    assert "9 of 10" not in panel.runner.bar.line.text()
 
 
 def test_a_folder_becomes_files(qtbot, viewer, open_panel, blobs, tmp_path, notifications):

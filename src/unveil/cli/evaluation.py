@@ -28,6 +28,7 @@ _TITLES = {
     "iou_per_class": "IoU",
     "ap": "AP",
     "ap_mean": "mean AP",
+    "iou_coverage": "IoU in its 90 % interval",
     "psnr_noisy": "PSNR before, dB",
     "psnr": "PSNR after, dB",
     "ssim_noisy": "SSIM before",

@@ -125,9 +125,19 @@ def _card_lines(card: ModelCard, path: Path, n_parameters: int) -> dict[str, str
         "license": card.license,
         "authors": ", ".join(card.authors),
         "scores": "\n".join(f"{score.data}: {_numbers(score.values)}" for score in card.scores),
+        "intervals": _intervals(card),
         "cite": "\n".join(card.cite),
         "digest": card.weights_sha256,
     }
+
+
+def _intervals(card: ModelCard) -> str:
+    """Say what the intervals of IoU and number of objects rest on, or what they lack."""
+    if card.task != "segmentation" or card.is_filter:
+        return ""
+    if card.conformal is None:
+        return "none: they need at least 9 whole images with their truth that did not teach"
+    return f"from {len(card.conformal.iou)} images: {card.conformal.data}"
 
 
 def _architecture(card: ModelCard, n_parameters: int) -> str:

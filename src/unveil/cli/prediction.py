@@ -54,7 +54,7 @@ def segment(
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     options: Annotated[SegmentationOptions, Parameter(name="*", group=COMPUTING)] = SegmentationOptions(),  # noqa: B008
 ) -> int:
-    """Segment images into labels, written as <stem>_labels.tif or OME-Zarr.
+    """Segment images into labels, written as <stem>_labels.tif or OME-Zarr; --uncertainty adds <stem>_uncertainty.tif.
 
     Parameters
     ----------
@@ -86,8 +86,9 @@ def segment(
         endings = ["_segmentation.ome.zarr"] if as_zarr else ["_labels.tif"] + [PROBABILITY] * probabilities
         endings += [UNCERTAINTY] * (options.uncertainty and not as_zarr)
         endings += [TABLE] * table
+        further = _check_ensemble(model, ensemble)
         jobs, loaded = _prepare(images, output, endings, model, "segmentation", axes, options, cluster, terminal)
-        others = _further(ensemble, loaded)
+        others = _load(further)
         work: Worker = partial(segment_one, model=loaded, others=others, axes=axes, options=options)
         if as_zarr:
             work = partial(segment_growing, model=loaded, others=others, axes=axes, options=options, cluster=cluster)
@@ -181,14 +182,21 @@ def _prepare(
     return jobs, loaded
 
 
-def _further(names: Sequence[str], model: Model) -> list[Model]:
-    """Load the models that are averaged with `model`."""
-    from unveil.io.model_file import load_model
+def _check_ensemble(model: str, others: Sequence[str]) -> list[Path]:
+    """Return the files of the models that are averaged with `model`, whose cards fit it."""
+    if not others:
+        return []
     from unveil.tasks.matching import check_ensemble
 
-    paths = [check_task(name, "segmentation") for name in names]
-    check_ensemble(model.card, [card for _, card in paths])
-    return [load_model(path) for path, _ in paths]
+    found = [check_task(name, "segmentation") for name in (model, *others)]
+    check_ensemble(found[0][1], [card for _, card in found[1:]])
+    return [path for path, _ in found[1:]]
+
+
+def _load(paths: Sequence[Path]) -> list[Model]:
+    from unveil.io.model_file import load_model
+
+    return [load_model(path) for path in paths]
 
 
 def check_task(model: str, task: Task) -> tuple[Path, ModelCard]:

@@ -119,18 +119,21 @@ def record_intervals(
     MismatchError
         If the model does not segment, or an image does not fit it.
     """
+    record = record_of(outcomes(model, images, references, device=device), data, monitor)
+    if len(record.iou) < least_images():
+        raise ImageError(
+            f"{len(record.iou)} images cannot say what holds for 9 in 10; at least {least_images()} are needed. "
+            f"Give more."
+        )
+    return replace(model, card=model.card.model_copy(update={"conformal": record}))
+
+
+def record_of(outcomes: Iterable[Outcome | None], data: str, monitor: Monitor = ignore) -> ConformalRecord:
+    """Score all outcomes but those of images of which nothing was expected."""
     found: list[Outcome] = []
-    for number, outcome in enumerate(outcomes(model, images, references, device=device), start=1):
+    for number, outcome in enumerate(outcomes, start=1):
         found += [] if outcome is None else [outcome]
         monitor(Progress(number, number, "images"))
-    if len(found) < least_images():
-        raise ImageError(
-            f"{len(found)} images cannot say what holds for 9 in 10; at least {least_images()} are needed. Give more."
-        )
-    return replace(model, card=model.card.model_copy(update={"conformal": _record(found, data)}))
-
-
-def _record(found: list[Outcome], data: str) -> ConformalRecord:
     counts = [(one.n_found, one.n_true) for one in found]
     return ConformalRecord(
         data=data,

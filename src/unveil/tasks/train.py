@@ -6,6 +6,7 @@ import math
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -21,13 +22,15 @@ from unveil.data.annotation import Annotation
 from unveil.data.examples import Example
 from unveil.errors import MismatchError
 from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
-from unveil.image import Image
+from unveil.image import Image, n_frames
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.model import Model
+from unveil.operators.conformal import least_images
 from unveil.operators.objects import ObjectFacts
 from unveil.operators.receptive_field import size_step
 from unveil.tasks.course import AskPreview, Checkpoints, Course
+from unveil.tasks.intervals import outcomes, record_of
 from unveil.tasks.matching import card_of
 from unveil.tasks.object_rule import fit_object_rule, judged_windows
 from unveil.training.advice import advise
@@ -123,11 +126,10 @@ def train(
     with number_format(device, autocast), closing(events):
         course.follow(events, preview, monitor)
     model = _sealed(course, lesson, start)
-    if model.card.objects is None:
-        return model
-    return _with_rule(
-        model, annotated_pairs(pair_up(*(validation or (images, targets)))), lesson.objects, config.device
-    )
+    if model.card.objects is not None:
+        pairs = annotated_pairs(pair_up(*(validation or (images, targets))))
+        model = _with_rule(model, pairs, lesson.objects, config.device)
+    return _with_record(model, lesson.judged, config.device)
 
 
 @contextmanager
@@ -248,6 +250,25 @@ def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects:
         min_sizes=sorted({0, small}),
         device=device,
     )
+
+
+def _with_record(model: Model, judged: Sequence[tuple[Image, Annotation]], device: Device) -> Model:
+    """Record how far the model is off on what judged it, where enough single planes or volumes are annotated wholly."""
+    n_dims = model.card.n_dims
+    whole = [
+        (image, annotation.labels)
+        for image, annotation in judged
+        if n_frames(image, n_dims) == 1
+        and annotation.has_outlines
+        and (annotation.mask is None or annotation.mask.all())
+    ]
+    if len(whole) < least_images():
+        return model
+    data = f"the {len(whole)} validation images of its training, which also chose epoch, temperature and object rule"
+    record = record_of(outcomes(model, *zip(*whole, strict=True), device=device), data)
+    if len(record.iou) < least_images():  # some were blank
+        return model
+    return replace(model, card=model.card.model_copy(update={"conformal": record}))
 
 
 def _starting_network(

@@ -36,6 +36,8 @@ class Division:
         Images of which all or part teaches, and of which all or part judges.
     held_out
         The part of an image that judges, where images are divided.
+    judging_images
+        Which of the images that were divided judge as a whole.
     """
 
     teaching: list[Example]
@@ -43,6 +45,7 @@ class Division:
     n_images: int
     n_validation_images: int
     held_out: tuple[HeldOut, ...] = ()
+    judging_images: tuple[int, ...] = ()
 
 
 def divide(
@@ -73,16 +76,19 @@ def divide(
     made = [(number, examples) for number, pair in enumerate(pairs) if (examples := make([pair]))]
     if len(made) == 1 and config.validation_fraction > 0:
         return _by_block(*made[0], config, architecture)
-    return _by_images([examples for _, examples in made], config)
+    return _by_images(made, config)
 
 
-def _by_images(images: Sequence[list[Example]], config: SegmentationTraining | DenoisingTraining) -> Division:
-    """Hold out whole images, in a segmentation so that both parts show objects and background."""
+def _by_images(
+    images: Sequence[tuple[int, list[Example]]], config: SegmentationTraining | DenoisingTraining
+) -> Division:
+    """Hold out whole images (number, examples), in a segmentation so that both parts show objects and background."""
     fraction, is_segmentation = config.validation_fraction, config.task == "segmentation"
     for attempt in range(_ATTEMPTS):
         taught, judged = split_images(images, fraction, config.seed + attempt)
-        teaching, judging = (list(chain.from_iterable(part)) for part in (taught, judged))
-        division = Division(teaching, judging, len(taught), len(judged))
+        teaching, judging = (list(chain.from_iterable(made for _, made in part)) for part in (taught, judged))
+        numbers = tuple(number for number, _ in judged)
+        division = Division(teaching, judging, len(taught), len(judged), judging_images=numbers)
         if not (is_segmentation and judging) or (_has_both(teaching) and _has_both(judging)):
             return division
     if not all(_kinds([*division.teaching, *division.judging])):

@@ -80,6 +80,8 @@ class Lesson:
         What the annotated objects are like; nothing where there are none.
     temperature
         Finds the temperature of a segmentation network on what was held out; None where nothing was.
+    judged
+        The images that judge a segmentation as a whole, with their annotations.
     """
 
     architecture: Architecture
@@ -98,6 +100,7 @@ class Lesson:
     held_out: tuple[HeldOut, ...]
     objects: ObjectFacts = _NO_OBJECTS
     temperature: Callable[[Apply], float] | None = None
+    judged: Sequence[tuple[Image, Annotation]] = ()
 
 
 def prepare_lesson(
@@ -184,6 +187,7 @@ def _segmentation_lesson(
         temperature=partial(temperature_of, examples=division.judging, architecture=architecture, n_classes=n_classes)
         if division.judging
         else None,
+        judged=[pairs[number] for number in division.judging_images] if judging is None else judging,
         **_common(division),
     )
 

@@ -1,0 +1,33 @@
+"""Write into a model's card how far off it is on images with a known truth, from which `segment` makes intervals.
+
+python recipes/record_intervals.py MODEL DATA
+
+MODEL is a model file, which is replaced; DATA holds `images/` and `masks/`, none of which taught the model (for the
+shipped `nuclei`: src/unveil/zoo/nuclei.safetensors dsb2018_fluo/val).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from unveil import load_model, save_model
+from unveil.io.images import read_image, read_labels
+from unveil.io.pairs import pair_files
+from unveil.tasks.intervals import record_intervals
+
+
+def main(path: Path, data: Path) -> None:
+    """Record, and say what an image may expect."""
+    model, pairs = load_model(path), pair_files(data / "images", data / "masks")
+    images, labels = [read_image(image) for image, _ in pairs], [read_labels(mask) for _, mask in pairs]
+    words = (
+        f"{len(images)} images of {data.parent.name}/{data.name}, which chose epoch, temperature and object rule too"
+    )
+    recorded = record_intervals(model, images, labels, data=words)
+    save_model(recorded, path)
+    print(f"{path}: {recorded.card.conformal}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
