@@ -39,7 +39,7 @@ from unveil.tasks.intervals import outcomes
 from unveil.tasks.segment import segment
 
 N_SPLITS = 1000
-STRATA = {"to 256²": 256**2, "to 360²": 360**2, "larger": float("inf")}
+STRATA = {"up to 256²": 256**2, "up to 360²": 360**2, "more": float("inf")}
 """By pixels of the image."""
 KEPT = np.linspace(0.5, 1, 26)
 """Shares of the pixels, the most certain ones, whose error is looked at."""
@@ -233,11 +233,11 @@ def table(report: dict[str, Any]) -> str:
             f"| {title} | all | {n} | {found['mean_coverage']:.1%} | {spread:.1%} | {found['mean_width']:.3g} |"
         )
         lines += [
-            f"| | {stratum} pixels | {one['n_images']} | {one['mean_coverage']:.1%} | | {one['mean_width']:.3g} |"
+            f"| | of {stratum} pixels | {one['n_images']} | {one['mean_coverage']:.1%} | | {one['mean_width']:.3g} |"
             for stratum, one in found["strata"].items()
         ]
-    for name, one in report["val_to_test"].items():
-        lines += ["", f"From val to test ({name}): {one['n_covered']} of {one['n_test']} covered."]
+    once = [f"{one['n_covered']} of {one['n_test']} ({name})" for name, one in report["val_to_test"].items()]
+    lines += ["", f"Calibrated on val, as the shipped card is, and covered on test: {', '.join(once)}."]
     unsure = report["uncertainty"]
     lines += [
         "",

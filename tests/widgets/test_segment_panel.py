@@ -271,7 +271,7 @@ def test_intervals_are_told_where_the_model_has_a_record(viewer, open_panel, run
     run(panel)
     words = panel.runner.bar.line.text()
     assert "4 objects (3 to 6) in" in words
-    assert "9 of 10 such images" in words
+    assert "Each range holds the truth in 9 of 10 images" in words
     panel.refine.sliders["threshold"].setValue(0.3)
     run(panel)
     assert "9 of 10" not in panel.runner.bar.line.text()

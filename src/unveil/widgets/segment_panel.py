@@ -209,7 +209,7 @@ def _about(segmented: Segmented) -> str:
     if report.expected_iou is not None:
         line += f"\nExpected overlap with the truth: IoU {report.expected_iou:.2f}{report.iou_range}"
     if report.iou_interval is not None:
-        line += "\nThe truth lies within these ranges in 9 of 10 such images"
+        line += "\nEach range holds the truth in 9 of 10 images like those the model was tried on"
     return line if segmented.stored is None else f"{line}\nIt lies in {segmented.stored.file}"
 
 
