@@ -89,6 +89,35 @@ class DnCNNConfig(Config):
         return self.in_channels
 
 
+class NonexpansiveConfig(Config):
+    """A denoiser that moves no two images apart: soft thresholds under learned filters, step after step.
+
+    Each step subtracts what its filters find, limited; a training keeps their norm so small that no step can move two
+    images apart (networks/nonexpansive.py).
+    """
+
+    kind: Literal["dncnn-stable"] = "dncnn-stable"
+    n_dims: Literal[2, 3] = 2
+    """Spatial dimensions of the images: 2 for planes, 3 for volumes."""
+    width: int = Field(35, ge=1, le=1024)
+    """Filters of each step, 6 pixels wide."""
+    dilations: Annotated[tuple[Annotated[int, Field(ge=1, le=32)], ...], Field(min_length=1, max_length=64)] = (
+        *(1, 2, 4, 8, 4),
+        *(2, 1, 4, 2, 1),
+    )
+    """One number per step: how far apart the blocks of 2 pixels lie that its filters look at, in blocks."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the image: one."""
+        return 1
+
+    @property
+    def out_channels(self) -> int:
+        """Output channels: that of the image."""
+        return 1
+
+
 class FilterConfig(Config):
     """A classical filter, for one channel: an operator with nothing to learn."""
 
@@ -123,5 +152,7 @@ class FilterConfig(Config):
         return ("size_px", "strength") if self.kind == "clipped_high_pass" else ("size_px",)
 
 
-TrainableArchitecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig, Field(discriminator="kind")]
-Architecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig | FilterConfig, Field(discriminator="kind")]
+TrainableArchitecture: TypeAlias = Annotated[UNetConfig | DnCNNConfig | NonexpansiveConfig, Field(discriminator="kind")]
+Architecture: TypeAlias = Annotated[
+    UNetConfig | DnCNNConfig | NonexpansiveConfig | FilterConfig, Field(discriminator="kind")
+]

@@ -102,6 +102,9 @@ class TrainingSchedule(Config):
     """How intensities are normalized before the network."""
     augmentation: AugmentationConfig | None = None
     """Random changes of the training patches."""
+    lip1_layers: bool = False
+    """Keep the norm of every convolution at 1 or less, so that no layer moves two images apart: a DnCNN then amplifies
+    a disturbance at most twice, and a U-Net little more. It costs accuracy. dncnn-stable keeps its own limits anyway."""
     name: str = "model"
     """Name of the model in its card."""
 

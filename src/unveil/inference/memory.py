@@ -8,7 +8,8 @@ from typing import assert_never
 
 import psutil
 
-from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig, UNetConfig
+from unveil.operators.receptive_field import BLOCK_PX
 
 _SHARE_OF_FREE = 0.5
 """Part of the free memory that a window may fill: the images need room too, and so do other programs."""
@@ -41,6 +42,8 @@ def bytes_per_pixel(architecture: Architecture) -> int:
             channels = 4 * architecture.width + architecture.in_channels + 2 * architecture.out_channels
         case DnCNNConfig():
             channels = (2 + architecture.skips) * architecture.width + 3 * architecture.in_channels
+        case NonexpansiveConfig():  # two maps per filter, of a block each; the image before and after
+            channels = 4 + -(-2 * architecture.width // BLOCK_PX**architecture.n_dims)
         case FilterConfig():
             channels = 4 + 2 * architecture.out_channels
         case _:

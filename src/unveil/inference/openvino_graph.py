@@ -104,19 +104,20 @@ def _convolution(
     image: _Symbol,
     weight: Tensor,
     bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
+    stride: int | Sequence[int],
+    padding: Sequence[int] | int = 0,
+    dilation: Sequence[int] | int = 1,
+    groups: int = 1,
 ) -> _Symbol:
     _require(groups == 1, "grouped convolutions")
+    stride, padding, dilation = (_per_axis(value, weight) for value in (stride, padding, dilation))
     ops, total = image.ops, None
     n_channels = [part.node.shape[1] for part in image.parts]
     if sum(n_channels) != weight.shape[1]:
         raise EngineError(f"OpenVINO failed: {sum(n_channels)} channels meet weights for {weight.shape[1]}.")
     for part, weights in zip(image.parts, weight.split(n_channels, dim=1), strict=True):
         node = ops.convolution(
-            part.node, image.constant(weights), list(stride), list(padding), list(padding), list(dilation)
+            part.node, image.constant(weights), stride, padding, padding, dilation
         )
         total = node if total is None else ops.add(total.output(0), node.output(0))
     return image.plus_bias(total, bias)
@@ -126,15 +127,18 @@ def _up_convolution(
     image: _Symbol,
     weight: Tensor,
     bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    output_padding: Sequence[int],
-    groups: int,
-    dilation: Sequence[int],
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
 ) -> _Symbol:
+    stride, padding, output_padding, dilation = (
+        _per_axis(value, weight) for value in (stride, padding, output_padding, dilation)
+    )
     plain = groups == 1 and not any(padding) and not any(output_padding) and set(dilation) == {1}
     _require(plain, "transposed convolutions with groups, padding or dilation")
-    return image.plus_bias(image.ops.convolution_backprop_data(image.node, image.constant(weight), list(stride)), bias)
+    return image.plus_bias(image.ops.convolution_backprop_data(image.node, image.constant(weight), stride), bias)
 
 
 def _max_pooling(
@@ -144,6 +148,11 @@ def _max_pooling(
     kernel, strides = (list(v) if not isinstance(v, int) else [v] * n_dims for v in (kernel_size, stride))
     ones, zeros = [1] * n_dims, [0] * n_dims
     return image.derived(image.ops.max_pool(image.node, strides, ones, zeros, zeros, kernel))
+
+
+def _per_axis(value: int | Sequence[int], weight: Tensor) -> list[int]:
+    """Return one number per spatial axis of `weight`."""
+    return [value] * (weight.dim() - 2) if isinstance(value, int) else list(value)
 
 
 def _relu(image: _Symbol, **options: Any) -> _Symbol:

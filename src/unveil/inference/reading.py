@@ -1,4 +1,4 @@
-"""Read a frame as a network wants it: finite, normalized, and extended by reflection beyond its far sides.
+"""Read a frame as a network wants it: finite, normalized, and extended beyond its far sides.
 
 Windows are read one by one, so that a frame may be larger than memory.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,8 @@ class NormalizedFrame:
 
     frame: FilledFrame
     intensities: IntensityMap
+    extension: Literal["reflect", "constant"] = "reflect"
+    """What lies beyond: its mirror image, or zeros."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -144,12 +146,22 @@ class NormalizedFrame:
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return `window`, which may reach beyond the frame, as ``(C, *window)``, float32."""
         sizes = self.shape[1:]
-        inside = tuple(_seen(w, size) for w, size in zip(window, sizes, strict=True))
+        seen = _seen if self.extension == "reflect" else _inside
+        inside = tuple(seen(w, size) for w, size in zip(window, sizes, strict=True))
         normalized = self.intensities.apply(self.frame.read(inside))
         for axis, (w, box, size) in enumerate(zip(window, inside, sizes, strict=True), start=1):
-            if w.stop > size:
+            if w.stop > size and self.extension == "constant":
+                beyond = [(0, 0)] * normalized.ndim
+                beyond[axis] = (0, w.stop - max(size, w.start))
+                normalized = np.pad(normalized, beyond)
+            elif w.stop > size:
                 normalized = np.take(normalized, reflected(_positions(w), size) - box.start, axis=axis)
         return normalized
+
+
+def _inside(window: slice, size: int) -> slice:
+    """Return the part of `window` that lies in an axis."""
+    return slice(window.start, min(window.stop, size))
 
 
 def _seen(window: slice, size: int) -> slice:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, model_validator
 
-from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig
 from unveil.config.base import Config
 from unveil.config.normalization import FixedNormalization, Normalization
 from unveil.config.objects import ObjectRule
@@ -137,7 +137,7 @@ class ModelCard(Config):
             problems.append("size_step and halo do not follow from the architecture")
         if self.channel_names and len(self.channel_names) != architecture.in_channels:
             problems.append(f"{len(self.channel_names)} channel names for {architecture.in_channels} channels")
-        if self.task == "segmentation" and isinstance(architecture, DnCNNConfig):
+        if self.task == "segmentation" and isinstance(architecture, DnCNNConfig | NonexpansiveConfig):
             problems.append("segmentation needs a U-Net or a texture filter")
         if isinstance(architecture, FilterConfig) and self.task != _task_of(architecture):
             problems.append(f"a {architecture.kind} filter is for {_task_of(architecture)}")

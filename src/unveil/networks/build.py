@@ -6,9 +6,10 @@ from typing import assert_never
 
 from torch import nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig, UNetConfig
 from unveil.networks.classical import ClassicalFilter
 from unveil.networks.dncnn import DnCNN
+from unveil.networks.nonexpansive import NonexpansiveNetwork
 from unveil.networks.unet import UNet
 
 
@@ -19,6 +20,8 @@ def build_network(architecture: Architecture) -> nn.Module:
             return UNet(architecture)
         case DnCNNConfig():
             return DnCNN(architecture)
+        case NonexpansiveConfig():
+            return NonexpansiveNetwork(architecture)
         case FilterConfig():
             return ClassicalFilter(architecture)
         case _:

@@ -9,9 +9,10 @@ from torch.nn.modules.conv import _ConvNd
 
 from unveil.errors import InputError
 from unveil.networks.dncnn import AddedPair, DnCNN
+from unveil.networks.nonexpansive import NonexpansiveNetwork, Step
 from unveil.networks.unet import UNet
 from unveil.operators.convolution_norms import gram_bound
-from unveil.operators.lipschitz import ACTIVATIONS, MAX_POOLING, compose, concatenate, residual
+from unveil.operators.lipschitz import ACTIVATIONS, MAX_POOLING, compose, concatenate, descent, residual
 
 LayerBound = Callable[[_ConvNd], float]
 
@@ -49,6 +50,10 @@ def certified_bound(module: nn.Module, of_layer: LayerBound = layer_bound) -> fl
     match module:
         case DnCNN() | AddedPair():
             return residual(certified_bound(module.layers, of_layer))
+        case NonexpansiveNetwork():  # sorting pixels into channels and back moves nothing apart
+            return compose(*(certified_bound(step, of_layer) for step in module.steps))
+        case Step():
+            return descent(_finite(module, of_layer(module.filters)))
         case UNet():
             return _unet_bound(module, of_layer)
         case nn.Sequential():
@@ -61,6 +66,19 @@ def certified_bound(module: nn.Module, of_layer: LayerBound = layer_bound) -> fl
             return of_layer(module)
         case _:
             raise InputError(f"No Lipschitz bound is known for {module}. U-Nets and DnCNNs have one.")
+
+
+def _finite(step: Step, bound: float) -> float:
+    """Return `bound`, having looked at what it does not depend on.
+
+    Raises
+    ------
+    InputError
+        If a limit or a bias is not finite.
+    """
+    if not (step.log_limits.double().exp().isfinite().all() and step.filters.bias.isfinite().all()):
+        raise InputError("A step has limits or biases that are not finite. Train the network again.")
+    return bound
 
 
 def _unet_bound(network: UNet, of_layer: LayerBound) -> float:

@@ -32,8 +32,9 @@ def softmax(temperature: float = 1.0) -> float:
 
 
 def compose(*bounds: float) -> float:
-    """Bound operators one after the other: Lip(T₂ ∘ T₁) ≤ L₂ L₁."""
-    return _up(prod(bounds), len(bounds))
+    """Bound operators one after the other: Lip(T₂ ∘ T₁) ≤ L₂ L₁. Factors of 1 need no rounding."""
+    factors = [bound for bound in bounds if bound != 1]
+    return _up(prod(factors), len(factors)) if factors else 1.0
 
 
 def concatenate(*bounds: float) -> float:
@@ -50,6 +51,15 @@ def combine(coefficients: Iterable[float], bounds: Iterable[float]) -> float:
     """Bound the linear combination Σ aᵢ Tᵢ of one input: Σ |aᵢ| Lᵢ (triangle inequality)."""
     terms = [abs(a) * bound for a, bound in zip(coefficients, bounds, strict=True)]
     return _up(fsum(terms), len(terms))
+
+
+def descent(norm: float) -> float:
+    """Bound x − Wᵀ σ(W x + b) for σ with slopes from 0 to 1 in each component: max(1, ‖W‖² − 1).
+
+    Its Jacobian I − Wᵀ D W, D diagonal with 0 ≤ D ≤ 1, is symmetric with eigenvalues from 1 − ‖W‖² to 1 (Meunier
+    2022, arXiv 2110.12690); between two points its mean along the segment does the same. Up to ‖W‖ = √2 it is exactly 1.
+    """
+    return max(1.0, _up(_up(norm * norm) - 1))
 
 
 def residual(bound: float) -> float:

@@ -9,10 +9,12 @@ The tiling rests on three numbers per axis::
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Literal, assert_never
 
-from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig, UNetConfig
 
+BLOCK_PX = 2
+"""Edge of the blocks of pixels that are channels of a nonexpansive network."""
 GAUSSIAN_REACH = 4
 """Standard deviations after which a Gaussian ends."""
 
@@ -22,10 +24,20 @@ def size_step(architecture: Architecture) -> tuple[int, ...]:
     match architecture:
         case UNetConfig():
             return tuple(2**n for n in architecture.poolings_per_axis)
+        case NonexpansiveConfig():
+            return (BLOCK_PX,) * architecture.n_dims
         case DnCNNConfig() | FilterConfig():
             return (1,) * architecture.n_dims
         case _:
             assert_never(architecture)
+
+
+def extension(architecture: Architecture) -> Literal["reflect", "constant"]:
+    """Return how images are extended to multiples of the step, as np.pad calls it: by reflection, or by zeros.
+
+    By zeros where nothing may count twice, lest two images be farther apart after it than before.
+    """
+    return "constant" if isinstance(architecture, NonexpansiveConfig) else "reflect"
 
 
 def margin(architecture: Architecture) -> tuple[int, ...]:
@@ -36,6 +48,8 @@ def margin(architecture: Architecture) -> tuple[int, ...]:
             return tuple(_unet_margin([factor[axis] for factor in factors]) for axis in range(architecture.n_dims))
         case DnCNNConfig():
             return (sum(architecture.dilation_per_layer),) * architecture.n_dims
+        case NonexpansiveConfig():  # each step looks out and back
+            return (BLOCK_PX * 2 * sum(architecture.dilations),) * architecture.n_dims
         case FilterConfig():
             return (_filter_margin(architecture),) * architecture.n_dims
         case _:

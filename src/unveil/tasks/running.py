@@ -39,6 +39,7 @@ from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, round_up
 from unveil.inference.views import borrowed_views, gives_uncertainty
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
+from unveil.operators.receptive_field import extension
 from unveil.operators.uncertainty import NAMES
 from unveil.tasks.probing import Probe, probe, probed_tiles
 from unveil.tasks.rescaling import resized, resized_shape
@@ -201,7 +202,7 @@ class Run:
     def _normalized(self, frame: Readable, found: Survey) -> NormalizedFrame:
         """Fit the model's normalization to the finite pixels of `frame`, once for all its tiles."""
         intensities = fit(self._card.normalization, lambda: self._blocks(frame))
-        return NormalizedFrame(FilledFrame(frame, found), intensities)
+        return NormalizedFrame(FilledFrame(frame, found), intensities, extension(self._card.architecture))
 
     def _blocks(self, frame: Readable) -> Iterator[NDArray[Any]]:
         """Pass over `frame`; the monitor is called between the blocks, so that a request to cancel is heard."""

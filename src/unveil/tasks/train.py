@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unveil import __version__
+from unveil.config.architecture import Architecture
 from unveil.config.options import Device
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
@@ -28,7 +29,7 @@ from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.model import Model
 from unveil.operators.conformal import least_images
 from unveil.operators.objects import ObjectFacts
-from unveil.operators.receptive_field import size_step
+from unveil.operators.receptive_field import extension, size_step
 from unveil.tasks.course import AskPreview, Checkpoints, Course
 from unveil.tasks.intervals import outcomes, record_of
 from unveil.tasks.matching import card_of
@@ -37,6 +38,7 @@ from unveil.training.advice import advise
 from unveil.training.fit import fit
 from unveil.training.initial_weights import inherit, random_network, root_mean_square
 from unveil.training.lesson import Lesson, prepare_lesson
+from unveil.training.norm_limits import NormLimiter, norm_limits, settle
 from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets, annotated_pairs, pair_up
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
@@ -112,6 +114,7 @@ def train(
         course.settings = plan.settings(settled)
         course.state.seconds += pace.spent_s if pace is not None else 0.0
         monitor(_opening(plan, course.settings, lesson, device, autocast, parent))
+    limits = norm_limits(network, lip1_layers=settled.lip1_layers)
     events = fit(
         course.state,
         lesson.batches(plan, device),
@@ -122,6 +125,7 @@ def train(
         device=device,
         autocast=autocast,
         metric_name=lesson.metric_name,
+        limiter=NormLimiter(limits) if limits else None,
     )
     with number_format(device, autocast), closing(events):
         course.follow(events, preview, monitor)
@@ -222,6 +226,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         parent_sha256=start.card.weights_sha256 if start else None,
     )
     network = course.best_network()
+    settle(norm_limits(network, lip1_layers=settings.lip1_layers))
     apply = on_device(network, next(network.parameters()).device, None)
     card = ModelCard.describe(
         lesson.architecture,
@@ -231,7 +236,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         training=record,
         **lesson.card_fields,
     )
-    return Model.make(card, network, _check_input(lesson.check, size_step(lesson.architecture)))
+    return Model.make(card, network, _check_input(lesson.check, lesson.architecture))
 
 
 def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts, device: Device) -> Model:
@@ -293,8 +298,8 @@ def _starting_network(
     return network
 
 
-def _check_input(example: Example, step: tuple[int, ...]) -> NDArray[np.float32]:
-    """Cut the window of `example` with the strongest contrast, sizes multiples of `step`, as ``(1, C, *spatial)``.
+def _check_input(example: Example, architecture: Architecture) -> NDArray[np.float32]:
+    """Cut the window of `example` with the strongest contrast, sizes multiples of the step, as ``(1, C, *spatial)``.
 
     On a flat piece of ground nothing could go wrong: half precision and other machines would always agree with it.
     """
@@ -309,5 +314,5 @@ def _check_input(example: Example, step: tuple[int, ...]) -> NDArray[np.float32]
         for corner in product(*starts)
     ]
     strongest = max(windows, key=lambda window: float(example.image[window].std()))
-    padding = [(0, 0), *((0, -edge % s) for edge, s in zip(edges, step, strict=True))]
-    return np.ascontiguousarray(np.pad(example.image[strongest], padding, mode="reflect")[None])
+    padding = [(0, 0), *((0, -edge % s) for edge, s in zip(edges, size_step(architecture), strict=True))]
+    return np.ascontiguousarray(np.pad(example.image[strongest], padding, mode=extension(architecture))[None])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unveil.errors import TrainingError
 from unveil.events import EpochEnd, Notice, StepEnd
 from unveil.training.forward import Forward, training_forward
+from unveil.training.norm_limits import NormLimiter
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
 from unveil.training.validation import Judge, Verdict, on_device
@@ -44,6 +45,7 @@ def fit(
     device: torch.device,
     autocast: torch.dtype | None,
     metric_name: str,
+    limiter: NormLimiter | None = None,
 ) -> Generator[StepEnd | EpochEnd | Notice, None, None]:
     """Train ``state.network`` with Adam from where `state` stands, yielding after each step and each epoch.
 
@@ -58,6 +60,8 @@ def fit(
         Validates after each epoch; None trains without validation.
     autocast
         Dtype of the convolutions, None for float32 throughout.
+    limiter
+        Keeps norms of convolutions below their limits.
 
     Raises
     ------
@@ -73,7 +77,10 @@ def fit(
             return
         before = state.snapshot()
         losses: list[float] = []
-        stream = batches(_epoch_seed(seed, state.epoch, state.n_setbacks))
+        epoch_seed = _epoch_seed(seed, state.epoch, state.n_setbacks)
+        stream = batches(epoch_seed)
+        if limiter is not None:
+            limiter.begin(epoch_seed)
         for step in range(state.epoch * plan.steps_per_epoch, (state.epoch + 1) * plan.steps_per_epoch):
             if losses and clock.share_of(plan.time_budget_s) >= 1:
                 break
@@ -82,6 +89,8 @@ def fit(
             losses.append(train_step(state, next(stream), loss, rate, forward))
             if not math.isfinite(losses[-1]):
                 break
+            if limiter is not None:
+                limiter.apply()
             yield from clock.paused(StepEnd(step + 1, plan.n_steps_to_take, losses[-1]))
         if math.isfinite(losses[-1]):
             yield from clock.paused(_end_epoch(state, losses, judge, plan, device, autocast, metric_name, clock))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, NonexpansiveConfig
 from unveil.data.examples import Example
 from unveil.networks.build import build_network
 
@@ -35,6 +35,8 @@ def random_network(architecture: Architecture, seed: int, *, input_rms: float = 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(architecture)
+        if isinstance(architecture, NonexpansiveConfig):
+            return network  # begins as the soft threshold of cosines
         convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
         for convolution in convolutions:
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")

@@ -17,7 +17,7 @@ from unveil.inference.tiling import fit_tiling
 from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.calibration import fit_temperature
 from unveil.operators.losses import denoising_loss
-from unveil.operators.receptive_field import halo, size_step
+from unveil.operators.receptive_field import extension, halo, size_step
 
 Apply = Callable[[Tensor], Tensor]
 """A network as a function from a normalized batch ``(1, C, *spatial)`` to maps ``(1, K, *spatial)``."""
@@ -145,7 +145,7 @@ def maps_of(network: Apply, image: NDArray[np.float32], architecture: Architectu
     spatial = image.shape[1:]
     tiling = fit_tiling(spatial, size_step(architecture), halo(architecture), _MOST_PIXELS)
     extra = [(0, 0), *((0, whole - length) for whole, length in zip(tiling.extended, spatial, strict=True))]
-    extended = np.pad(image, extra, mode="reflect")
+    extended = np.pad(image, extra, mode=extension(architecture))
     maps = np.empty((architecture.out_channels, *spatial), np.float32)
     with torch.inference_mode():
         for tile in tiling:

@@ -18,7 +18,7 @@ from unveil.widgets.notify import tell_failure
 from unveil.widgets.session_models import session_models
 
 _MAX_SENTENCE = 140
-_NETWORKS = {"unet": "U-Net", "dncnn": "DnCNN"}
+_NETWORKS = {"unet": "U-Net", "dncnn": "DnCNN", "dncnn-stable": "Stable DnCNN"}
 
 
 class ModelPicker(QWidget):

@@ -1,0 +1,106 @@
+"""A denoiser that moves no two images apart: a fixed number of unrolled, nonexpansive steps.
+
+::
+
+    x ← x − Wᵀ clip(W x + b, −t, t)        W: convolution with ‖W‖² ≤ 2, of its own in each step; clip per filter
+
+The Jacobian of a step is I − Wᵀ D W with a diagonal D of zeros and ones. It is symmetric, with eigenvalues between
+1 − ‖W‖² ≥ −1 and 1, so that ‖step(x) − step(y)‖ ≤ ‖x − y‖; and so are the steps one after the other. With an
+orthonormal W a step is the soft threshold ``Wᵀ soft(W x, t)``; with one W for all steps they would descend a convex
+potential (convex potential layers: Meunier 2022, arXiv 2110.12690; learned ridge regularizers: Goujon 2022,
+arXiv 2211.12461).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import log
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unveil.config.architecture import NonexpansiveConfig
+from unveil.operators.receptive_field import BLOCK_PX
+
+TAPS = 3
+"""Of a filter along an axis, in blocks."""
+LARGEST_NORM = 2**0.5
+"""Of W: with a larger one a step could move two images apart."""
+_FIRST_LIMIT = 0.006
+"""Of the clip, in the units of images from 0 to 1."""
+
+_CONVOLUTION = {2: functional.conv2d, 3: functional.conv3d}
+_TRANSPOSED = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
+
+
+class NonexpansiveNetwork(nn.Module):
+    """Steps on an image whose blocks of 2 × 2 (× 2) pixels are its channels, which halves its size and changes no norm.
+
+    Input and output ``(N, 1, *spatial)``, every spatial size a multiple of 2.
+    """
+
+    def __init__(self, config: NonexpansiveConfig) -> None:
+        super().__init__()
+        self.n_dims = config.n_dims
+        self.steps = nn.ModuleList(Step(config.n_dims, config.width, dilation) for dilation in config.dilations)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Denoise `image`."""
+        like = next(self.parameters())
+        n_pixels = BLOCK_PX**self.n_dims
+        pixels = torch.eye(n_pixels, dtype=like.dtype, device=like.device).reshape(n_pixels, 1, *(BLOCK_PX,) * self.n_dims)
+        with torch.autocast(like.device.type, enabled=False):  # pixels are sorted, not rounded
+            blocks = _CONVOLUTION[self.n_dims](image, pixels, None, BLOCK_PX)
+        for step in self.steps:
+            blocks = step(blocks)
+        with torch.autocast(like.device.type, enabled=False):
+            denoised: Tensor = _TRANSPOSED[self.n_dims](blocks, pixels, None, BLOCK_PX)
+        return denoised
+
+
+class Step(nn.Module):
+    """Subtract what the filters find, as far as it does not exceed their limits."""
+
+    def __init__(self, n_dims: int, width: int, dilation: int) -> None:
+        super().__init__()
+        self.filters = {2: nn.Conv2d, 3: nn.Conv3d}[n_dims](
+            BLOCK_PX**n_dims, width, TAPS, padding=dilation, dilation=dilation
+        )
+        with torch.no_grad():
+            self.filters.weight.copy_(cosines(n_dims, width))
+            self.filters.bias.zero_()
+        self.log_limits = nn.Parameter(torch.full((width,), log(_FIRST_LIMIT)))
+
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Return ``(N, pixels of a block, *blocks)`` like what goes in."""
+        weight, n_dims = self.filters.weight, self.filters.weight.dim() - 2
+        limits = self.log_limits.exp()
+        per_filter = limits.reshape(-1, 1, *[1] * n_dims)
+        padding, dilation, convolve = self.filters.padding, self.filters.dilation, _CONVOLUTION[n_dims]
+        found = convolve(blocks, weight / per_filter, self.filters.bias / limits, 1, padding, dilation).clamp(-1, 1)
+        adjoint = (weight * per_filter).transpose(0, 1).flip(*range(2, weight.dim()))
+        return blocks - convolve(found, adjoint, None, 1, padding, dilation)
+
+
+def cosines(n_dims: int, n_filters: int) -> Tensor:
+    """Return filters ``(n_filters, pixels of a block, *taps)`` that are the cosine transform of 6 × 6 (× 6) pixels.
+
+    All but the constant one, beginning with the lowest frequencies, over and over. Each pixel lies in 3 × 3 (× 3) such
+    windows, and the filters are so scaled that together, once each, they keep the norm of what is not constant: with
+    them a step is the soft threshold of Donoho and Johnstone (1994), averaged over the windows that a pixel lies in.
+    """
+    edge = BLOCK_PX * TAPS
+    place = torch.arange(edge, dtype=torch.float64)
+    waves = torch.cos(torch.pi / edge * place[:, None] * (place + 0.5)) * (2 / edge) ** 0.5
+    waves[0] /= 2**0.5
+    orders = sorted(product(range(edge), repeat=n_dims), key=lambda order: sum(n * n for n in order))[1:]
+    filters = []
+    for number in range(n_filters):
+        wave = torch.ones(())
+        for n in orders[number % len(orders)]:
+            wave = wave[..., None] * waves[n]
+        split = wave.reshape([size for _ in range(n_dims) for size in (TAPS, BLOCK_PX)])
+        axes = range(0, 2 * n_dims, 2)
+        filters.append(split.permute(*(axis + 1 for axis in axes), *axes).reshape(-1, *(TAPS,) * n_dims))
+    return torch.stack(filters).float() / TAPS ** (n_dims / 2)

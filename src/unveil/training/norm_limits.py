@@ -1,0 +1,90 @@
+"""Convolutions whose norms stay below a limit while they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from unveil.networks.lipschitz import layer_bound
+from unveil.networks.nonexpansive import LARGEST_NORM, Step
+
+Limits: TypeAlias = Mapping[_ConvNd, float]
+
+_MARGIN = 0.98
+"""Part of a limit that is used while the norm is estimated, from below; the certified bound is up to 1 % above it."""
+_SIZE_PX = 24
+"""Of the periodic image on which the norm is estimated."""
+_N_FIRST = 30
+"""Iterations from a random image; afterwards one per step follows the weights."""
+
+
+def norm_limits(network: nn.Module, *, lip1_layers: bool = False) -> dict[_ConvNd, float]:
+    """Return how large the norm of which convolution may be: those of nonexpansive steps √2, others 1 if asked for."""
+    steps = {step.filters: LARGEST_NORM for step in network.modules() if isinstance(step, Step)}
+    others = [layer for layer in network.modules() if isinstance(layer, _ConvNd) and layer not in steps]
+    return steps | (dict.fromkeys(others, 1.0) if lip1_layers else {})
+
+
+class NormLimiter:
+    """Scales convolutions down after each optimizer step (Gouk 2021, arXiv 1804.04368, by the power method).
+
+    ::
+
+        W ← W / max(1, ‖W‖ / limit)
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._directions: dict[_ConvNd, Tensor] = {}
+
+    def begin(self, seed: int) -> None:
+        """Forget what was estimated, so that a training that goes on from here does the same as one that began."""
+        generator = torch.Generator().manual_seed(seed)
+        for layer in self._limits:
+            edge = 1 if isinstance(layer, _ConvTransposeNd) else _SIZE_PX
+            shape = (1, layer.in_channels, *(edge,) * (layer.weight.dim() - 2))
+            direction = torch.randn(shape, generator=generator)
+            self._directions[layer] = (direction / direction.norm()).to(layer.weight.device)
+        self.apply(_N_FIRST)
+
+    @torch.no_grad()
+    def apply(self, n_iterations: int = 1) -> None:
+        """Scale down what exceeds its limit."""
+        for layer, limit in self._limits.items():
+            for _ in range(n_iterations):
+                direction, squared = _stretched(layer, self._directions[layer])
+                self._directions[layer] = direction
+            layer.weight /= (squared.sqrt() / (limit * _MARGIN)).clamp(min=1)
+
+
+@torch.no_grad()
+def settle(limits: Limits) -> None:
+    """Scale down convolutions whose certified bound exceeds their limit, until it does not."""
+    for layer, limit in limits.items():
+        while (bound := layer_bound(layer)) > limit:
+            layer.weight *= limit / bound * (1 - 2**-22)  # float32 rounds each weight
+
+
+def _stretched(layer: _ConvNd, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Wᵀ W u / ‖Wᵀ W u‖ and ‖Wᵀ W u‖, which approaches ‖W‖² from below for u of length 1.
+
+    A dilation changes no norm, and is left out; the image goes on at its other side.
+    """
+    weight, n_dims = layer.weight, layer.weight.dim() - 2
+    convolve = functional.conv2d if n_dims == 2 else functional.conv3d
+    back = functional.conv_transpose2d if n_dims == 2 else functional.conv_transpose3d
+    if isinstance(layer, _ConvTransposeNd):  # windows side by side: one pixel tells all
+        image = convolve(back(direction, weight), weight)
+    else:
+        taps = weight.shape[-1]
+        around = (taps // 2, (taps - 1) // 2) * n_dims
+        found = convolve(functional.pad(direction, around, mode="circular"), weight)
+        adjoint = weight.transpose(0, 1).flip(*range(2, weight.dim()))
+        image = convolve(functional.pad(found, around[::-1], mode="circular"), adjoint)
+    length = image.norm()
+    return image / length.clamp(min=1e-30), length
