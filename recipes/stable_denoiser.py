@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from unveil import Model, ModelCard, __version__, save_model
 from unveil.config.architecture import NonexpansiveConfig
 from unveil.config.normalization import FixedNormalization
 from unveil.model.card import Epoch, TrainingRecord
+from unveil.model.lipschitz import with_certificate
 from unveil.networks.build import build_network
 from unveil.training.norm_limits import NormLimiter, norm_limits, settle
 
@@ -106,7 +106,7 @@ class Training:
         """Keep all of it, or what was kept before."""
         part = self.path.with_suffix(".part")
         torch.save({**self._state(), "numbers": (self.n_steps, self.seconds, self.history)}, part)
-        os.replace(part, self.path)
+        part.replace(self.path)
 
     def _state(self) -> dict[str, Any]:
         kept = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
@@ -173,7 +173,7 @@ def sealed(training: Training, data: Path, noisy: Tensor) -> Model:
         training=record,
         training_data="400 grey images of the Berkeley segmentation data set (research use)",
     )
-    return Model.make(card, training.average, noisy[:1, None, :128, :128].numpy())
+    return with_certificate(Model.make(card, training.average, noisy[:1, None, :128, :128].numpy()))
 
 
 if __name__ == "__main__":

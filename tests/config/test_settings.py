@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig, UNetConfig
 from unveil.config.base import Config
 from unveil.config.normalization import (
     FixedNormalization,
@@ -37,6 +37,7 @@ from unveil.config.training import (
 WITH_DEFAULTS = [
     UNetConfig,
     DnCNNConfig,
+    NonexpansiveConfig,
     PercentileNormalization,
     StandardNormalization,
     GlobalNormalization,
@@ -58,6 +59,7 @@ UNUSUAL = [
     UNetConfig(n_dims=3, in_channels=2, out_channels=4, width=5, poolings=(1, 2, 3)),
     DnCNNConfig(depth=3, width=16),
     DnCNNConfig(depth=3, dilations=(1, 2, 1)),
+    NonexpansiveConfig(dilations=(1, 2)),
     FilterConfig(kind="clipped_high_pass", n_dims=3, size_px=2, strength=0.5),
     PercentileNormalization(low=0, high=100),
     FixedNormalization(mean=(1.5, 2.0), std=(0.1, 3.0)),
@@ -135,6 +137,7 @@ def test_every_settings_class_is_looked_at():
         (UNetConfig, {"poolings": (1, 2, 3)}),
         (UNetConfig, {"residual": True, "out_channels": 2}),
         (DnCNNConfig, {"depth": 1}),
+        (NonexpansiveConfig, {"dilations": ()}),
         (DnCNNConfig, {"width": 0}),
         (DnCNNConfig, {"depth": 3, "dilations": (1, 2)}),
         (DnCNNConfig, {"depth": 2, "dilations": (1, 0)}),

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, NonexpansiveConfig, UNetConfig
 from unveil.config.options import RunOptions
 from unveil.errors import ConfigError, EngineError
 from unveil.inference import engines, openvino_engine
@@ -64,6 +64,8 @@ def silent(message: str) -> None:
         DnCNNConfig(),
         DnCNNConfig(depth=6, width=4, dilations=(1, 3, 2, 2, 1, 1), skips=True),
         DnCNNConfig(n_dims=3, in_channels=2, depth=3, width=4),
+        NonexpansiveConfig(width=4, dilations=(2, 1)),
+        NonexpansiveConfig(n_dims=3, width=4, dilations=(1,)),
     ],
     ids=repr,
 )

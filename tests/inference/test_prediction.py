@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, NonexpansiveConfig, UNetConfig
 from unveil.config.normalization import FixedNormalization, PercentileNormalization
 from unveil.image import Image, frames
 from unveil.inference import reading
@@ -81,6 +81,8 @@ VOLUME_NETWORKS: list[Architecture] = [
     UNetConfig(n_dims=3, width=2, poolings=(1, 2, 2)),
     UNetConfig(n_dims=3, width=2, poolings=(0, 1, 1)),
     DnCNNConfig(n_dims=3, depth=3, width=2),
+    NonexpansiveConfig(width=3, dilations=(2, 1)),
+    NonexpansiveConfig(n_dims=3, width=2, dilations=(1,)),
 ]
 
 

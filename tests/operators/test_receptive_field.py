@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig, UNetConfig
 from unveil.networks.build import build_network
 from unveil.operators.receptive_field import halo, margin, size_step
 
@@ -23,6 +23,7 @@ ARCHITECTURES = [
     DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1)),
     DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1), skips=True),
     DnCNNConfig(n_dims=3, depth=3, width=2),
+    NonexpansiveConfig(width=3, dilations=(2, 1)),
 ]
 
 

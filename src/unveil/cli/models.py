@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from unveil.io.library import ModelEntry
     from unveil.model.card import ModelCard
+    from unveil.tasks.certificate import CertificateCheck
 
 
 def list_(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
@@ -53,10 +55,24 @@ def show(model: str, /, *, as_json: Annotated[bool, Parameter(name="--json")] = 
     card = read_card(path)
     terminal = Terminal(as_json=as_json)
     n_parameters = count_parameters(path)
+    check = _checked(card, path, terminal)
     if as_json:
-        terminal.json({**card.model_dump(mode="json"), "n_parameters": n_parameters})
+        more = {} if check is None else {"certificate_check": asdict(check) | {"holds": check.holds}}
+        terminal.json({**card.model_dump(mode="json"), "n_parameters": n_parameters, **more})
     else:
-        terminal.table(_card_table(card, path, n_parameters))
+        terminal.table(_card_table(card, path, n_parameters, check))
+
+
+def _checked(card: ModelCard, path: Path, terminal: Terminal) -> CertificateCheck | None:
+    """Recompute the certificate of a card that has one, and say loudly where the weights do not bear it out."""
+    if card.certificate is None:
+        return None
+    from unveil.tasks.certificate import check_certificate
+
+    check = check_certificate(path)
+    if check is not None and not check.holds:
+        terminal.notice(f"The certificate of '{card.name}' is {check.words}. Do not rely on it.")
+    return check
 
 
 def count_parameters(path: Path) -> int:
@@ -99,18 +115,18 @@ def _entry_lines(entry: ModelEntry) -> list[str]:
     return [", ".join(fact for fact in facts if fact), *([about] if about else [])]
 
 
-def _card_table(card: ModelCard, path: Path, n_parameters: int) -> Table:
+def _card_table(card: ModelCard, path: Path, n_parameters: int, check: CertificateCheck | None) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False)
-    for key, value in _card_lines(card, path, n_parameters).items():
+    for key, value in _card_lines(card, path, n_parameters, check).items():
         if value:
             table.add_row(key, escape(value))
     return table
 
 
-def _card_lines(card: ModelCard, path: Path, n_parameters: int) -> dict[str, str]:
+def _card_lines(card: ModelCard, path: Path, n_parameters: int, check: CertificateCheck | None) -> dict[str, str]:
     channels = ", ".join(card.channel_names) or f"{card.in_channels}"
     return {
         "name": card.name,
@@ -121,6 +137,7 @@ def _card_lines(card: ModelCard, path: Path, n_parameters: int) -> dict[str, str
         "channels": channels,
         "classes": ", ".join(card.classes),
         "pixel size": _pixel_size(card),
+        "certificate": "" if check is None else check.words,
         "trained on": card.training_data,
         "license": card.license,
         "authors": ", ".join(card.authors),

@@ -104,7 +104,7 @@ class TrainingSchedule(Config):
     """Random changes of the training patches."""
     lip1_layers: bool = False
     """Keep the norm of every convolution at 1 or less, so that no layer moves two images apart: a DnCNN then amplifies
-    a disturbance at most twice, and a U-Net little more. It costs accuracy. dncnn-stable keeps its own limits anyway."""
+    a disturbance at most twice, and a U-Net little more. It costs accuracy. dncnn-stable has its own limits."""
     name: str = "model"
     """Name of the model in its card."""
 

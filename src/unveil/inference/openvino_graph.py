@@ -116,9 +116,7 @@ def _convolution(
     if sum(n_channels) != weight.shape[1]:
         raise EngineError(f"OpenVINO failed: {sum(n_channels)} channels meet weights for {weight.shape[1]}.")
     for part, weights in zip(image.parts, weight.split(n_channels, dim=1), strict=True):
-        node = ops.convolution(
-            part.node, image.constant(weights), stride, padding, padding, dilation
-        )
+        node = ops.convolution(part.node, image.constant(weights), stride, padding, padding, dilation)
         total = node if total is None else ops.add(total.output(0), node.output(0))
     return image.plus_bias(total, bias)
 

@@ -86,6 +86,17 @@ class ConformalRecord(Config):
     """Scores of the number of objects, ascending; empty where the model gives none."""
 
 
+class LipschitzCertificate(Config):
+    """A promise about the weights, which counts once it was recomputed from them."""
+
+    bound: float = Field(gt=0)
+    """No two images are moved apart by more than this times their distance."""
+    method: str
+    """How it was computed."""
+    covers: str
+    """What it is said of."""
+
+
 class ModelCard(Config):
     """The written record inside a model."""
 
@@ -120,6 +131,8 @@ class ModelCard(Config):
     scores: tuple[MeasuredScores, ...] = ()
     conformal: ConformalRecord | None = None
     """Segmentation: what the intervals of expected IoU and number of objects are made from."""
+    certificate: LipschitzCertificate | None = None
+    """How far results can move apart; None where nothing is promised."""
     authors: tuple[str, ...] = ()
     license: str = ""
     """Licence of the weights (SPDX identifier), and of the data where it binds."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from unveil.model.card import LipschitzCertificate
 from unveil.model.model import Model, SegmentationActivation
 from unveil.networks.lipschitz import LayerBound, certified_bound, layer_bound
 from unveil.operators.lipschitz import ACTIVATIONS, compose, separate, softmax
@@ -16,6 +17,7 @@ from unveil.operators.stretching import ascend
 
 UPPER = "Gram iteration per convolution, composed over the network: certified, for zero padding at every image size"
 LOWER = "ascent of ‖f(x + d) − f(x)‖ / ‖d‖ from the check image: reached, so that no smaller constant is true"
+COVERS = "the map from normalized intensities to the network's output, computed exactly, at every image size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,18 @@ def model_bound(model: Model, of_layer: LayerBound = layer_bound) -> float:
     if isinstance(module, SegmentationActivation):
         return compose(certified_bound(module.network, of_layer), _activation_bound(module, model.card.n_maps))
     return certified_bound(module, of_layer)
+
+
+def with_certificate(model: Model) -> Model:
+    """Return `model` with its certified bound in its card.
+
+    Raises
+    ------
+    InputError
+        If no bound is known for the network.
+    """
+    certificate = LipschitzCertificate(bound=model_bound(model), method=UPPER, covers=COVERS)
+    return replace(model, card=model.card.model_copy(update={"certificate": certificate}))
 
 
 def _activation_bound(activation: SegmentationActivation, n_maps: int) -> float:

@@ -74,10 +74,10 @@ def _finite(step: Step, bound: float) -> float:
     Raises
     ------
     InputError
-        If a limit or a bias is not finite.
+        If a limit is not finite.
     """
-    if not (step.log_limits.double().exp().isfinite().all() and step.filters.bias.isfinite().all()):
-        raise InputError("A step has limits or biases that are not finite. Train the network again.")
+    if not step.log_limits.double().exp().isfinite().all():
+        raise InputError("A step has limits that are not finite. Train the network again.")
     return bound
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    x ← x − Wᵀ clip(W x + b, −t, t)        W: convolution with ‖W‖² ≤ 2, of its own in each step; clip per filter
+    x ← x − Wᵀ clip(W x, −t, t)        W: convolution with ‖W‖² ≤ 2, of its own in each step; clip per filter
 
 The Jacobian of a step is I − Wᵀ D W with a diagonal D of zeros and ones. It is symmetric, with eigenvalues between
 1 − ‖W‖² ≥ −1 and 1, so that ‖step(x) − step(y)‖ ≤ ‖x − y‖; and so are the steps one after the other. With an
@@ -49,7 +49,9 @@ class NonexpansiveNetwork(nn.Module):
         """Denoise `image`."""
         like = next(self.parameters())
         n_pixels = BLOCK_PX**self.n_dims
-        pixels = torch.eye(n_pixels, dtype=like.dtype, device=like.device).reshape(n_pixels, 1, *(BLOCK_PX,) * self.n_dims)
+        pixels = torch.eye(n_pixels, dtype=like.dtype, device=like.device).reshape(
+            n_pixels, 1, *(BLOCK_PX,) * self.n_dims
+        )
         with torch.autocast(like.device.type, enabled=False):  # pixels are sorted, not rounded
             blocks = _CONVOLUTION[self.n_dims](image, pixels, None, BLOCK_PX)
         for step in self.steps:
@@ -65,11 +67,10 @@ class Step(nn.Module):
     def __init__(self, n_dims: int, width: int, dilation: int) -> None:
         super().__init__()
         self.filters = {2: nn.Conv2d, 3: nn.Conv3d}[n_dims](
-            BLOCK_PX**n_dims, width, TAPS, padding=dilation, dilation=dilation
+            BLOCK_PX**n_dims, width, TAPS, padding=dilation, dilation=dilation, bias=False
         )
         with torch.no_grad():
             self.filters.weight.copy_(cosines(n_dims, width))
-            self.filters.bias.zero_()
         self.log_limits = nn.Parameter(torch.full((width,), log(_FIRST_LIMIT)))
 
     def forward(self, blocks: Tensor) -> Tensor:
@@ -78,9 +79,10 @@ class Step(nn.Module):
         limits = self.log_limits.exp()
         per_filter = limits.reshape(-1, 1, *[1] * n_dims)
         padding, dilation, convolve = self.filters.padding, self.filters.dilation, _CONVOLUTION[n_dims]
-        found = convolve(blocks, weight / per_filter, self.filters.bias / limits, 1, padding, dilation).clamp(-1, 1)
+        found = convolve(blocks, weight / per_filter, None, 1, padding, dilation).clamp(-1, 1)
         adjoint = (weight * per_filter).transpose(0, 1).flip(*range(2, weight.dim()))
-        return blocks - convolve(found, adjoint, None, 1, padding, dilation)
+        stepped: Tensor = blocks - convolve(found, adjoint, None, 1, padding, dilation)
+        return stepped
 
 
 def cosines(n_dims: int, n_filters: int) -> Tensor:

@@ -57,7 +57,7 @@ def descent(norm: float) -> float:
     """Bound x − Wᵀ σ(W x + b) for σ with slopes from 0 to 1 in each component: max(1, ‖W‖² − 1).
 
     Its Jacobian I − Wᵀ D W, D diagonal with 0 ≤ D ≤ 1, is symmetric with eigenvalues from 1 − ‖W‖² to 1 (Meunier
-    2022, arXiv 2110.12690); between two points its mean along the segment does the same. Up to ‖W‖ = √2 it is exactly 1.
+    2022, arXiv 2110.12690), and so has its mean between two points. Up to ‖W‖ = √2 the bound is exactly 1.
     """
     return max(1.0, _up(_up(norm * norm) - 1))
 

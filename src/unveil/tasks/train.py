@@ -26,6 +26,7 @@ from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, 
 from unveil.image import Image, n_frames
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
+from unveil.model.lipschitz import with_certificate
 from unveil.model.model import Model
 from unveil.operators.conformal import least_images
 from unveil.operators.objects import ObjectFacts
@@ -226,7 +227,8 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         parent_sha256=start.card.weights_sha256 if start else None,
     )
     network = course.best_network()
-    settle(norm_limits(network, lip1_layers=settings.lip1_layers))
+    limits = norm_limits(network, lip1_layers=settings.lip1_layers)
+    settle(limits)
     apply = on_device(network, next(network.parameters()).device, None)
     card = ModelCard.describe(
         lesson.architecture,
@@ -236,7 +238,8 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         training=record,
         **lesson.card_fields,
     )
-    return Model.make(card, network, _check_input(lesson.check, lesson.architecture))
+    model = Model.make(card, network, _check_input(lesson.check, lesson.architecture))
+    return with_certificate(model) if limits else model
 
 
 def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts, device: Device) -> Model:

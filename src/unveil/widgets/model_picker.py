@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QShowEvent
@@ -13,9 +13,13 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushBut
 from unveil.errors import ModelFileError
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard, Task
+from unveil.widgets.job import Job
 from unveil.widgets.layers import format_pixel_size
-from unveil.widgets.notify import tell_failure
+from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.session_models import session_models
+
+if TYPE_CHECKING:
+    from unveil.tasks.certificate import CertificateCheck
 
 _MAX_SENTENCE = 140
 _NETWORKS = {"unet": "U-Net", "dncnn": "DnCNN", "dncnn-stable": "Stable DnCNN"}
@@ -33,6 +37,7 @@ class ModelPicker(QWidget):
         super().__init__(parent)
         self.task = task
         self._entries: list[ModelEntry] = []
+        self._checks: dict[tuple[Path, int], str] = {}
         self.list = QComboBox()
         self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.list.setMinimumContentsLength(12)
@@ -104,9 +109,35 @@ class ModelPicker(QWidget):
             self.summary.setText(f"No {which} is here yet: press Open…, or drop a file on the window.")
             self.summary.setToolTip("")
         else:
-            self.summary.setText(summarize(card))
+            self.summary.setText("\n".join([summarize(card), *self._certificate()]))
             self.summary.setToolTip(describe(card))
         self.changed.emit()
+
+    def _certificate(self) -> list[str]:
+        """Return what is known of the chosen model's certificate; it is recomputed in a thread before it counts."""
+        entry = self.entry
+        if entry is None or entry.card is None or entry.card.certificate is None or not entry.path.exists():
+            return []
+        path, card = entry.path, entry.card
+        key = path, path.stat().st_mtime_ns
+        if key not in self._checks:
+            self._checks[key] = "Certificate: being recomputed from the weights…"
+            job = Job(lambda _: _check(path), f"Checking {card.name}", self, in_activity_dock=False)
+            job.succeeded.connect(partial(self._checked, key, card.name))
+            job.failed.connect(partial(self._unchecked, key))
+            job.start()
+        return [self._checks[key]]
+
+    def _checked(self, key: tuple[Path, int], name: str, check: CertificateCheck) -> None:
+        if not check.holds:
+            tell(f"The certificate of '{name}' is {check.words}. Do not rely on it.")
+        self._checks[key] = f"{'✓' if check.holds else '⚠'} {check.words[0].upper()}{check.words[1:]}"
+        self._draw()
+
+    def _unchecked(self, key: tuple[Path, int], error: Exception) -> None:
+        self._checks[key] = "⚠ The certificate could not be checked"
+        tell_failure(error)
+        self._draw()
 
     def _take(self, entry: ModelEntry) -> None:
         if entry.card is not None and self.task in (None, entry.card.task):
@@ -129,6 +160,12 @@ class ModelPicker(QWidget):
                 )
         except ModelFileError as error:
             tell_failure(error)
+
+
+def _check(path: Path) -> CertificateCheck | None:
+    from unveil.tasks.certificate import check_certificate
+
+    return check_certificate(path)
 
 
 def summarize(card: ModelCard) -> str:

@@ -17,7 +17,16 @@ from unveil.widgets.notify import tell, tell_failure
 
 _COMMON = (
     *("recipe", "device", "precision", "learning_rate", "schedule", "epochs", "steps_per_epoch", "patience"),
-    *("batch_size", "patch_px", "patch_z", "validation_fraction", "seed", "normalization", "augmentation", "lip1_layers"),
+    *(
+        "batch_size",
+        "patch_px",
+        "patch_z",
+        "validation_fraction",
+        "seed",
+        "normalization",
+        "augmentation",
+        "lip1_layers",
+    ),
 )
 _FIELDS = {"segmentation": (*_COMMON, "loss", "architecture"), "denoising": (*_COMMON, "loss", "noise", "architecture")}
 _KINDS: dict[str, type[SegmentationTraining] | type[DenoisingTraining]] = {
