@@ -97,7 +97,7 @@ def cosines(n_dims: int, n_filters: int) -> Tensor:
     waves = torch.cos(torch.pi / edge * place[:, None] * (place + 0.5)) * (2 / edge) ** 0.5
     waves[0] /= 2**0.5
     orders = sorted(product(range(edge), repeat=n_dims), key=lambda order: sum(n * n for n in order))[1:]
-    filters = []
+    filters: list[Tensor] = []
     for number in range(n_filters):
         wave = torch.ones(())
         for n in orders[number % len(orders)]:
@@ -105,4 +105,5 @@ def cosines(n_dims: int, n_filters: int) -> Tensor:
         split = wave.reshape([size for _ in range(n_dims) for size in (TAPS, BLOCK_PX)])
         axes = range(0, 2 * n_dims, 2)
         filters.append(split.permute(*(axis + 1 for axis in axes), *axes).reshape(-1, *(TAPS,) * n_dims))
-    return torch.stack(filters).float() / TAPS ** (n_dims / 2)
+    scaled: Tensor = torch.stack(filters).float() / TAPS ** (n_dims / 2)
+    return scaled

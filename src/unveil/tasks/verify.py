@@ -79,7 +79,7 @@ def verify(
     if checks[0].passed:
         makers = (_check_tiles, _check_engine, _check_labels)
         checks += [maker(results) for maker in makers]
-        checks.append(check_certificate(model, claimed_bound(card)))
+        checks.append(check_certificate(model, card.certificate.bound if card.certificate is not None else None))
     setting = Setting(
         model=card.name,
         model_sha256=found,
@@ -92,11 +92,6 @@ def verify(
         **results.computed_by(),
     )
     return Verification(setting, tuple(checks), card.scores)
-
-
-def claimed_bound(card: ModelCard) -> float | None:
-    """Return the Lipschitz bound that a card claims, None where it claims none: cards have no such field yet."""
-    return None
 
 
 def check_certificate(model: Model, claim: float | None) -> Check:
