@@ -20,7 +20,8 @@ def main(first: Path, second: Path, share: float, output: Path) -> None:
     weights, others = one.network.state_dict(), other.network.state_dict()
     network = copy.deepcopy(other.network)
     network.load_state_dict({name: (1 - share) * weights[name] + share * others[name] for name in others})
-    save_model(Model.make(other.card, network, other.check_input), output)
+    card = other.card.model_copy(update={"conformal": None})  # scores of other weights
+    save_model(Model.make(card, network, other.check_input), output)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from unveil.events import EpochEnd, Event, Notice
 from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
 from unveil.tasks.calibration import calibrate
+from unveil.tasks.intervals import record_intervals
 from unveil.tasks.object_rule import fit_object_rule
 
 CONFIG = SegmentationTraining(
@@ -31,6 +32,8 @@ CONFIG = SegmentationTraining(
     learning_rate=1e-3,
     patience=0,
 )
+
+VALIDATION = "41 validation images of dsb2018_fluo, which chose epoch, temperature and object rule too"
 
 CARD = {
     "description": "Nuclei in fluorescence images, bright on dark; separates touching ones.",
@@ -54,6 +57,7 @@ def main(data: Path, output: Path) -> None:
     start = load_model("simulated-cells")
     model = train(images, annotations, CONFIG, start=start, validation=validation, monitor=tell)
     model = fit_object_rule(calibrate(model, val_images, val_labels), val_images, val_labels)
+    model = record_intervals(model, val_images, val_labels, data=VALIDATION)
     save_model(replace(model, card=model.card.model_copy(update=CARD)), output)
     print(f"{output}: {load_model(output).card.objects}")
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from unveil.config.options import DenoisingOptions, SegmentationOptions
-from unveil.errors import MismatchError
+from unveil.errors import ImageError, MismatchError
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.inference.engines import open_engine
 from unveil.inference.views import FLIPS, TURNS, ManyViews
 from unveil.model.model import Model
 from unveil.tasks.denoise import denoise
+from unveil.tasks.results import SegmentationSink
 from unveil.tasks.segment import segment
 
 EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
@@ -139,6 +140,25 @@ def test_poolings_that_differ_along_y_and_x_leave_the_turns_out(make_blobs: Any,
     found = segment(make_blobs((24, 31), "YX"), model, options=UNSURE, monitor=ignore).uncertainty
     assert found is not None
     assert np.isfinite(found.data).all()
+
+
+def test_where_there_is_nothing_to_see_nothing_is_unsure(make_tiny_model: Any, make_blobs: Any) -> None:
+    pixels = np.stack([np.asarray(make_blobs((32, 40), "YX").data), np.full((32, 40), 7)])
+    found = segment(Image(pixels, "TYX"), make_tiny_model(), options=UNSURE, monitor=ignore).uncertainty
+    assert found is not None
+    assert found.axes == "TCYX"
+    assert np.min(found.data[0, 0]) > 0
+    assert not np.any(found.data[1])
+
+
+def test_arrays_without_room_for_it_are_refused(make_tiny_model: Any, make_blobs: Any) -> None:
+    image, model = make_blobs((32, 40), "YX"), make_tiny_model()
+    sink = SegmentationSink.create(image, model.card, np.zeros)
+    with pytest.raises(ImageError, match="an array for the uncertainty is missing"):
+        segment(image, model, options=UNSURE, into=sink)
+    unasked = SegmentationSink.create(image, model.card, np.zeros, UNSURE)
+    assert segment(image, model, options=EXACT, into=unasked, monitor=ignore).uncertainty is None
+    assert not np.any(unasked.uncertainty)
 
 
 def test_an_ensemble_is_the_mean_of_its_models(make_tiny_model: Any, make_blobs: Any) -> None:

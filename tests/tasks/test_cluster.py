@@ -98,6 +98,22 @@ def test_a_cluster_denoises_the_same(address: str, tmp_path: Path, make_tiny_mod
     assert there.report.expected_psnr == pytest.approx(here.report.expected_psnr, abs=0.01)
 
 
+@pytest.mark.parametrize("rescale", ["off", 0.5])
+def test_a_cluster_computes_the_uncertainty_of_several_models(
+    address: str, tmp_path: Path, make_tiny_model: Any, make_blobs: Any, rescale: Any
+) -> None:
+    image, models = make_blobs((90, 100), "YX"), [make_tiny_model(seed=seed) for seed in (0, 1)]
+    options = SEGMENTATION.model_copy(update={"rescale": rescale, "uncertainty": True})
+    here = segment(image, models[0], others=models[1:], options=options, monitor=ignore)
+    sink = SegmentationSink.create(image, models[0].card, on_disk(tmp_path), options)
+    there = segment(image, models[0], others=models[1:], options=options, into=sink, cluster=address, monitor=ignore)
+    assert here.uncertainty is not None
+    assert there.uncertainty is not None
+    assert float(np.max(here.uncertainty.data)) > 0.5
+    np.testing.assert_allclose(there.uncertainty.data[:], here.uncertainty.data, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(there.labels.data[:], here.labels.data)
+
+
 def test_a_cluster_computes_a_resized_image(
     address: str, tmp_path: Path, make_tiny_model: Any, make_blobs: Any
 ) -> None:

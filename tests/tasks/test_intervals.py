@@ -19,8 +19,10 @@ from unveil.image import Image
 from unveil.io.card_file import read_card
 from unveil.io.model_file import load_model, save_model
 from unveil.model.model import Model
+from unveil.tasks.calibration import calibrate
 from unveil.tasks.evaluate import evaluate
 from unveil.tasks.intervals import record_intervals
+from unveil.tasks.object_rule import fit_object_rule
 from unveil.tasks.segment import segment, separate
 from unveil.tasks.train import train
 
@@ -76,6 +78,12 @@ def test_a_run_unlike_the_record_has_none(recorded: Model) -> None:
     moved = separate(plain, SegmentationOptions(threshold=0.3))
     assert moved.report.iou_interval is None
     assert separate(moved, SegmentationOptions()).report.iou_interval == pytest.approx(plain.report.iou_interval)
+
+
+def test_other_probabilities_or_objects_make_the_record_void(recorded: Model) -> None:
+    pairs = [drawn(seed) for seed in range(3)]
+    for changed in (calibrate, fit_object_rule):
+        assert changed(recorded, *zip(*pairs, strict=True)).card.conformal is None
 
 
 def test_too_few_scores_bound_nothing(recorded: Model) -> None:

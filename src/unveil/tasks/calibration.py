@@ -50,7 +50,8 @@ def calibrate(
     probabilities, classes = (np.concatenate(parts, axis=-1) for parts in zip(*drawn, strict=True))
     card = card_of(model)
     temperature = card.temperature * fit_temperature(probabilities, classes)
-    return Model.make(card.model_copy(update={"temperature": temperature}), model.network, model.check_input)
+    changed = {"temperature": temperature, "conformal": None}  # scores of other probabilities say nothing of these
+    return Model.make(card.model_copy(update=changed), model.network, model.check_input)
 
 
 def _pixels(

@@ -69,7 +69,8 @@ def fit_object_rule(
         _count(model, image, reference, rules, tallies, exact)
         monitor(Progress(number, number, "images"))
     best = max(range(len(rules)), key=lambda i: float(str(tallies[i].as_dict()["ap_mean"])))
-    return replace(model, card=model.card.model_copy(update={"objects": rules[best]}))
+    changed = {"objects": rules[best], "conformal": None}  # scores of other objects say nothing of these
+    return replace(model, card=model.card.model_copy(update=changed))
 
 
 def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> list[tuple[Image, Image]]:
