@@ -45,6 +45,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlike(Notice):
+    """The image is unlike those that the model learned from."""
+
+    suggested_rescale: float | None = None
+    """The factor by which to resize the image instead; None where that is no remedy."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeldOut:
     """A part of one training image that judges instead of teaching; see `unveil.data.split.Block`."""
 

@@ -22,6 +22,10 @@ _TRACEBACK_OPTION = "--traceback"
 COMMANDS = {
     "segment": ("prediction:segment", "Segment images into labels, written as <stem>_labels.tif or OME-Zarr."),
     "denoise": ("prediction:denoise", "Denoise images, written as <stem>_denoised.tif or OME-Zarr."),
+    "check": (
+        "checking:check",
+        "Say whether images are like those that a model learned from, and if not, why and what to do.",
+    ),
     "train segmentation": ("training:segmentation", "Train a model that segments, from images and labels."),
     "train denoising": (
         "training:denoising",

@@ -138,6 +138,7 @@ def _card_lines(card: ModelCard, path: Path, n_parameters: int, check: Certifica
         "classes": ", ".join(card.classes),
         "pixel size": _pixel_size(card),
         "certificate": "" if check is None else check.words,
+        "objects": _object_sizes(card),
         "trained on": card.training_data,
         "license": card.license,
         "authors": ", ".join(card.authors),
@@ -171,6 +172,16 @@ def _pixel_size(card: ModelCard) -> str:
         return ""
     values = [f"{size:g}" for size in sizes.values()]
     return f"{values[0] if len(set(values)) == 1 else ' × '.join(values)} µm"
+
+
+def _object_sizes(card: ModelCard) -> str:
+    """Say how large most objects of the training images were, in pixels, and in micrometres where these are known."""
+    if card.appearance is None or card.appearance.object_px is None:
+        return ""
+    small, usual, large = card.appearance.object_px
+    words = f"{small:.0f} to {large:.0f} px in diameter, half of them below {usual:.0f} px"
+    um = card.pixel_size_um.get("X")
+    return words if um is None else f"{words} ({small * um:.2g} to {large * um:.2g} µm)"
 
 
 def _numbers(values: dict[str, Any]) -> str:

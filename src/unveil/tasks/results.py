@@ -81,6 +81,11 @@ class RunReport:
     """Segmentation: the same for the number of objects."""
     ensemble: tuple[str, ...] = ()
     """Digests of the weights of further models that were averaged with this one."""
+    unlikeness: float | None = None
+    """How far the image lies from those that taught the model, over what is usual: above 1 it is unlike them, and the
+    notices say why. None where it was not compared."""
+    suggested_rescale: float | None = None
+    """The factor for the option `rescale` at which it would be more like them; None where there is none."""
     noise_level: float | None = None
     """Denoising: root mean square of the noise, in grey values, estimated from the image; None where it was not
     assessed, as all of these."""

@@ -18,7 +18,7 @@ import unveil
 from unveil.config.architecture import FilterConfig
 from unveil.config.options import RunOptions
 from unveil.errors import EngineError, ImageError
-from unveil.events import Monitor, Notice, Progress
+from unveil.events import Monitor, Notice, Progress, Unlike
 from unveil.image import Image
 from unveil.inference.cluster import Cluster, ClusterEngine
 from unveil.inference.engines import Engine, choose_device
@@ -44,6 +44,7 @@ from unveil.operators.uncertainty import NAMES
 from unveil.tasks.probing import Probe, probe, probed_tiles
 from unveil.tasks.rescaling import resized, resized_shape
 from unveil.tasks.results import Journal, RunReport, WritableArray, common_grain
+from unveil.tasks.suitability import judge
 from unveil.tasks.tile_work import Skip, TileWork, Write, skip_silently
 
 Result = TypeVar("Result")
@@ -79,6 +80,8 @@ class Run:
         self._scale = scale
         self._last: NormalizedFrame | None = None
         self._shape = image.spatial_shape(card.n_dims)
+        self._unlikeness: float | None = None
+        self._suggested_rescale: float | None = None
         if scale:
             self._shape = resized_shape(self._shape, scale)
             factors = " × ".join(f"{factor:.2f}" for factor in scale)
@@ -92,6 +95,17 @@ class Run:
         """Tell the monitor, and remember it for the report."""
         self._notices.append(message)
         self._monitor(Notice(message))
+
+    def compare(self, channels: Sequence[tuple[int, ...]]) -> None:
+        """Warn where the image, in the channels that are taken together, is unlike those that taught the model."""
+        if self._options.skip_check or self._model.card.appearance is None:
+            return
+        found = judge(self._image, self._model, channels, self._scale)
+        self._unlikeness, self._suggested_rescale = found.score, found.suggested_rescale
+        if found.verdict == "unlike":
+            message = found.sentence(self._image.name, self._model.card.name)
+            self._notices.append(message)
+            self._monitor(Unlike(message, found.suggested_rescale))
 
     def hands(self, function: Callable[..., Result], blocks: Iterable[Tile], /, *shared: Any) -> Iterator[Result]:
         """Call `function` for every block, and the monitor after each where there are several."""
@@ -179,6 +193,8 @@ class Run:
             scale=self._scale,
             expected_iou=expected_iou,
             ensemble=tuple(model.card.weights_sha256 for model in self._models[1:]),
+            unlikeness=self._unlikeness,
+            suggested_rescale=self._suggested_rescale,
             **(assessed or {}),
         )
 

@@ -100,6 +100,7 @@ def segment(
             run.notify(f"Model '{card.name}' does not separate objects: separation and min_size change nothing.")
         if options.uncertainty and card.is_filter:
             run.notify(f"'{card.name}' is a classical filter and gives no uncertainty.")
+        run.compare([channels])
         for frame in frames(image, card.n_dims, channels):
             canvas = FrameCanvas(sink, image, frame, card)
             if run.predict(frame, canvas.write_maps).is_constant:

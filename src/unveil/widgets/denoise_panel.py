@@ -47,7 +47,10 @@ class DenoisePanel(QWidget):
             more_options=lambda: {"residual": self.residual.isChecked()},
         )
         self.replace = self.runner.replace
-        put_in_scroll_area(self, self.form, self.residual, self.replace, self.runner.bar, self.runner.folder_button)
+        runner = self.runner
+        put_in_scroll_area(
+            self, self.form, self.residual, self.replace, runner.bar, runner.warning, runner.folder_button
+        )
         self._watch = ClosingWatch(self, self.runner.close_for_good)
 
     def _show(self, request: Request, restored: Restored) -> str:

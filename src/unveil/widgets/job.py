@@ -19,7 +19,7 @@ from napari.qt.threading import FunctionWorker, create_worker
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from unveil.events import Cancelled, Event, Monitor, Notice, Progress
+from unveil.events import Cancelled, Event, Monitor, Notice, Progress, Unlike
 
 Work: TypeAlias = Callable[[Monitor], Any]
 """What runs in the thread; it calls its monitor often, and the monitor may raise `Cancelled`."""
@@ -202,7 +202,7 @@ class _Errand:
         with self._lock:
             if isinstance(event, Progress):
                 self._progress = event
-            elif isinstance(event, Notice):
+            elif isinstance(event, Notice) and not isinstance(event, Unlike):
                 self._notices.append(event.message)
             else:
                 self._events.append(event)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from unveil.errors import InputError
-from unveil.events import Monitor, Progress
+from unveil.events import Event, Monitor, Progress, Unlike
 from unveil.widgets.folder import FolderReport, FolderRequest
 from unveil.widgets.growing_layer import GrowingLayers
 from unveil.widgets.job import Job, Work
@@ -22,6 +22,7 @@ from unveil.widgets.result_choice import sentence
 from unveil.widgets.results import ResultLayers
 from unveil.widgets.run_bar import PanelState, RunBar
 from unveil.widgets.run_form import RunForm
+from unveil.widgets.warning_row import WarningRow
 
 _WIDTH = 300
 """Width of a panel in a fresh dock, in pixels."""
@@ -77,12 +78,14 @@ class PanelRunner(QObject):
         self.replace = QCheckBox("Replace my previous result")
         self.replace.setToolTip("The same run again replaces its layers instead of adding new ones")
         self.bar = RunBar(verb)
+        self.warning = WarningRow()
         self.folder_button = QPushButton("Run on a folder…")
         self.folder_button.setToolTip("Run this model on every image of a folder and write the results as files")
         form.changed.connect(self._on_form_changed)
         self.replace.toggled.connect(self._on_form_changed)
         self.bar.run.connect(self.start)
         self.bar.cancel.connect(self.cancel)
+        self.warning.rescale.connect(self._rescale)
         self.folder_button.clicked.connect(self._ask_for_folder)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         self._draw()
@@ -138,8 +141,10 @@ class PanelRunner(QObject):
             return
         job = Job(work, title, self)
         self._job, self._layer_id, self._last_words = job, layer_id, ""
+        self.warning.clear()
         job.progressed.connect(partial(self._on_progress, job))
         job.noticed.connect(tell)
+        job.happened.connect(partial(self._on_events, job))
         job.succeeded.connect(partial(self._on_success, job, show))
         job.failed.connect(partial(self._on_failure, job))
         job.cancelled.connect(partial(self._on_cancelled, job))
@@ -198,18 +203,31 @@ class PanelRunner(QObject):
         else:
             self.bar.draw(PanelState.READY, self._last_words or self._sentence())
         self.form.setEnabled(self._job is None)
+        self.warning.button.setEnabled(self._job is None)
         self.folder_button.setEnabled(self._job is None and self.form.models.entry is not None)
 
     def _on_form_changed(self) -> None:
         """Drop the words about the last run: they may not fit what is chosen now."""
         if self._job is None:
             self._last_words = ""
+            self.warning.clear()
         self._draw()
 
     def _on_progress(self, job: Job, progress: Progress) -> None:
         if job is self._job:
             self._draw()
             self.bar.show_progress(progress)
+
+    def _on_events(self, job: Job, events: list[Event]) -> None:
+        if job is self._job:
+            for event in events:
+                if isinstance(event, Unlike):
+                    self.warning.warn(event)
+
+    def _rescale(self, factor: float) -> None:
+        """Run again with the image resized by `factor`."""
+        self.form.advanced.set_values({"rescale": factor})
+        self.start()
 
     def _on_success(self, job: Job, show: Callable[[Any], str], answer: Any) -> None:
         if job is self._job:

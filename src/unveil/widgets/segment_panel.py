@@ -75,6 +75,7 @@ class SegmentPanel(QWidget):
             self.form,
             self.replace,
             self.runner.bar,
+            self.runner.warning,
             self.refine,
             self.measurements,
             self.runner.folder_button,

@@ -1,0 +1,130 @@
+"""What a model's training images looked like: the part of its card that tells unlike images."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Annotated, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
+
+from unveil.config.base import Config
+from unveil.operators.likeness import Cloud
+from unveil.operators.magnification import Magnification
+
+_DIGITS = 4
+
+
+def _check_finite(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not all(-inf < value < inf for value in values):
+        raise ValueError("all values must be finite")
+    return values
+
+
+Values: TypeAlias = Annotated[tuple[float, ...], AfterValidator(_check_finite)]
+
+
+class CloudRecord(Config):
+    """A `Cloud` of statistics, as numbers of four digits."""
+
+    mean: Values
+    spread: Values
+    directions: tuple[Values, ...] = ()
+    variances: Values = ()
+    rest: float = Field(gt=0, lt=inf)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        lengths = {len(self.mean), len(self.spread), *map(len, self.directions)}
+        if len(lengths) != 1 or len(self.variances) != len(self.directions):
+            raise ValueError("mean, spread, directions and variances do not fit each other")
+        if any(value <= 0 for value in (*self.spread, *self.variances)):
+            raise ValueError("spread and variances must be positive")
+        return self
+
+    @classmethod
+    def of(cls, cloud: Cloud) -> Self:
+        """Write `cloud` down."""
+        return cls(
+            mean=rounded(cloud.mean),
+            spread=rounded(cloud.spread),
+            directions=tuple(rounded(direction) for direction in cloud.directions),
+            variances=rounded(cloud.variances),
+            rest=rounded(np.array([cloud.rest]))[0],
+        )
+
+    def cloud(self) -> Cloud:
+        """Return the cloud that was written down."""
+        n = len(self.mean)
+        directions = np.array(self.directions, np.float64).reshape(-1, n)
+        return Cloud(np.array(self.mean), np.array(self.spread), directions, np.array(self.variances), self.rest)
+
+
+class MagnificationRecord(Config):
+    """A `Magnification`, as numbers of four digits."""
+
+    mean: Values
+    spread: Values
+    weights: tuple[Values, ...]
+    biases: Values
+    output: Values
+    offset: float = Field(gt=-inf, lt=inf)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({len(self.mean), len(self.spread), *map(len, self.weights)}) != 1:
+            raise ValueError("mean, spread and weights do not fit each other")
+        if not self.weights or not len(self.weights) == len(self.biases) == len(self.output):
+            raise ValueError("weights, biases and output do not fit each other")
+        if any(value <= 0 for value in self.spread):
+            raise ValueError("spread must be positive")
+        return self
+
+    @classmethod
+    def of(cls, function: Magnification) -> Self:
+        """Write `function` down."""
+        return cls(
+            mean=rounded(function.mean),
+            spread=rounded(function.spread),
+            weights=tuple(rounded(row) for row in function.weights),
+            biases=rounded(function.biases),
+            output=rounded(function.output),
+            offset=rounded(np.array([function.offset]))[0],
+        )
+
+    def function(self) -> Magnification:
+        """Return the function that was written down."""
+        mean, spread, weights, biases, output = map(
+            np.array, (self.mean, self.spread, self.weights, self.biases, self.output)
+        )
+        return Magnification(mean, spread, weights, biases, output, self.offset)
+
+
+class Appearance(Config):
+    """What the training images looked like, normalized as for the network (`operators/appearance.py` says how)."""
+
+    n_images: int
+    """How many images were looked at."""
+    statistics: tuple[str, ...]
+    """What was measured, in order; another version of Unveil that measures otherwise compares nothing."""
+    looks: CloudRecord
+    """Where the statistics of the training images lie: intensities, noise, sharpness, structures, early features."""
+    threshold: float = Field(gt=0, lt=inf)
+    """Images that lie farther from `looks` are unlike the training images."""
+    magnification: MagnificationRecord | None = None
+    """Tells from the statistics by how much an image is magnified; None for denoisers."""
+    object_px: tuple[float, float, float] | None = None
+    """Diameters of circles of the areas of the training objects, in pixels: of 5, 50 and 95 % of them at most."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        records = (self.looks, self.magnification)
+        if {len(record.mean) for record in records if record is not None} != {len(self.statistics)}:
+            raise ValueError("there are not as many numbers as statistics")
+        return self
+
+
+def rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return `values` with four digits each, which is more than they are worth."""
+    return tuple(float(f"{value:.{_DIGITS}g}") for value in values)

@@ -1,0 +1,151 @@
+"""Write into a model's card what its training images looked like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unveil.config.training import NoiseConfig
+from unveil.events import Monitor, Progress, ignore
+from unveil.image import Frame, Image, frames
+from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, rounded
+from unveil.model.model import Model
+from unveil.operators.likeness import Floats, fit_cloud, left_out_distances
+from unveil.operators.noise import log_uniform, poisson_gaussian
+from unveil.tasks.looking import Windows, looks_of, statistics_of, windows_of
+from unveil.training.magnification import fit_magnification
+
+_N_DIRECTIONS = 24
+_MOST_FRAMES, _MOST_SCALED = 100, 25
+"""Spread over all images: so many are looked at, and of them so many at other sizes too, a second for four looks."""
+_FACTORS = (0.25, 1 / 3, 0.5, 2.0, 3.0, 4.0)
+"""Whole factors, by which cameras and programs resize; as many others are drawn between them."""
+_OCTAVES = 2.2
+"""Images are magnified and reduced by up to two to this power."""
+_N_GROUPS = 10
+"""Frames are left out in so many groups, each of images that follow each other."""
+_USUAL = 0.95
+"""Share of the training images that are like the others."""
+_FEWEST = 4
+"""Frames, below which nothing can be said of what is usual."""
+
+
+def with_appearance(
+    model: Model,
+    images: Sequence[Image],
+    *,
+    object_sizes: Sequence[int] = (),
+    noise: NoiseConfig | None = None,
+    thorough: bool = False,
+    monitor: Monitor = ignore,
+) -> Model:
+    """Return `model` with a card that says what its training images look like; the weights stay.
+
+    Parameters
+    ----------
+    images
+        Those that taught; too few of them (under four planes or volumes), and classical filters, leave the card as it
+        is.
+    object_sizes
+        Pixels of each training object; empty where there are none, or unknown.
+    noise
+        Added to each image before it is looked at: a denoiser that was taught from clean images meets noisy ones.
+    thorough
+        Look at all images and at all sizes, which takes seconds for each; else at some, half a minute in all.
+    """
+    if model.card.is_filter:
+        return model
+    chosen = _frames(images, model, None if thorough else _MOST_FRAMES)
+    every = 1 if thorough else -(-len(chosen) // _MOST_SCALED)
+    rng = np.random.default_rng(0)
+    plain: list[Floats] = []
+    groups: list[int] = []
+    scaled: list[tuple[float, Floats]] = []
+    for number, (group, frame) in enumerate(chosen):
+        looks = looks_of(_noisy(windows_of(frame), noise, rng), model)
+        if looks is not None:
+            plain.append(looks)
+            groups.append(group)
+            if model.card.task == "segmentation" and number % every == 0:
+                scaled += [(0.0, looks), *_at_scales(frame, model, rng)]
+        monitor(Progress(number + 1, len(chosen), "images"))
+    if len(plain) < _FEWEST:
+        return model
+    appearance = _appearance(model, len(images), np.array(plain), groups, scaled, object_sizes)
+    return replace(model, card=model.card.model_copy(update={"appearance": appearance}))
+
+
+def _appearance(
+    model: Model,
+    n_images: int,
+    samples: Floats,
+    groups: Sequence[int],
+    scaled: Sequence[tuple[float, Floats]],
+    object_sizes: Sequence[int],
+) -> Appearance:
+    left_out = left_out_distances(samples, _folds(groups), _N_DIRECTIONS)
+    magnification = None
+    if scaled:
+        octaves, seen = zip(*scaled, strict=True)
+        magnification = MagnificationRecord.of(fit_magnification(np.array(seen), np.array(octaves)))
+    return Appearance(
+        n_images=n_images,
+        statistics=statistics_of(model),
+        looks=CloudRecord.of(fit_cloud(samples, _N_DIRECTIONS)),
+        threshold=rounded(np.quantile(left_out, [_USUAL]))[0],
+        magnification=magnification,
+        object_px=_diameters(object_sizes),
+    )
+
+
+def _frames(images: Sequence[Image], model: Model, most: int | None) -> list[tuple[int, Frame]]:
+    """Return frames and the number of the image of each, at most so many, evenly spread over all."""
+    n_dims, n_channels = model.card.n_dims, model.card.in_channels
+    found = [
+        (number, frame)
+        for number, image in enumerate(images)
+        for channels in ([tuple(range(n_channels))] if n_channels > 1 else [(c,) for c in range(image.size("C"))])
+        for frame in frames(image, n_dims, channels)
+    ]
+    places = np.unique(np.linspace(0, len(found) - 1, min(len(found), most or len(found))).round().astype(int))
+    return [found[place] for place in places]
+
+
+def _at_scales(frame: Frame, model: Model, rng: np.random.Generator) -> Iterator[tuple[float, Floats]]:
+    """Yield by how many octaves a frame was magnified, and what it then looks like."""
+    drawn = rng.uniform(-_OCTAVES, _OCTAVES, len(_FACTORS))
+    for octave in [*np.log2(_FACTORS).tolist(), *drawn.tolist()]:
+        looks = looks_of(windows_of(frame, 2**octave), model)
+        if looks is not None:
+            yield octave, looks
+
+
+def _folds(groups: Sequence[int]) -> NDArray[np.intp]:
+    """Put images that follow each other, and all frames of one, into one of ten groups: they may show one scene."""
+    _, places = np.unique(groups, return_inverse=True)
+    if not places.any():  # one image: its frames must do
+        places = np.arange(len(groups))
+    n = int(places.max()) + 1
+    return (places * min(n, _N_GROUPS) // n).astype(np.intp)
+
+
+def _diameters(sizes: Sequence[int]) -> tuple[float, float, float] | None:
+    if not sizes:
+        return None
+    few, half, most = rounded(np.sqrt(4 / np.pi * np.percentile(sizes, (5, 50, 95))))
+    return few, half, most
+
+
+def _noisy(windows: Windows, noise: NoiseConfig | None, rng: np.random.Generator) -> Windows:
+    """Add noise of levels drawn from `noise`, as a training does, where darkest and brightest are 0 and 1."""
+    if noise is None or not windows:
+        return windows
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    poisson, gaussian = (log_uniform((1,), *levels, generator) for levels in (noise.poisson, noise.gaussian))
+    low, high = np.percentile(np.concatenate([window.ravel() for window in windows]), (0.5, 99.9))
+    unit = [torch.from_numpy((window - low) / max(high - low, 1e-6)).float() for window in windows]
+    return [poisson_gaussian(window, poisson, gaussian, generator).numpy() for window in unit]

@@ -1,0 +1,193 @@
+"""Is this model for this image? An image is compared with what the card keeps of the training images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeAlias
+
+from unveil.config.options import RESCALE_FACTORS, RESCALE_FROM, RunOptions
+from unveil.image import Frame, Image, frames, n_frames
+from unveil.model.appearance import Appearance
+from unveil.model.card import ModelCard
+from unveil.model.model import Model
+from unveil.operators.likeness import Floats
+from unveil.tasks.looking import looks_of, statistics_of, windows_of
+from unveil.tasks.matching import card_of, channel_sets, check_match, choose_channels
+from unveil.tasks.rescaling import scale_factors
+
+Verdict: TypeAlias = Literal["like", "unlike", "unknown"]
+
+_DEFAULTS = RunOptions()
+_REMARKABLE = 3.0
+"""Standard deviations from which on a statistic is a reason."""
+_MOST_REASONS = 2
+_MOST_SETS = 4
+"""Of channels that are denoised one by one."""
+_BETTER = 0.7
+"""A remedy is named where it brings the image nearer by this factor, or to where it is like the training images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suitability:
+    """How an image compares with those that a model has learned from.
+
+    Attributes
+    ----------
+    verdict
+        unknown where the model's card does not say what its training images looked like, or the image shows nothing.
+    score
+        How far the image lies from the training images, over what is usual; above 1 it is unlike. None where unknown.
+    reasons
+        In plain words, the weightiest first; why nothing is known where that is so.
+    suggested_rescale
+        The factor for the option `rescale` at which the image would be more like the training images; None for none.
+    """
+
+    verdict: Verdict
+    score: float | None = None
+    reasons: tuple[str, ...] = ()
+    suggested_rescale: float | None = None
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, as a question or an advice; empty where there is nothing."""
+        return "" if self.suggested_rescale is None else f"Rescale by {self.suggested_rescale:g}?"
+
+    def sentence(self, image: str, model: str) -> str:
+        """Warn in plain words that `image` is unlike what `model` learned from."""
+        remedy = self.remedy or "Look at the result with care, or choose another model."
+        return f"Image '{image}' is unlike the images that '{model}' learned from: {'; '.join(self.reasons)}. {remedy}"
+
+
+def compare(image: Image, model: Model, *, options: RunOptions = _DEFAULTS) -> Suitability:
+    """Compare `image`, as a run with `options` would see it, with the training images of `model`.
+
+    At most four windows of one plane are looked at, so that it takes as long for a large image as for a small one.
+
+    Raises
+    ------
+    ImageError, MismatchError, ConfigError
+        If the image does not fit the model.
+    """
+    card = card_of(model)
+    check_match(image, card, card.task)
+    if card.task == "segmentation":
+        channels = [choose_channels(image, card, options.channel)]
+        rescale = options.rescale
+    else:
+        channels = channel_sets(image, card, options.channel)
+        rescale = "off" if options.rescale == "auto" else options.rescale
+    return judge(image, model, channels, scale_factors(image, card, rescale))
+
+
+def judge(image: Image, model: Model, channels: Sequence[tuple[int, ...]], factors: tuple[float, ...]) -> Suitability:
+    """Compare each set of `channels` that a run takes together, resized by `factors`; the least like one counts."""
+    appearance = model.card.appearance
+    if appearance is None:
+        return Suitability("unknown", reasons=(f"the card of '{model.card.name}' does not say what taught it",))
+    if appearance.statistics != statistics_of(model):
+        return Suitability("unknown", reasons=("its card was written by a version that measured otherwise",))
+    scale = math.prod(factors[-2:]) ** 0.5 if factors else 1.0
+    found = [_judged(_middle(image, model.card, each), model, appearance, scale) for each in channels[:_MOST_SETS]]
+    return max(found, key=lambda suitability: suitability.score or 0.0)
+
+
+def _judged(frame: Frame, model: Model, appearance: Appearance, scale: float) -> Suitability:
+    windows = windows_of(frame, scale)
+    looks = looks_of(windows, model)
+    if looks is None:
+        return Suitability("unknown", reasons=("the image shows too little to be compared",))
+    cloud = appearance.looks.cloud()
+    score = float(cloud.distances(looks)) / appearance.threshold
+    if score <= 1:
+        return Suitability("like", score)
+    factor = _suggested_factor(frame, model, appearance, scale, looks, score)
+    if factor is not None:
+        return Suitability("unlike", score, (_about_size(1 / factor),), _plain(scale * factor))
+    if _improves(looks_of([-window for window in windows], model), appearance, score):
+        return Suitability("unlike", score, ("bright and dark seem swapped: invert the image",))
+    names = dict(zip(appearance.statistics, cloud.deviations(looks).tolist(), strict=True))
+    return Suitability("unlike", score, tuple(islice(_reasons(names), _MOST_REASONS)))
+
+
+def _suggested_factor(
+    frame: Frame, model: Model, appearance: Appearance, scale: float, looks: Floats, score: float
+) -> float | None:
+    """Tell by how much to resize, if that makes the image more like the training images."""
+    if appearance.magnification is None:
+        return None
+    factor = 2.0 ** -float(appearance.magnification.function().octaves(looks))
+    smallest, largest = RESCALE_FACTORS
+    if max(factor, 1 / factor) <= RESCALE_FROM or not smallest <= scale * factor <= largest:
+        return None
+    return factor if _improves(looks_of(windows_of(frame, scale * factor), model), appearance, score) else None
+
+
+def _improves(looks: Floats | None, appearance: Appearance, score: float) -> bool:
+    if looks is None:
+        return False
+    after = float(appearance.looks.cloud().distances(looks)) / appearance.threshold
+    return after <= 1 or after < _BETTER * score
+
+
+def _about_size(times: float) -> str:
+    if times > 1:
+        return f"objects seem about {_plain(times):g}× larger than in training"
+    return f"objects seem about {_plain(1 / times):g}× smaller than in training"
+
+
+def _plain(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+_WORDS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "noise": (("noise",), "less noisy than in training", "noisier than in training"),
+    "sharpness": (
+        tuple(f"power {number}" for number in range(12, 16)),
+        "blurred, or without fine detail, compared with training",
+        "with more fine detail or noise than in training",
+    ),
+    "ground": (
+        ("quantile 0.25", "quantile 0.5", "quantile 0.75"),
+        "darker ground than in training",
+        "brighter ground, or more of the image bright, than in training",
+    ),
+    "intensities": (
+        ("quantile 0.05", "quantile 0.9", "quantile 0.95", "contrast", "skewness"),
+        "another histogram than in training: fewer bright parts, or dark ones that stand out",
+        "another histogram than in training: few parts, very bright",
+    ),
+    "polarity": (
+        tuple(f"polarity {number}" for number in range(5)),
+        "structures darker than what surrounds them, unlike training",
+        "structures brighter against what surrounds them than in training",
+    ),
+    "coarse": (
+        (*(f"power {number}" for number in range(12)), *(f"sparsity {number}" for number in range(5))),
+        "structures of another size or more crowded than in training",
+        "structures of another size or sparser than in training",
+    ),
+}
+"""Which statistics speak of what, and what is said where they are lower or higher than in training."""
+
+
+def _reasons(deviations: Mapping[str, float]) -> Iterator[str]:
+    """Yield what is remarkable, the most remarkable first; the network's own features where nothing else is."""
+    found = []
+    for names, low, high in _WORDS.values():
+        values = [value for name, value in deviations.items() if name.split(" of channel")[0] in names]
+        largest = max(values, key=abs, default=0.0)
+        if abs(largest) > _REMARKABLE:
+            found.append((abs(largest), high if largest > 0 else low))
+    yield from (words for _, words in sorted(found, reverse=True))
+    if not found:
+        yield "the network's first layer sees patterns that it did not see in training"
+
+
+def _middle(image: Image, card: ModelCard, channels: tuple[int, ...]) -> Frame:
+    """Return the frame in the middle, which stands for all."""
+    middle = n_frames(image, card.n_dims) // 2
+    return next(islice(frames(image, card.n_dims, channels), middle, None))
