@@ -101,6 +101,17 @@ class MagnificationRecord(Config):
         return Magnification(mean, spread, weights, biases, output, self.offset)
 
 
+class ResizedRecord(Config):
+    """What the training images look like when they are magnified and reduced."""
+
+    looks: CloudRecord
+    """Where their statistics lie."""
+    threshold: float = Field(gt=0, lt=inf)
+    """Images that lie farther are unlike the training images at any size."""
+    magnification: MagnificationRecord
+    """Tells from the statistics by how much an image is magnified."""
+
+
 class Appearance(Config):
     """What the training images looked like, normalized as for the network (`operators/appearance.py` says how)."""
 
@@ -112,15 +123,17 @@ class Appearance(Config):
     """Where the statistics of the training images lie: intensities, noise, sharpness, structures, early features."""
     threshold: float = Field(gt=0, lt=inf)
     """Images that lie farther from `looks` are unlike the training images."""
-    magnification: MagnificationRecord | None = None
-    """Tells from the statistics by how much an image is magnified; None for denoisers."""
+    resized: ResizedRecord | None = None
+    """The same of other sizes, which tells by how much to rescale; None for denoisers."""
     object_px: tuple[float, float, float] | None = None
     """Diameters of circles of the areas of the training objects, in pixels: of 5, 50 and 95 % of them at most."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        records = (self.looks, self.magnification)
-        if {len(record.mean) for record in records if record is not None} != {len(self.statistics)}:
+        means = [self.looks.mean]
+        if self.resized is not None:
+            means += [self.resized.looks.mean, self.resized.magnification.mean]
+        if {len(mean) for mean in means} != {len(self.statistics)}:
             raise ValueError("there are not as many numbers as statistics")
         return self
 

@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from unveil.config.training import NoiseConfig
 from unveil.events import Monitor, Progress, ignore
 from unveil.image import Frame, Image, frames
-from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, rounded
+from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, ResizedRecord, rounded
 from unveil.model.model import Model
 from unveil.operators.likeness import Floats, fit_cloud, left_out_distances
 from unveil.operators.noise import log_uniform, poisson_gaussian
 from unveil.tasks.looking import Windows, looks_of, statistics_of, windows_of
 from unveil.training.magnification import fit_magnification
 
-_N_DIRECTIONS = 24
-_MOST_FRAMES, _MOST_SCALED = 100, 25
-"""Spread over all images: so many are looked at, and of them so many at other sizes too, a second for four looks."""
+_N_DIRECTIONS, _N_DIRECTIONS_RESIZED = 24, 12
+_MOST_FRAMES, _MOST_SCALED = 40, 8
+"""Spread over all images: so many are looked at, and so many of them at other sizes too; a tenth of a second a look."""
 _FACTORS = (0.25, 1 / 3, 0.5, 2.0, 3.0, 4.0)
 """Whole factors, by which cameras and programs resize; as many others are drawn between them."""
 _OCTAVES = 2.2
 """Images are magnified and reduced by up to two to this power."""
 _N_GROUPS = 10
 """Frames are left out in so many groups, each of images that follow each other."""
-_USUAL = 0.95
-"""Share of the training images that are like the others."""
+_USUAL, _USUAL_RESIZED = 0.95, 0.98
+"""Share of the training images that are like the others; and of the resized ones."""
 _FEWEST = 4
 """Frames, below which nothing can be said of what is usual."""
 
@@ -55,7 +55,7 @@ def with_appearance(
     noise
         Added to each image before it is looked at: a denoiser that was taught from clean images meets noisy ones.
     thorough
-        Look at all images and at all sizes, which takes seconds for each; else at some, half a minute in all.
+        Look at all images and at all sizes, which takes seconds for each; else at some, ten seconds in all.
     """
     if model.card.is_filter:
         return model
@@ -88,17 +88,23 @@ def _appearance(
     object_sizes: Sequence[int],
 ) -> Appearance:
     left_out = left_out_distances(samples, _folds(groups), _N_DIRECTIONS)
-    magnification = None
-    if scaled:
-        octaves, seen = zip(*scaled, strict=True)
-        magnification = MagnificationRecord.of(fit_magnification(np.array(seen), np.array(octaves)))
     return Appearance(
         n_images=n_images,
         statistics=statistics_of(model),
         looks=CloudRecord.of(fit_cloud(samples, _N_DIRECTIONS)),
         threshold=rounded(np.quantile(left_out, [_USUAL]))[0],
-        magnification=magnification,
+        resized=_resized(scaled) if scaled else None,
         object_px=_diameters(object_sizes),
+    )
+
+
+def _resized(scaled: Sequence[tuple[float, Floats]]) -> ResizedRecord:
+    octaves, seen = (np.array(part) for part in zip(*scaled, strict=True))
+    cloud = fit_cloud(seen, _N_DIRECTIONS_RESIZED)
+    return ResizedRecord(
+        looks=CloudRecord.of(cloud),
+        threshold=rounded(np.quantile(cloud.distances(seen), [_USUAL_RESIZED]))[0],
+        magnification=MagnificationRecord.of(fit_magnification(seen, octaves)),
     )
 
 

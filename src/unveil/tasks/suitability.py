@@ -26,8 +26,8 @@ _REMARKABLE = 3.0
 _MOST_REASONS = 2
 _MOST_SETS = 4
 """Of channels that are denoised one by one."""
-_BETTER = 0.7
-"""A remedy is named where it brings the image nearer by this factor, or to where it is like the training images."""
+_MUCH_NEARER = 0.5
+"""An image is taken for inverted where its opposite lies nearer by this factor, or among the training images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +104,26 @@ def _judged(frame: Frame, model: Model, appearance: Appearance, scale: float) ->
     score = float(cloud.distances(looks)) / appearance.threshold
     if score <= 1:
         return Suitability("like", score)
-    factor = _suggested_factor(frame, model, appearance, scale, looks, score)
+    factor = _suggested_factor(appearance, scale, looks)
     if factor is not None:
         return Suitability("unlike", score, (_about_size(1 / factor),), _plain(scale * factor))
-    if _improves(looks_of([-window for window in windows], model), appearance, score):
+    inverted = looks_of([-window for window in windows], model)
+    if inverted is not None and cloud.distances(inverted) <= appearance.threshold * max(1.0, score * _MUCH_NEARER):
         return Suitability("unlike", score, ("bright and dark seem swapped: invert the image",))
     names = dict(zip(appearance.statistics, cloud.deviations(looks).tolist(), strict=True))
     return Suitability("unlike", score, tuple(islice(_reasons(names), _MOST_REASONS)))
 
 
-def _suggested_factor(
-    frame: Frame, model: Model, appearance: Appearance, scale: float, looks: Floats, score: float
-) -> float | None:
-    """Tell by how much to resize, if that makes the image more like the training images."""
-    if appearance.magnification is None:
+def _suggested_factor(appearance: Appearance, scale: float, looks: Floats) -> float | None:
+    """Tell by how much to resize, if the image is like the training images at another size."""
+    resized = appearance.resized
+    if resized is None or resized.looks.cloud().distances(looks) > resized.threshold:
         return None
-    factor = 2.0 ** -float(appearance.magnification.function().octaves(looks))
+    factor: float = 2.0 ** -float(resized.magnification.function().octaves(looks))
     smallest, largest = RESCALE_FACTORS
     if max(factor, 1 / factor) <= RESCALE_FROM or not smallest <= scale * factor <= largest:
         return None
-    return factor if _improves(looks_of(windows_of(frame, scale * factor), model), appearance, score) else None
-
-
-def _improves(looks: Floats | None, appearance: Appearance, score: float) -> bool:
-    if looks is None:
-        return False
-    after = float(appearance.looks.cloud().distances(looks)) / appearance.threshold
-    return after <= 1 or after < _BETTER * score
+    return factor
 
 
 def _about_size(times: float) -> str:

@@ -35,6 +35,7 @@ from unveil.tasks.course import AskPreview, Checkpoints, Course
 from unveil.tasks.intervals import outcomes, record_of
 from unveil.tasks.matching import card_of
 from unveil.tasks.object_rule import fit_object_rule, judged_windows
+from unveil.tasks.recording import with_appearance
 from unveil.training.advice import advise
 from unveil.training.fit import fit
 from unveil.training.initial_weights import inherit, random_network, root_mean_square
@@ -135,6 +136,9 @@ def train(
         pairs = annotated_pairs(pair_up(*(validation or (images, targets))))
         model = _with_rule(model, pairs, lesson.objects, config.device)
     return _with_record(model, lesson.judged, config.device)
+        judging = annotated_pairs(pair_up(*(validation or (images, targets))))
+        model = _with_rule(model, judging, lesson.objects, config.device)
+    return _with_appearance(model, images, targets, config, lesson.objects, monitor)
 
 
 @contextmanager
@@ -277,6 +281,21 @@ def _with_record(model: Model, judged: Sequence[tuple[Image, Annotation]], devic
     if len(record.iou) < least_images():  # some were blank
         return model
     return replace(model, card=model.card.model_copy(update={"conformal": record}))
+def _with_appearance(
+    model: Model,
+    images: Sequence[Image] | None,
+    targets: Targets | None,
+    config: SegmentationTraining | DenoisingTraining,
+    objects: ObjectFacts,
+    monitor: Monitor,
+) -> Model:
+    """Note what the images look like; a request to stop leaves it out, since the model is there."""
+    noise = config.noise if isinstance(config, DenoisingTraining) and images is None else None
+    seen = [image for image, _ in pair_up(images, targets)]
+    try:
+        return with_appearance(model, seen, object_sizes=objects.sizes, noise=noise, monitor=monitor)
+    except StopEarly:
+        return model
 
 
 def _starting_network(

@@ -11,7 +11,7 @@ from torch.nn.functional import smooth_l1_loss
 from unveil.operators.magnification import Magnification
 
 _HIDDEN = 32
-_STEPS, _BATCH = 4000, 256
+_MOST_STEPS, _STEPS_PER_SAMPLE, _BATCH = 4000, 4, 256
 _LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 0.05
 _JITTER = 0.3
 """Standard deviations of what is added to each statistic: images of other kinds differ in it."""
@@ -36,8 +36,9 @@ def fit_magnification(samples: NDArray[np.float64], octaves: NDArray[np.float64]
         hidden, last = nn.Linear(n, _HIDDEN), nn.Linear(_HIDDEN, 1)
     network = nn.Sequential(hidden, nn.Tanh(), last)
     optimizer = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
-    for _ in range(_STEPS):
+    n_steps = min(_MOST_STEPS, _STEPS_PER_SAMPLE * len(given))
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    for _ in range(n_steps):
         drawn = torch.randint(len(given), (_BATCH,), generator=generator)
         jitter = _JITTER * torch.randn((_BATCH, n), generator=generator)
         loss = smooth_l1_loss(network(given[drawn] + jitter), wanted[drawn], beta=_TOLERANCE)
