@@ -1,11 +1,11 @@
-"""How surely are unlike images told from those that a model learned from, and how well is a wrong scale guessed?
+"""Measure how surely unlike images are told from those that taught a model, and how well a wrong scale is guessed.
 
     python benchmarks/guarantees/suitability.py DATA [--model FILE] [--output FOLDER] [--picture FILE]
 
 DATA holds `dsb2018_fluo` (its `test/images`, and `val/images` beside them), `em_isbi2012`, `em_drosophila_vnc`,
 `phase_usiigaci`, `dsb2018_other` and `noisy_cells_n2f`. The threshold is the card's: it was set from training images.
-Colours are averaged to grey. Inverted is the largest value less the image; rescaled images are made from the test images
-by `skimage.transform.rescale`, linearly, with antialiasing where they shrink. Writes ``suitability.json`` and
+Colours are averaged to grey. Inverted is the largest value less the image; rescaled are the test images
+by `skimage.transform.rescale`, linear, with antialiasing where they shrink. Writes ``suitability.json`` and
 ``suitability.md``, and a picture of the scores.
 """
 
@@ -29,12 +29,12 @@ FACTORS = {"× 3": 3.0, "÷ 3": 1 / 3, "× 2": 2.0, "÷ 2": 0.5}
 REQUIRED = ("× 3", "÷ 3")
 TOLERANCE = 0.25
 OTHERS = {
-    "EM, brain": "em_isbi2012",
-    "EM, nerve cord": "em_drosophila_vnc/raw.tif",
-    "phase contrast": "phase_usiigaci",
-    "bright-field": "dsb2018_other/brightfield_gray",
-    "stained tissue": "dsb2018_other/stained_rgb",
-    "very noisy cells": "noisy_cells_n2f",
+    "EM, brain": ("em_isbi2012/train/images", "em_isbi2012/val/images", "em_isbi2012/unlabelled_test"),
+    "EM, nerve cord": ("em_drosophila_vnc/raw.tif",),
+    "phase contrast": ("phase_usiigaci/train/images", "phase_usiigaci/val/images", "phase_usiigaci/test/images"),
+    "bright-field": ("dsb2018_other/brightfield_gray/images",),
+    "stained tissue": ("dsb2018_other/stained_rgb/images",),
+    "very noisy cells": ("noisy_cells_n2f/images",),
 }
 Grey = NDArray[np.float32]
 
@@ -57,17 +57,15 @@ def _kinds(data: Path) -> Iterator[tuple[str, Iterator[Grey]]]:
     test = data / "dsb2018_fluo" / "test" / "images"
     yield "validation", _greys(data / "dsb2018_fluo" / "val" / "images")
     yield "test", _greys(test)
-    for name, folder in OTHERS.items():
-        yield name, _greys(data / folder)
+    for name, places in OTHERS.items():
+        yield name, _greys(*(data / place for place in places))
     yield "inverted", (grey.max() - grey for grey in _greys(test))
     for name, factor in FACTORS.items():
         yield name, (_rescaled(grey, factor) for grey in _greys(test))
 
 
-def _greys(place: Path) -> Iterator[Grey]:
-    for file in find_images([place / "images"] if (place / "images").is_dir() else [place]):
-        if {"masks", "labels"} & set(file.parts):
-            continue
+def _greys(*places: Path) -> Iterator[Grey]:
+    for file in find_images(places):
         image = read_image(file)
         pixels = np.asarray(image.data, np.float32)
         if "C" in image.axes:
@@ -110,7 +108,7 @@ def _table(found: dict[str, list[Suitability]]) -> dict[str, Any]:
 
 
 def _rescaling(found: dict[str, list[Suitability]]) -> dict[str, Any]:
-    """Say how many suggestions are right; an image without an alarm has none, and counts as wrong in the first share."""
+    """Say how many suggestions are right; an image without one counts as wrong in the first share."""
     result = {}
     for name, factor in FACTORS.items():
         ratios = [one.suggested_rescale * factor for one in found[name] if one.suggested_rescale is not None]
@@ -161,7 +159,8 @@ def _drawing(found: dict[str, list[Suitability]]) -> str:
     height = ROW * len(found) + 40
     x = _axis()
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        'font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         f'<line x1="{x(1):.1f}" x2="{x(1):.1f}" y1="4" y2="{height - 32}" stroke="#c00" stroke-dasharray="4 3"/>',
     ]

@@ -52,8 +52,8 @@ def describe(windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
     (over the variance) are decimal logarithms; skewness is an inverse hyperbolic sine, kurtosis a logarithm, since
     both grow without bounds.
     """
-    values = np.concatenate([window.ravel() for window in windows]).astype(np.float64)
-    std = max(float(values.std()), _TINY)
+    values = np.concatenate([window.ravel() for window in windows])
+    std = max(float(values.std(dtype=np.float64)), _TINY)
     noise = math.sqrt(np.mean([estimate_noise(window).variance(window).mean() for window in windows]))
     octaves = [_skewness_and_kurtosis(band) for band in _octaves(windows)]
     return np.array(
@@ -70,9 +70,10 @@ def describe(windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
 
 
 def _skewness_and_kurtosis(values: NDArray[Any]) -> tuple[float, float]:
-    standard = (values - values.mean()) / max(float(values.std()), _TINY)
+    standard = (values - values.mean(dtype=np.float64)) / max(float(values.std(dtype=np.float64)), _TINY)
     square = standard * standard
-    return math.asinh(float(np.mean(square * standard))), math.log10(max(float(np.mean(square * square)), 1.0))
+    skewness, kurtosis = (float(np.vdot(square, other)) / square.size for other in (standard, square))
+    return math.asinh(skewness), math.log10(max(kurtosis, 1.0))
 
 
 def _octaves(windows: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

@@ -27,10 +27,11 @@ Windows = list[NDArray[np.float32]]
 """Grey values ``(C, Y, X)``, finite."""
 
 
-def windows_of(frame: Frame, scale: float = 1.0) -> Windows:
+def windows_of(frame: Frame, scale: float = 1.0, *, single: bool = False) -> Windows:
     """Cut windows out of a plane, or out of the plane in the middle of a volume, and resize them by `scale`.
 
-    Up to four, spread over the plane, so that it may be of any size; none where one would be too small to say anything.
+    Up to four, spread over the plane, so that it may be of any size, or a `single` one in its middle; none where one
+    would be too small to say anything.
     """
     *depth, height, width = frame.shape[1:]
     edge = max(1, round(EDGE_PX / scale))
@@ -38,7 +39,7 @@ def windows_of(frame: Frame, scale: float = 1.0) -> Windows:
         return []
     middle = tuple(slice(n // 2, n // 2 + 1) for n in depth)
     windows = []
-    for rows, columns in product(_spread(height, edge), _spread(width, edge)):
+    for rows, columns in product(*(_spread(length, edge, single) for length in (height, width))):
         grey = _finite(frame.read((*middle, rows, columns)).reshape(len(frame.channels), *_shape(rows, columns)))
         windows.append(magnified(grey, scale))
     return windows
@@ -88,23 +89,22 @@ def _early_features(windows: Windows, model: Model) -> NDArray[np.float64]:
     if not _has_early_features(model):
         return np.zeros(0)
     first_level = model.network.down[0]  # type: ignore[index]
-    count, total, squares = 0, 0.0, 0.0
+    n_pixels, moments = 0, torch.zeros(2, 1)
     with torch.inference_mode():
         for window in windows:
-            features = first_level(torch.from_numpy(np.ascontiguousarray(window))[None])[0].flatten(1).double()  # type: ignore[operator]
-            count += features.shape[1]
-            total = total + features.sum(dim=1).numpy()
-            squares = squares + features.square().sum(dim=1).numpy()
-    mean = total / count
-    return np.concatenate([mean, np.sqrt(np.maximum(squares / count - np.square(mean), 0))])
+            features = first_level(torch.from_numpy(np.ascontiguousarray(window))[None])[0].flatten(1)  # type: ignore[operator]
+            n_pixels += features.shape[1]
+            moments = moments + torch.stack([features.sum(dim=1), features.square().sum(dim=1)])
+    mean, square = (moments / n_pixels).double().numpy()
+    return np.concatenate([mean, np.sqrt(np.maximum(square - np.square(mean), 0))])
 
 
-def _spread(length: int, edge: int) -> list[slice]:
+def _spread(length: int, edge: int, single: bool) -> list[slice]:
     """Return one span in the middle, or two at a quarter and three quarters of a long axis."""
-    n = 1 if length <= _SLACK * edge else 2
+    n = 1 if single or length <= _SLACK * edge else 2
     edge = min(edge, length)
     starts = [round((length - edge) * share) for share in ((0.5,), (0.0, 1.0))[n - 1]]
-    if length > 4 * edge:
+    if n == 2 and length > 4 * edge:
         starts = [math.floor(length * share - edge / 2) for share in (0.25, 0.75)]
     return [slice(start, start + edge) for start in starts]
 

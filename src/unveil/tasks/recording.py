@@ -125,7 +125,7 @@ def _at_scales(frame: Frame, model: Model, rng: np.random.Generator) -> Iterator
     """Yield by how many octaves a frame was magnified, and what it then looks like."""
     drawn = rng.uniform(-_OCTAVES, _OCTAVES, len(_FACTORS))
     for octave in [*np.log2(_FACTORS).tolist(), *drawn.tolist()]:
-        looks = looks_of(windows_of(frame, 2**octave), model)
+        looks = looks_of(windows_of(frame, 2**octave, single=True), model)
         if looks is not None:
             yield octave, looks
 

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unveil.operators.likeness import fit_cloud, left_out_distances
+
+
+@pytest.fixture
+def samples(rng):
+    """Numbers of very different sizes that depend on three hidden ones."""
+    mixed = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 12)) + 0.1 * rng.normal(size=(200, 12))
+    return mixed * 10.0 ** np.arange(-3, 3, 0.5) + 5
+
+
+def test_what_made_the_cloud_lies_in_it(samples):
+    squared = np.square(fit_cloud(samples, 3).distances(samples))
+    assert squared.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_a_rule_that_is_broken_is_seen_though_each_number_is_usual(samples, rng):
+    shuffled = np.stack([rng.permutation(column) for column in samples.T], axis=1)
+    cloud = fit_cloud(samples, 3)
+    assert np.median(cloud.distances(shuffled)) > 3 * np.median(cloud.distances(samples))
+
+
+def test_units_do_not_matter(samples):
+    scaled = fit_cloud(samples * 7, 3).distances(samples * 7)
+    np.testing.assert_allclose(scaled, fit_cloud(samples, 3).distances(samples), rtol=0.02)
+
+
+def test_samples_left_out_lie_farther(samples):
+    few = samples[:24]
+    within, without = fit_cloud(few, 6).distances(few), left_out_distances(few, np.arange(24) // 4, 6)
+    assert without.mean() > within.mean()
+
+
+def test_few_and_constant_samples_give_finite_distances():
+    cloud = fit_cloud(np.tile(np.arange(5.0), (4, 1)), 3)
+    assert cloud.directions.shape[0] <= 1
+    distances = cloud.distances(np.array([[0, 1, 2, 3, 4.0], [9, 1, 2, 3, 4.0]]))
+    assert distances[0] < 1e-6
+    assert 1 < distances[1] < np.inf

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage.transform import rescale
+
+from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
+from unveil.errors import MismatchError
+from unveil.events import Unlike, ignore
+from unveil.image import Image
+from unveil.io.model_file import load_model, save_model
+from unveil.tasks.denoise import denoise
+from unveil.tasks.evaluate import evaluate
+from unveil.tasks.recording import with_appearance
+from unveil.tasks.segment import segment
+from unveil.tasks.suitability import compare
+
+
+def _nuclei(seed, size=160):
+    """Draw blurred discs of one size on dark ground, with a little noise."""
+    rng = np.random.default_rng(seed)
+    yy, xx = np.mgrid[:size, :size]
+    grey = np.full((size, size), 20.0)
+    for y, x in rng.uniform(0, size, (rng.integers(12, 30), 2)):
+        grey[(yy - y) ** 2 + (xx - x) ** 2 < rng.uniform(6, 9) ** 2] = rng.uniform(120, 220)
+    return (gaussian_filter(grey, 1.2) + rng.normal(0, 3, grey.shape)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(make_tiny_model):
+    """A model that knows discs, by looking at all sizes of them."""
+    images = [Image(_nuclei(seed)) for seed in range(20)]
+    return with_appearance(make_tiny_model(), images, object_sizes=[100, 150, 250], thorough=True)
+
+
+@pytest.fixture(scope="module")
+def denoiser(make_tiny_model):
+    return with_appearance(make_tiny_model("denoising"), [Image(_nuclei(seed)) for seed in range(20)])
+
+
+UNSEEN = range(100, 108)
+
+
+def test_images_of_the_same_kind_are_like_those_that_taught(model):
+    verdicts = [compare(Image(_nuclei(seed)), model).verdict for seed in UNSEEN]
+    assert verdicts.count("like") >= len(UNSEEN) - 1
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.01, 0), (40, 1000), (1, -50)])
+def test_gain_and_offset_do_not_matter(model, gain, offset):
+    plain, changed = (compare(Image(image), model) for image in (_nuclei(100), _nuclei(100) * gain + offset))
+    assert changed.score == pytest.approx(plain.score, rel=0.02)
+
+
+def test_an_inverted_image_is_told(model):
+    for seed in UNSEEN:
+        found = compare(Image(255 - _nuclei(seed)), model)
+        assert found.verdict == "unlike"
+        assert "invert" in found.reasons[0]
+        assert found.suggested_rescale is None
+
+
+@pytest.mark.parametrize("factor", [3.0, 1 / 3, 2.0])
+def test_a_rescaled_image_suggests_the_factor(model, factor):
+    found = [
+        compare(Image(rescale(_nuclei(seed, 320), factor, order=1, anti_aliasing=factor < 1)), model)
+        for seed in UNSEEN
+    ]
+    ratios = [each.suggested_rescale * factor for each in found if each.suggested_rescale is not None]
+    assert len(ratios) >= len(UNSEEN) - 1
+    assert 0.75 < np.median(ratios) < 1.25
+    word = "larger" if factor > 1 else "smaller"
+    assert all(word in each.reasons[0] for each in found if each.suggested_rescale is not None)
+
+
+def test_following_the_suggestion_ends_the_warning(model):
+    larger = Image(rescale(_nuclei(100, 320), 3, order=1))
+    factor = compare(larger, model).suggested_rescale
+    after = compare(larger, model, options=RunOptions(rescale=factor))
+    assert after.score < compare(larger, model).score
+    assert after.suggested_rescale is None
+
+
+def test_noise_is_named(model, rng):
+    noisy = _nuclei(100) + rng.normal(0, 60, (160, 160)).astype(np.float32)
+    found = compare(Image(noisy), model)
+    assert found.verdict == "unlike"
+    assert found.reasons
+
+
+def test_the_notice_and_the_figures_reach_the_report(model):
+    events = []
+    result = segment(Image(255 - _nuclei(100), name="swapped"), model, monitor=events.append)
+    (event,) = [event for event in events if isinstance(event, Unlike)]
+    assert "'swapped' is unlike" in event.message
+    assert event.message in result.report.notices
+    assert result.report.unlikeness > 1
+    assert result.report.provenance()["suggested_rescale"] is None
+
+
+def test_a_run_can_leave_it_out(model):
+    events = []
+    options = SegmentationOptions(skip_check=True)
+    report = segment(Image(255 - _nuclei(100)), model, options=options, monitor=events.append).report
+    assert report.unlikeness is None
+    assert not [event for event in events if isinstance(event, Unlike)]
+
+
+def test_like_images_get_no_notice(model):
+    report = segment(Image(_nuclei(100)), model, monitor=ignore).report
+    assert report.unlikeness < 1
+    assert not [notice for notice in report.notices if "unlike" in notice]
+
+
+def test_an_evaluation_does_not_compare(model):
+    image = Image(255 - _nuclei(100))
+    labels = Image((_nuclei(100) > 80).astype(np.uint16))
+    assert not evaluate(model, [image], [labels], monitor=ignore).notices
+
+
+def test_a_denoiser_warns_of_another_noise_and_suggests_no_rescaling(denoiser, rng):
+    noisy = Image(_nuclei(100) + rng.normal(0, 60, (160, 160)).astype(np.float32))
+    found = compare(noisy, denoiser)
+    assert (found.verdict, found.suggested_rescale) == ("unlike", None)
+    events = []
+    denoise(noisy, denoiser, options=DenoisingOptions(skip_assessment=True), monitor=events.append)
+    assert [event for event in events if isinstance(event, Unlike)]
+
+
+def test_a_card_that_does_not_know_compares_nothing(make_tiny_model):
+    found = compare(Image(_nuclei(100)), make_tiny_model())
+    assert (found.verdict, found.score) == ("unknown", None)
+    assert "does not say" in found.reasons[0]
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((64, 64)), np.full((64, 64), np.nan), _nuclei(1)[:10, :10]])
+def test_what_shows_too_little_is_unknown(model, pixels):
+    assert compare(Image(pixels.astype(np.float32)), model).verdict == "unknown"
+
+
+def test_pixels_that_are_not_finite_count_as_the_mean(model):
+    grey = _nuclei(100)
+    grey[5, 5] = np.nan
+    assert compare(Image(grey), model).score == pytest.approx(compare(Image(_nuclei(100)), model).score, rel=0.2)
+
+
+class _Counted:
+    """An array larger than memory, of which only what is read exists."""
+
+    shape, dtype = (100_000, 100_000), np.dtype(np.float32)
+
+    def __init__(self) -> None:
+        self.n_read = 0
+
+    def __getitem__(self, key):
+        shape = tuple(part.stop - part.start for part in key)
+        self.n_read += shape[0] * shape[1]
+        return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+def test_of_a_large_image_a_few_windows_are_read(model):
+    data = _Counted()
+    compare(Image(data), model)
+    assert 0 < data.n_read <= 4 * 256**2
+
+
+def test_a_stack_is_judged_by_its_middle(model):
+    stack = np.stack([255 - _nuclei(1), _nuclei(100), 255 - _nuclei(2)])
+    assert compare(Image(stack, "ZYX"), model).score == compare(Image(_nuclei(100)), model).score
+
+
+def test_a_channel_must_be_chosen(model):
+    image = Image(np.stack([_nuclei(100), 255 - _nuclei(100)]), "CYX")
+    with pytest.raises(MismatchError, match="channel"):
+        compare(image, model)
+    assert compare(image, model, options=RunOptions(channel=0)).verdict != "unknown"
+    assert "invert" in compare(image, model, options=RunOptions(channel=1)).reasons[0]
+
+
+def test_the_card_survives_the_file(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(model, path)
+    loaded = load_model(path)
+    assert loaded.card.appearance == model.card.appearance
+    assert loaded.card.weights_sha256 == model.card.weights_sha256
+    small, usual, large = loaded.card.appearance.object_px
+    assert small < usual < large
+    assert usual == pytest.approx(np.sqrt(4 / np.pi * 150), rel=1e-3)
+
+
+def test_statistics_of_another_version_compare_nothing(model):
+    appearance = model.card.appearance
+    other = appearance.model_copy(update={"statistics": ("something else", *appearance.statistics[1:])})
+    from dataclasses import replace
+
+    changed = replace(model, card=model.card.model_copy(update={"appearance": other}))
+    assert compare(Image(_nuclei(100)), changed).verdict == "unknown"
+
+
+def test_volumes_and_several_channels_are_compared_too(make_tiny_model):
+    stack = [Image(np.stack([_nuclei(4 * n + z, 48) for z in range(4)]), "ZYX") for n in range(6)]
+    volume = with_appearance(make_tiny_model(n_dims=3), stack)
+    assert compare(stack[0], volume).verdict in ("like", "unlike")
+    both = [Image(np.stack([_nuclei(n, 64), 255 - _nuclei(n, 64)]), "CYX") for n in range(6)]
+    double = with_appearance(make_tiny_model(in_channels=2), both)
+    assert compare(both[0], double).verdict in ("like", "unlike")
+
+
+def test_too_few_images_leave_the_card_as_it_is(make_tiny_model):
+    assert with_appearance(make_tiny_model(), [Image(_nuclei(0))]).card.appearance is None
