@@ -26,6 +26,7 @@ _REMARKABLE = 3.0
 _MOST_REASONS = 2
 _MOST_SETS = 4
 """Of channels that are denoised one by one."""
+_REDUCTIONS = (0.85, 0.7)
 _MUCH_NEARER = 0.5
 """An image is taken for inverted where its opposite lies nearer by this factor, or among the training images."""
 
@@ -104,7 +105,7 @@ def _judged(frame: Frame, model: Model, appearance: Appearance, scale: float) ->
     score = float(cloud.distances(looks)) / appearance.threshold
     if score <= 1:
         return Suitability("like", score)
-    factor = _suggested_factor(appearance, scale, looks)
+    factor = _suggested_factor(frame, model, appearance, scale, looks)
     if factor is not None:
         return Suitability("unlike", score, (_about_size(1 / factor),), _plain(scale * factor))
     inverted = looks_of([-window for window in windows], model)
@@ -114,12 +115,21 @@ def _judged(frame: Frame, model: Model, appearance: Appearance, scale: float) ->
     return Suitability("unlike", score, tuple(islice(_reasons(names), _MOST_REASONS)))
 
 
-def _suggested_factor(appearance: Appearance, scale: float, looks: Floats) -> float | None:
-    """Tell by how much to resize, if the image is like the training images at another size."""
+def _suggested_factor(frame: Frame, model: Model, appearance: Appearance, scale: float, looks: Floats) -> float | None:
+    """Tell by how much to resize, if the image is like the training images at another size.
+
+    It is looked at again a little reduced: what several looks say together is surer than one.
+    """
     resized = appearance.resized
     if resized is None or resized.looks.cloud().distances(looks) > resized.threshold:
         return None
-    factor: float = 2.0 ** -float(resized.magnification.function().octaves(looks))
+    function = resized.magnification.function()
+    octaves = [float(function.octaves(looks))]
+    for less in _REDUCTIONS:
+        reduced = looks_of(windows_of(frame, scale * less), model)
+        if reduced is not None:
+            octaves.append(float(function.octaves(reduced)) - math.log2(less))
+    factor = 2.0 ** -(sum(octaves) / len(octaves))
     smallest, largest = RESCALE_FACTORS
     if max(factor, 1 / factor) <= RESCALE_FROM or not smallest <= scale * factor <= largest:
         return None

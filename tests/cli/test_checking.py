@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from unveil.image import Image
+from unveil.io.model_file import save_model
+from unveil.tasks.recording import with_appearance
+
+
+@pytest.fixture
+def spots(rng):
+    def make():
+        return (100 * (rng.random((64, 64)) > 0.9) + rng.normal(20, 2, (64, 64))).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def files(tmp_path, make_tiny_model, spots):
+    """A model that knows spots, and two images: such as it knows, and inverted."""
+    model = with_appearance(make_tiny_model(), [Image(spots()) for _ in range(12)])
+    save_model(model, tmp_path / "spots.safetensors")
+    tifffile.imwrite(tmp_path / "inverted.tif", 255 - spots())
+    tifffile.imwrite(tmp_path / "usual.tif", spots())
+    return tmp_path
+
+
+def test_the_reason_is_said(unveil, files):
+    outcome = unveil("check", files / "inverted.tif", "--model", files / "spots.safetensors")
+    assert outcome.code == 0
+    assert "inverted.tif: unlike the training images" in outcome.out
+    assert "invert the image" in outcome.out
+
+
+def test_json_lists_all_images(unveil, files):
+    found = unveil(
+        "check", files / "inverted.tif", files / "usual.tif", "-m", files / "spots.safetensors", "--json"
+    ).json
+    inverted, usual = found["images"]
+    assert inverted["verdict"] == "unlike"
+    assert inverted["score"] > max(1, 2 * usual["score"])
+    assert inverted["reasons"]
+
+
+def test_a_run_warns_and_can_be_told_not_to(unveil, files):
+    command = ["segment", files / "inverted.tif", "-m", files / "spots.safetensors", "-o", files / "out", "--json"]
+    warned = unveil(*command)
+    assert "is unlike the images that" in warned.err
+    assert warned.json["images"][0]["unlikeness"] > 1
+    silent = unveil(*command, "--skip-check")
+    assert "is unlike the images that" not in silent.err
+    assert silent.json["images"][0]["unlikeness"] is None
+
+
+def test_a_model_that_does_not_know_says_so(unveil, files, make_tiny_model):
+    save_model(make_tiny_model(), files / "old.safetensors")
+    outcome = unveil("check", files / "usual.tif", "-m", files / "old.safetensors")
+    assert "not compared: the card of 'tiny-segmentation' does not say" in outcome.out
+
+
+def test_the_factor_counts(unveil, files):
+    outcome = unveil("check", files / "usual.tif", "-m", files / "spots.safetensors", "--rescale", "0.1")
+    assert "shows too little" in outcome.out
