@@ -135,9 +135,7 @@ def train(
     if model.card.objects is not None:
         pairs = annotated_pairs(pair_up(*(validation or (images, targets))))
         model = _with_rule(model, pairs, lesson.objects, config.device)
-    return _with_record(model, lesson.judged, config.device)
-        judging = annotated_pairs(pair_up(*(validation or (images, targets))))
-        model = _with_rule(model, judging, lesson.objects, config.device)
+    model = _with_record(model, lesson.judged, config.device)
     return _with_appearance(model, images, targets, config, lesson.objects, monitor)
 
 
