@@ -21,6 +21,7 @@ _HOMES = {
     "layer_filters": "unveil.tasks.inspect",
     "stability": "unveil.tasks.stability",
     "verify": "unveil.tasks.verify",
+    "suggest_blocks": "unveil.tasks.suggest",
     "load_model": "unveil.io.model_file",
     "save_model": "unveil.io.model_file",
     "build_network": "unveil.networks.build",

@@ -31,6 +31,10 @@ COMMANDS = {
         "training:denoising",
         "Train a model that denoises, from noisy and clean images, or from one kind alone.",
     ),
+    "suggest": (
+        "suggestion:suggest",
+        "Rank blocks of images by what annotating them would teach a model, written as CSV.",
+    ),
     "evaluate segmentation": ("evaluation:segmentation", "Judge a segmentation model against labels."),
     "evaluate denoising": ("evaluation:denoising", "Judge a denoising model against clean images."),
     "inspect": (

@@ -45,6 +45,24 @@ def read_annotations(
     ]
 
 
+def read_masks(images: Sequence[Path], masks: Path) -> list[Annotation | None]:
+    """Read which pixels of images were judged, and not as what: None for an image without a mask.
+
+    Parameters
+    ----------
+    masks
+        Folder of masks by the images' names (or the one mask of the one image), other than 0 where a person judged.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or a mask has no image.
+    """
+    mask_of = _pair_masks(images, masks)
+    read = [read_labels(mask_of[path]) if path in mask_of else None for path in images]
+    return [None if mask is None else Annotation(mask, np.asarray(mask.data) > 0) for mask in read]
+
+
 def _masked(labels: Image, path: Path, axes: str | None) -> Annotation:
     mask = read_labels(path, axes=axes)
     if mask.shape != labels.shape:
@@ -56,12 +74,12 @@ def _masked(labels: Image, path: Path, axes: str | None) -> Annotation:
 
 
 def _pair_masks(labels: Sequence[Path], masks: Path) -> dict[Path, Path]:
-    """Find the masks of label files by their names.
+    """Find the masks of label files, or of images, by their names.
 
     Raises
     ------
     FileError
-        If a mask belongs to no labels, or two to the same.
+        If a mask belongs to none of them, or two to the same.
     """
     found = find_images([masks])
     if found == [masks] and len(labels) == 1:  # two images, no folders
@@ -72,11 +90,11 @@ def _pair_masks(labels: Sequence[Path], masks: Path) -> dict[Path, Path]:
     double = [mask for mask in found if mask not in alone and mask not in paired.values()]
     problems = [
         f"{len(those)} of {len(found)} masks in {masks} {what} ({', '.join(path.name for path in those[:5])})"
-        for those, what in ((alone, "belong to no labels"), (double, "are a second mask of the same labels"))
+        for those, what in ((alone, "belong to no image"), (double, "are a second mask of the same image"))
         if those
     ]
     if problems:
-        raise FileError(f"{'; '.join(problems)}. Masks pair with labels by file name; rename or remove them.")
+        raise FileError(f"{'; '.join(problems)}. Masks pair by file name; rename or remove them.")
     return paired
 
 

@@ -48,6 +48,13 @@ class UNet(nn.Module):
         output: Tensor = self.head(features)
         return image - output if self.residual else output
 
+    def encode(self, image: Tensor) -> Tensor:
+        """Compute the features of the deepest level, ``(N, C, *coarse)``: what tells kinds of images apart."""
+        features: Tensor = self.down[0](image)
+        for pool, down in zip(self.pool, list(self.down)[1:], strict=True):
+            features = down(pool(features))
+        return features
+
 
 def _double_conv(conv: type[nn.Module], in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(

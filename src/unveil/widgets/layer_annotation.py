@@ -85,6 +85,44 @@ def annotate(image: ImageLayer, labels: Labels, axes: str, extent: Extent, *, n_
     return _described(part, annotation, n_frames, len(frames))
 
 
+def judged_so_far(image: ImageLayer, labels: Any, axes: str, extent: Extent | None) -> Annotation | None:
+    """Return which pixels of the whole image were judged, and not as what; None where none was.
+
+    Parameters
+    ----------
+    labels
+        A Labels layer, or None.
+    extent
+        None where it is not known yet.
+
+    Raises
+    ------
+    ImageError
+        If image, labels and extent do not fit each other.
+    """
+    if (
+        not isinstance(labels, Labels)
+        or extent is None
+        or (isinstance(extent, Rectangles) and not extent.shapes.nshapes)
+    ):
+        return None
+    start = place_labels(labels, image, axes)
+    whole = source_of(image, axes).image()
+    taken = without(whole.axes, "C")
+    outer = without(taken, "YX")
+    areas = _areas(image, axes, extent)
+    mask = np.zeros([whole.size(letter) for letter in taken], bool)
+    for index, frame in _frames(labels, labels_axes(labels, axes), outer, start):
+        if areas:
+            mask[index] = fill(areas, dict(zip(outer, index, strict=True)), frame.shape)
+        else:
+            mask[index] = frame > 0 if isinstance(extent, Scribbles) else frame.any()
+    if not mask.any():
+        return None
+    nothing = np.broadcast_to(np.uint8(0), mask.shape)
+    return Annotation(whole.like(nothing, taken, name=labels.name), mask, not isinstance(extent, Scribbles))
+
+
 def _areas(image: ImageLayer, axes: str, extent: Extent) -> list[Area]:
     if not isinstance(extent, Rectangles):
         return []

@@ -133,6 +133,16 @@ class TrainForm(QWidget):
         """Return the annotations that are chosen."""
         return [pair.target for pair in self.pairs.pairs() if isinstance(pair.target, Labels)]
 
+    def model_to_start_from(self) -> Path | None:
+        """Return the model that a training would start from, or None.
+
+        Raises
+        ------
+        ConfigError
+            If the settings contradict each other.
+        """
+        return self._parent(self.settings.config())
+
     def start_from(self, model: Path) -> None:
         """Choose the model to start from."""
         self._fill_models()

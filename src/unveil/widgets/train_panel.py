@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -15,6 +16,7 @@ from unveil.io.runs import Run
 from unveil.widgets.after_training import AfterTraining, metric_title
 from unveil.widgets.autosave import Autosave
 from unveil.widgets.job import Job
+from unveil.widgets.next_blocks import NextBlocks
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_runner import ClosingWatch, put_in_scroll_area
 from unveil.widgets.preview_layer import PreviewLayer
@@ -53,6 +55,7 @@ class TrainPanel(QWidget):
         self._plot_place = QWidget()
         QVBoxLayout(self._plot_place).setContentsMargins(0, 0, 0, 0)
         self.after = AfterTraining()
+        self.next = NextBlocks(napari_viewer, self.form, self._trained_model)
         self.resume = ResumeRow()
         self.preview = PreviewLayer(napari_viewer)
         self.split = SplitLayer(napari_viewer)
@@ -60,7 +63,7 @@ class TrainPanel(QWidget):
         self._show_timer = QTimer(self)
         self._show_timer.setSingleShot(True)
         self._show_timer.setInterval(_SHOW_AFTER_MS)
-        put_in_scroll_area(self, self.resume, self.form, self.bar, self._plot_place, self.after)
+        put_in_scroll_area(self, self.resume, self.form, self.next, self.bar, self._plot_place, self.after)
         self._connect()
         self._on_form_changed()
 
@@ -127,6 +130,7 @@ class TrainPanel(QWidget):
         self._show_timer.stop()
         self._viewer.dims.events.current_step.disconnect(self._on_step_changed)
         self.form.close_for_good()
+        self.next.close_for_good()
         self.autosave.close_for_good()
         if self._plot is not None:
             self._plot.close_for_good()
@@ -249,8 +253,14 @@ class TrainPanel(QWidget):
         self.form.start_from(trained.model)
         self.start()
 
+    def _trained_model(self) -> Path | None:
+        """Return the last trained model, unless it is for another task now."""
+        trained = self.after.trained
+        return trained.model if trained is not None and trained.card.task == "segmentation" else None
+
     def _on_form_changed(self) -> None:
         self.autosave.watch(self.form.label_layers())
+        self.next.draw()
         if self._job is None:
             problem = self.form.problem()
             words = "\n".join(text for text in (self._last_words, problem) if text)
@@ -270,5 +280,6 @@ class TrainPanel(QWidget):
         self._state = state
         self.bar.draw(state, text)
         self.form.setEnabled(self._job is None)
+        self.next.setEnabled(self._job is None)
         self.resume.setEnabled(self._job is None)
         self.after.setEnabled(self._job is None)

@@ -166,7 +166,7 @@ def labels_among(layers: Iterable[Layer]) -> list[Labels]:
 
 def shapes_among(layers: Iterable[Layer]) -> list[Shapes]:
     """Return the Shapes layers that a person may have drawn, the topmost first."""
-    return _topmost_first(layers, Shapes, (INSPECTION,))
+    return _topmost_first(layers, Shapes, (INSPECTION, "suggested"))
 
 
 def _topmost_first(layers: Iterable[Layer], kind: type[Layer], roles_left_out: tuple[str, ...]) -> list[Any]:

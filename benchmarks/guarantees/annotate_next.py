@@ -1,0 +1,347 @@
+"""Simulate annotation block by block, and count how many ranked blocks teach what random ones teach.
+
+    python benchmarks/guarantees/annotate_next.py --data FOLDER [--judge test] [--pool 60] [--seeds 0 1 2]
+        [--counts 2 4 6 9 13 18] [--steps 80] [--output FILE]
+    python benchmarks/guarantees/annotate_next.py --plot SVG [--output FILE]
+
+FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). A pool is drawn from
+``train``, per seed another one; of each image the middle counts, at most 256 × 256 pixels, here and where it is judged.
+A round reveals the masks of so many blocks more, random ones or those that `suggest_blocks` ranks first by the model of
+the round before, and trains `simulated-cells`, which has never seen a real image, on all revealed so far: always from
+its own weights, for the same number of steps. AP is pooled over all images of the judging part.
+
+The table is written after every round, and what it holds is not computed again. ``--plot`` draws it, and prints how
+many ranked blocks reach the AP of N random ones, divided by N.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise, product
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil import Annotation, EvaluationOptions, Image, Model, SegmentationTraining, evaluate, load_model, train
+from unveil.events import ignore
+from unveil.io.images import read_image, read_labels
+from unveil.io.pairs import pair_files
+from unveil.operators.acquisition import block_starts
+from unveil.tasks.suggest import suggest_blocks
+
+START = "simulated-cells"
+CROP_PX = 256
+RULE = EvaluationOptions(threshold=0.6, separation=0.5, min_size=20)
+"""Objects are made by the rule of `simulated-cells` throughout: what is fitted on a few blocks would add noise."""
+ARMS = ("random", "ranked")
+COLOURS = {"random": "#1f6f8b", "ranked": "#c1440e"}
+LEFT, RIGHT, TOP, BOTTOM = 60, 620, 40, 340
+
+Pair = tuple[Image, Image]
+Block = tuple[int, int, int]
+"""Image, first row, first column."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all rows of a table share.
+
+    Attributes
+    ----------
+    pool
+        Images of which blocks can be revealed.
+    steps, batch, patch_px
+        Of each training.
+    shrink
+        So many pixels along each axis became one, to save time.
+    """
+
+    judge: str
+    pool: int
+    steps: int
+    batch: int
+    patch_px: int
+    block_px: int
+    shrink: int
+
+
+def main() -> None:
+    """Simulate what is not in the table yet, or draw it."""
+    arguments = _arguments()
+    if arguments.plot:
+        report = json.loads(arguments.output.read_text())
+        arguments.plot.write_text(figure(report), encoding="utf-8")
+        print(json.dumps(ratios(report), indent=2))
+        return
+    terms = Terms(**{name: getattr(arguments, name) for name in Terms.__dataclass_fields__})
+    judges = _pairs(arguments.data / terms.judge, terms)
+    everything = _pairs(arguments.data / "train", terms)
+    report = _begun(arguments.output, terms, judges)
+    for seed, arm in product(arguments.seeds, arguments.arms):
+        chosen = np.random.default_rng(seed).permutation(len(everything))[: terms.pool]
+        pool = [everything[i] for i in chosen]
+        for row in _simulated(report, terms, arm, seed, pool, judges, arguments.counts):
+            _note(report, row, arguments.output)
+            print(json.dumps({key: value for key, value in row.items() if key != "blocks"}), flush=True)
+
+
+def _simulated(
+    report: Row, terms: Terms, arm: str, seed: int, pool: list[Pair], judges: list[Pair], counts: Sequence[int]
+) -> Iterator[Row]:
+    """Go through the rounds of one arm and seed, and yield a row for each that is not in the table."""
+    done = {row["n"]: row for row in report["rows"] if _is(row, arm, seed)}
+    revealed: list[Block] = []
+    model: Model | None = load_model(START)
+    for n in counts:
+        if n in done:
+            revealed, model = [tuple(block) for block in done[n]["blocks"]], None
+            continue
+        if arm == "random":
+            revealed = revealed + _random(pool, revealed, n - len(revealed), seed, terms)
+        else:
+            # gone on with, the model of the round before is made again
+            model = model or _trained(pool, revealed, seed, terms)
+            revealed = revealed + _ranked(pool, revealed, n - len(revealed), model, terms)
+        model = _trained(pool, revealed, seed, terms)
+        scores, shown = _scores(model, judges), _shown(pool, revealed, terms)
+        yield {"arm": arm, "seed": seed, "n": n, **scores, **shown, "blocks": revealed}
+
+
+def _note(report: Row, row: Row, path: Path) -> None:
+    """Add `row` to the table on the disk, to which another process may add the rows of the other arm."""
+    if path.exists():
+        report["rows"] = json.loads(path.read_text())["rows"]
+    report["rows"].append(row)
+    path.write_text(json.dumps(report) + "\n")
+
+
+def _random(pool: Sequence[Pair], revealed: Sequence[Block], n: int, seed: int, terms: Terms) -> list[Block]:
+    """Draw from the blocks that ranking chooses from, evenly; none overlaps another."""
+    candidates = [
+        (number, top, left)
+        for number, (image, _) in enumerate(pool)
+        for top in block_starts(image.shape[0], terms.block_px)
+        for left in block_starts(image.shape[1], terms.block_px)
+    ]
+    taken = list(revealed)
+    for at in np.random.default_rng([seed, 1]).permutation(len(candidates)):
+        if len(taken) == len(revealed) + n:
+            break
+        if not any(_overlap(candidates[at], other, terms) for other in taken):
+            taken.append(candidates[at])
+    return taken[len(revealed) :]
+
+
+def _ranked(pool: Sequence[Pair], revealed: Sequence[Block], n: int, model: Model, terms: Terms) -> list[Block]:
+    annotations = [
+        Annotation(labels, mask) for (_, labels), mask in zip(pool, _masks(pool, revealed, terms), strict=True)
+    ]
+    found = suggest_blocks(
+        [image for image, _ in pool], model, annotations, n=n, block_px=terms.block_px, monitor=ignore
+    )
+    return [(one.image, one.window[0].start, one.window[1].start) for one in found]
+
+
+def _trained(pool: Sequence[Pair], revealed: Sequence[Block], seed: int, terms: Terms) -> Model:
+    """Train the starting model on what is revealed, and on nothing else of the pool."""
+    settings = SegmentationTraining(
+        seed=seed, patch_px=terms.patch_px, batch_size=terms.batch, epochs=1, steps_per_epoch=terms.steps,
+        validation_fraction=0.0, patience=0, learning_rate=1e-3, precision="exact",
+    )  # fmt: skip
+    shown = [(pair, mask) for pair, mask in zip(pool, _masks(pool, revealed, terms), strict=True) if mask.any()]
+    annotations = [
+        Annotation(labels.like(np.where(mask, labels.data, 0), labels.axes), mask) for (_, labels), mask in shown
+    ]
+    return train([image for (image, _), _ in shown], annotations, settings, start=load_model(START), monitor=ignore)
+
+
+def _masks(pool: Sequence[Pair], revealed: Sequence[Block], terms: Terms) -> list[NDArray[np.bool_]]:
+    masks = [np.zeros(image.shape, bool) for image, _ in pool]
+    for number, top, left in revealed:
+        masks[number][top : top + terms.block_px, left : left + terms.block_px] = True
+    return masks
+
+
+def _scores(model: Model, judges: Sequence[Pair]) -> Row:
+    images, references = [image for image, _ in judges], [labels for _, labels in judges]
+    values = evaluate(model, images, references, options=RULE, monitor=ignore).as_dict()
+    return {"iou": values["iou"], "ap": values["ap"], "ap_mean": values["ap_mean"]}
+
+
+def _shown(pool: Sequence[Pair], revealed: Sequence[Block], terms: Terms) -> Row:
+    """Count what a person would have annotated."""
+    objects = [
+        np.unique(np.asarray(pool[i][1].data)[y : y + terms.block_px, x : x + terms.block_px]) for i, y, x in revealed
+    ]
+    return {
+        "n_objects": sum(int(np.count_nonzero(one)) for one in objects),
+        "n_empty": sum(not one.any() for one in objects),
+        "n_images": len({block[0] for block in revealed}),
+    }
+
+
+def _overlap(one: Block, other: Block, terms: Terms) -> bool:
+    return one[0] == other[0] and all(abs(a - b) < terms.block_px for a, b in zip(one[1:], other[1:], strict=True))
+
+
+def ratios(report: Row) -> list[Row]:
+    """Return, per N, the ranked blocks that reach what N random ones reach, divided by N.
+
+    Means over seeds, joined by straight lines that begin at the model as shipped. N at which random blocks are not
+    better than no blocks is left out; None where the ranked ones do not get there.
+    """
+    found = []
+    for measure in ("ap50", "ap_mean"):
+        start = _value(report["start"], measure)
+        curves = {arm: _curve(report, arm, measure) for arm in ARMS}
+        ranked = [(0, start), *((n, mean(values)) for n, values in curves["ranked"].items())]
+        singles = [
+            [(0, start), *((row["n"], _value(row, measure)) for row in report["rows"] if _is(row, "ranked", seed))]
+            for seed in sorted({row["seed"] for row in report["rows"] if row["arm"] == "ranked"})
+        ]
+        for n, values in curves["random"].items():
+            if mean(values) <= start:
+                continue
+            each = [_reach(single, mean(values)) for single in singles]
+            needed = _reach(ranked, mean(values))
+            found.append(
+                {
+                    "measure": measure,
+                    "n_random": n,
+                    "random": mean(values),
+                    "n_ranked": needed,
+                    "ratio": None if needed is None else needed / n,
+                    "ratio_per_seed": [None if one is None else one / n for one in each],
+                }
+            )
+    return found
+
+
+def _is(row: Row, arm: str, seed: int) -> bool:
+    return bool(row["arm"] == arm and row["seed"] == seed)
+
+
+def _reach(curve: Sequence[tuple[float, float]], ap: float) -> float | None:
+    """Return where `curve` first comes to `ap`."""
+    for (n, low), (n_next, high) in pairwise(curve):
+        if high >= ap:
+            return n_next if low >= ap else n + (n_next - n) * (ap - low) / (high - low)
+    return None
+
+
+def _curve(report: Row, arm: str, measure: str) -> dict[int, list[float]]:
+    values = defaultdict(list)
+    for row in report["rows"]:
+        if row["arm"] == arm:
+            values[row["n"]].append(_value(row, measure))
+    return dict(sorted(values.items()))
+
+
+def _value(row: Row, measure: str) -> float:
+    return float(row["ap"]["0.50"] if measure == "ap50" else row["ap_mean"])
+
+
+def figure(report: Row) -> str:
+    """Draw AP@0.50 against the number of blocks, as SVG: a dot per training, a line through the means."""
+    most = max(row["n"] for row in report["rows"])
+    start = _value(report["start"], "ap50")
+    values = [start, *(_value(row, "ap50") for row in report["rows"])]
+    low, high = np.floor(min(values) * 10) / 10, np.ceil(max(values) * 10) / 10
+
+    def x(n: float) -> float:
+        return LEFT + (RIGHT - LEFT) * n / most
+
+    def y(ap: float) -> float:
+        return float(BOTTOM - (BOTTOM - TOP) * (ap - low) / (high - low))
+
+    parts = []
+    for ap in np.arange(low, high + 0.01, 0.1):
+        parts.append(f'<path d="M{LEFT} {y(ap):.1f}H{RIGHT}" stroke="#ddd"/>')
+        parts.append(_text(LEFT - 8, y(ap) + 4, f"{ap:.1f}", "end"))
+    parts += [_text(x(n), BOTTOM + 18, str(n), "middle") for n in sorted({0, *(row["n"] for row in report["rows"])})]
+    parts.append(
+        _text((LEFT + RIGHT) / 2, BOTTOM + 40, f"annotated blocks of {report['terms']['block_px']}² pixels", "middle")
+    )
+    parts.append(_text((LEFT + RIGHT) / 2, TOP - 18, f"AP@0.50 on {report['n_judges']} test images", "middle"))
+    for number, arm in enumerate(ARMS):
+        means = [(0.0, start), *((n, mean(aps)) for n, aps in _curve(report, arm, "ap50").items())]
+        points = " ".join(f"{x(n):.1f},{y(ap):.1f}" for n, ap in means)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[arm]}" stroke-width="2"/>')
+        parts += [
+            f'<circle cx="{x(row["n"]):.1f}" cy="{y(_value(row, "ap50")):.1f}" r="3.5" fill="{COLOURS[arm]}"/>'
+            for row in report["rows"]
+            if row["arm"] == arm
+        ]
+        parts.append(_text(RIGHT - 6, BOTTOM - 12 - 18 * number, f"{arm} blocks", "end", COLOURS[arm]))
+    head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 400" font-family="sans-serif" font-size="13">'
+    return "\n".join([head, '<rect width="640" height="400" fill="#fff"/>', *parts, "</svg>", ""])
+
+
+def _text(x: float, y: float, words: str, anchor: str, colour: str = "#333") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
+
+
+def _begun(path: Path, terms: Terms, judges: Sequence[Pair]) -> Row:
+    """Return the table so far, or one with the score of the model as shipped."""
+    if path.exists():
+        report: Row = json.loads(path.read_text())
+        if report["terms"] != asdict(terms):
+            raise SystemExit(f"{path} was made with {report['terms']}, not {asdict(terms)}. Choose another --output.")
+        return report
+    start = _scores(load_model(START), judges)
+    print(json.dumps({"start": start}), flush=True)
+    return {"terms": asdict(terms), "n_judges": len(judges), "start": start, "rows": []}
+
+
+def _pairs(folder: Path, terms: Terms) -> list[Pair]:
+    return [
+        (
+            _middle(read_image(image), terms.shrink, as_labels=False),
+            _middle(read_labels(mask), terms.shrink, as_labels=True),
+        )
+        for image, mask in pair_files(folder / "images", folder / "masks")
+    ]
+
+
+def _middle(image: Image, shrink: int, *, as_labels: bool) -> Image:
+    """Cut out the middle, and shrink it: intensities by their means, labels by one in so many."""
+    key = tuple(slice(max(0, n - CROP_PX) // 2, max(0, n - CROP_PX) // 2 + min(n, CROP_PX)) for n in image.shape)
+    pixels = np.asarray(image.data)[key]
+    if shrink > 1:
+        height, width = (n // shrink * shrink for n in pixels.shape)
+        parts = pixels[:height, :width].reshape(height // shrink, shrink, width // shrink, shrink)
+        pixels = parts[:, shrink // 2, :, shrink // 2] if as_labels else parts.mean(axis=(1, 3), dtype=np.float32)
+    return Image(pixels, image.axes, name=image.name)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="folder of the real images")
+    what.add_argument("--plot", type=Path, help="draw the table into this SVG file instead of simulating")
+    parser.add_argument("--judge", choices=("val", "test"), default="test", help="the part that is judged on")
+    parser.add_argument("--pool", type=int, default=60, help="images of which blocks can be revealed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one pool each")
+    parser.add_argument("--arms", choices=ARMS, nargs="+", default=ARMS, help="which blocks are revealed")
+    parser.add_argument("--counts", type=int, nargs="+", default=[2, 4, 6, 9, 13, 18], help="blocks per round")
+    parser.add_argument("--steps", type=int, default=80, help="steps of each training")
+    parser.add_argument("--batch", type=int, default=4, help="patches per step")
+    parser.add_argument("--patch-px", type=int, default=64, help="edge of the training patches")
+    parser.add_argument("--block-px", type=int, default=64, help="edge of a block")
+    parser.add_argument("--shrink", type=int, default=1, help="shrink all images by this factor, to save time")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).with_suffix(".json"), help="where the table is kept"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Which blocks of images are worth annotating next: where a model expects to be wrong, and for how many it speaks.
+
+::
+
+    expected error  ▁▁▇▇▇▁▅▅▁▁▇      of each block, from its probabilities alone
+    looks           a a b b b a c c a a b
+    chosen                1   2          the first b speaks for all b, so that c comes before the next b
+
+What one block would teach is the expected error of all blocks, each weighted by how much it looks like this one and by
+nothing that is annotated or chosen already. Its sum over the chosen blocks is submodular, so that choosing greedily
+comes within 1 − 1/e of the best choice (Nemhauser 1978, Math. Program. 14). Uncertainty and representativeness come
+together as in suggestive annotation (Yang 2017, arXiv 1706.04737), in one weighted sum as in CLUE (Prabhu 2021, arXiv
+2010.08666).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ALIKE = 0.5
+"""Blocks more similar than this are said to look alike."""
+_N_COMPONENTS = 10
+_BANDWIDTH = 0.25
+"""Width of the Gaussian that turns distances into similarities, in median distances between blocks."""
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One block chosen from many.
+
+    Attributes
+    ----------
+    number
+        Which one.
+    gain
+        Share of the expected error of all blocks that it adds to what is spoken for, 0 to 1.
+    n_alike
+        Blocks that it speaks for and no earlier one did, itself included.
+    """
+
+    number: int
+    gain: float
+    n_alike: int
+
+
+def block_starts(length: int, edge: int) -> list[int]:
+    """Return where blocks of `edge` pixels begin so that they cover an axis evenly, overlapping where they must.
+
+    ::
+
+        ├───────┤       ├───────┤
+               ├───────┤               length 256, edge 96: 0, 80, 160
+    """
+    if edge >= length:
+        return [0]
+    starts: list[int] = np.linspace(0, length - edge, -(-length // edge)).round().astype(int).tolist()
+    return starts
+
+
+def pixel_error(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability that the likeliest class of a pixel is wrong, as far as the probabilities are right.
+
+    Parameters
+    ----------
+    probabilities
+        Of each class, ``(K, *spatial)``, 0 to 1, summing to 1.
+    """
+    error: NDArray[np.float32] = 1 - probabilities.max(axis=0)
+    return error
+
+
+def similarities(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much blocks look alike, ``(n, n)``, 0 to 1: a Gaussian of the distances between their features.
+
+    Distances are those along the first principal components of the features' square roots: a network has many features
+    that hardly differ, and together they would drown those that tell kinds of images apart.
+
+    Parameters
+    ----------
+    features
+        Mean activations of a network layer per block, not negative, ``(n, n_features)``.
+    """
+    roots = np.sqrt(np.maximum(features, 0, dtype=np.float64))
+    centred = roots - roots.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)  # in ascending order
+    places = centred @ axes[:, -_N_COMPONENTS:]
+    squares = (places**2).sum(axis=1)
+    distance = np.maximum(squares[:, None] + squares[None] - 2 * places @ places.T, 0)
+    apart = distance[~np.eye(len(distance), dtype=bool)]
+    typical = float(np.median(apart)) if apart.size else 0.0
+    alike: NDArray[np.float32] = np.exp(-distance / (2 * _BANDWIDTH**2 * max(typical, _TINY))).astype(np.float32)
+    np.fill_diagonal(alike, 1)
+    return alike
+
+
+def overlapping(corners: NDArray[np.intp], edges: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which blocks share pixels, ``(n, n)``.
+
+    Parameters
+    ----------
+    corners
+        Number of the plane that each lies in, then its first pixel along every axis, ``(n, 1 + n_axes)``.
+    edges
+        Size of all blocks along these axes.
+    """
+    apart = np.abs(corners[:, None] - corners[None])
+    shared: NDArray[np.bool_] = (apart < np.array([1, *edges])).all(axis=-1)
+    return shared
+
+
+def choose(
+    error: NDArray[np.float64],
+    alike: NDArray[np.float32],
+    candidates: NDArray[np.bool_],
+    shares_pixels: NDArray[np.bool_],
+    n: int,
+) -> list[Choice]:
+    """Choose up to `n` blocks, the one that teaches most first.
+
+    ``gain(b) = Σᵢ errorᵢ · max(0, alikeᵢᵦ − maxⱼ alikeᵢⱼ) / Σᵢ errorᵢ`` with j over what is annotated or chosen.
+
+    Parameters
+    ----------
+    error
+        Mean pixel error of each block, ``(n_blocks,)``.
+    alike
+        As `similarities` returns it.
+    candidates
+        Which may be chosen; the others are annotated, and speak for their like.
+    shares_pixels
+        As `overlapping` returns it: of blocks that share some, one at most is chosen.
+    """
+    spoken_for = alike[:, ~candidates].max(axis=1, initial=0)
+    left, choices = candidates.copy(), list[Choice]()
+    total = max(float(error.sum()), _TINY)
+    while len(choices) < n and left.any():
+        open_to = np.flatnonzero(left)
+        added = np.maximum(alike[:, open_to] - spoken_for[:, None], 0)
+        gains = error @ added
+        best = int(gains.argmax())
+        number = int(open_to[best])
+        choices.append(Choice(number, float(gains[best]) / total, int((added[:, best] > _ALIKE).sum())))
+        spoken_for = np.maximum(spoken_for, alike[:, number])
+        left &= ~shares_pixels[number]
+    return choices

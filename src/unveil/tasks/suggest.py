@@ -1,0 +1,344 @@
+"""The door `suggest_blocks`: which blocks of images to annotate next, the one that teaches most first."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unveil.config.options import RunOptions
+from unveil.data.annotation import Annotation
+from unveil.errors import ConfigError, ImageError, MismatchError
+from unveil.events import Event, Monitor, Notice, Progress, warn_only
+from unveil.image import Frame, Image, frames, n_frames
+from unveil.inference.engines import choose_device
+from unveil.inference.reading import FilledFrame, NormalizedFrame, blocks, kept
+from unveil.inference.tiling import Window, round_up
+from unveil.model.card import ModelCard
+from unveil.model.model import Model
+from unveil.networks.unet import UNet
+from unveil.operators.acquisition import block_starts, choose, overlapping, pixel_error, similarities
+from unveil.operators.normalization import fit
+from unveil.tasks.matching import card_of, check_match, choose_channels
+from unveil.tasks.rescaling import scale_factors
+from unveil.tasks.running import Run, check_device, running
+
+BLOCK_PX = 96
+_MOST_COMPARED = 512
+"""So many blocks are compared with each other: those where the model expects to be wrong most."""
+_PER_SUGGESTION = 10
+"""At least so many for each one that is asked for."""
+_JUDGED = 0.25
+"""A block of which more was judged counts as annotated."""
+_BATCH = 16
+_DEFAULTS = RunOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedBlock:
+    """A block that is worth annotating.
+
+    Attributes
+    ----------
+    image
+        Which of the images, from 0.
+    index
+        The plane, along the axes of the image beside Y and X: ``{"T": 3}``; empty where there is one plane.
+    window
+        Rows and columns, in pixels.
+    score
+        Share of all that the model expects to do wrong which this block speaks for and none before it, 0 to 1.
+    reason
+        Why, in words.
+    """
+
+    image: int
+    index: Mapping[str, int]
+    window: Window
+    score: float
+    reason: str
+
+
+def suggest_blocks(
+    images: Sequence[Image],
+    model: Model,
+    annotations: Sequence[Annotation | None] | None = None,
+    *,
+    n: int = 10,
+    block_px: int = BLOCK_PX,
+    options: RunOptions = _DEFAULTS,
+    monitor: Monitor = warn_only,
+) -> list[SuggestedBlock]:
+    """Rank blocks of images by what annotating them would teach `model`; see `unveil.operators.acquisition`.
+
+    Images may be lazy: they are computed tile by tile, and of each block a few numbers are kept.
+
+    Parameters
+    ----------
+    images
+        Planes, or stacks of them.
+    model
+        What was trained last, or what a training would start from; it segments planes.
+    annotations
+        What was judged so far, one per image; None for an image of which nothing was.
+    n
+        How many blocks at most; fewer where fewer are left.
+    block_px
+        Edge of a block; smaller images are one block.
+    monitor
+        Called at least once per tile; it may raise `Cancelled`, which ends the work.
+
+    Returns
+    -------
+    blocks
+        No two of them overlap, and at most a quarter of each was judged before.
+
+    Raises
+    ------
+    ImageError, MismatchError, ConfigError
+        If the images cannot be used or do not fit the model, or a number is out of bounds.
+    EngineError
+        If the engine fails, or memory does not suffice for the smallest tile.
+    """
+    card = card_of(model)
+    _check(images, card, annotations, n, block_px, options)
+    looks = _looks_of(images, model, annotations, block_px, options, monitor)
+    planes = [plane for look in looks for plane in look]
+    compared = _most_wrong(planes, max(_MOST_COMPARED, _PER_SUGGESTION * n))
+    if not any(not block.is_annotated for block in compared):
+        return []
+    features = np.concatenate(list(_features(planes, compared, model, block_px, options, monitor)))
+    error = np.array([block.error for block in compared])
+    choices = choose(
+        error,
+        similarities(features),
+        np.array([not block.is_annotated for block in compared]),
+        overlapping(np.array([(block.plane, *block.corner) for block in compared]), (block_px, block_px)),
+        n,
+    )
+    return [
+        _suggestion(
+            planes[compared[choice.number].plane], compared[choice.number], choice.gain, choice.n_alike, block_px
+        )
+        for choice in choices
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plane:
+    """One plane of an image, and what was found of its blocks: error and whether it is annotated, ``(n_y, n_x)``."""
+
+    image: int
+    frame: Frame
+    normalized: NormalizedFrame
+    starts: tuple[list[int], list[int]]
+    error: NDArray[np.float64]
+    is_annotated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    plane: int
+    corner: tuple[int, int]
+    error: float
+    is_annotated: bool
+
+
+class _ErrorSums:
+    """The mean pixel error of each block of a plane, added up from the maps of tiles."""
+
+    def __init__(
+        self, starts: tuple[list[int], list[int]], shape: tuple[int, ...], block_px: int, n_classes: int
+    ) -> None:
+        self._spans = [
+            (np.array(begin), np.minimum(np.array(begin) + block_px, length))
+            for begin, length in zip(starts, shape, strict=True)
+        ]
+        self._n_classes = n_classes
+        self._sums = np.zeros([len(begin) for begin in starts])
+
+    def write(self, window: Window, maps: NDArray[np.float32]) -> None:
+        """Add the maps ``(K, *window)`` of a tile; the first tile of a plane begins anew, as it is when tiles halve."""
+        if all(part.start == 0 for part in window):
+            self._sums[:] = 0
+        below = np.pad(pixel_error(maps[: self._n_classes]).cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
+        (top, bottom), (left, right) = (
+            (np.clip(at - part.start, 0, part.stop - part.start) for at in span)
+            for span, part in zip(self._spans, window, strict=True)
+        )
+        self._sums += below[np.ix_(bottom, right)] - below[np.ix_(top, right)]
+        self._sums -= below[np.ix_(bottom, left)] - below[np.ix_(top, left)]
+
+    def means(self) -> NDArray[np.float64]:
+        """Return the mean of each block, ``(n_y, n_x)``."""
+        heights, widths = (stop - start for start, stop in self._spans)
+        return self._sums / np.outer(heights, widths)
+
+
+def _looks_of(
+    images: Sequence[Image],
+    model: Model,
+    annotations: Sequence[Annotation | None] | None,
+    block_px: int,
+    options: RunOptions,
+    monitor: Monitor,
+) -> Iterator[list[_Plane]]:
+    """Run the model over every image and yield what was found of its planes."""
+    card, told = model.card, set[str]()
+    for number, image in enumerate(images):
+
+        def listen(event: Event, number: int = number) -> None:
+            if isinstance(event, Notice):
+                if event.message not in told:
+                    told.add(event.message)
+                    monitor(event)
+            elif isinstance(event, Progress) and len(images) > 1:
+                monitor(Progress(number + (event.done == event.total), len(images), "images"))
+            else:
+                monitor(event)
+
+        scale, count = scale_factors(image, card, options.rescale), n_frames(image, card.n_dims)
+        annotation = annotations[number] if annotations else None
+        with running(image, model, options, scale=scale, n_frames=count, monitor=listen) as run:
+            channels = choose_channels(image, card, options.channel)
+            planes = [
+                _look(run, number, frame, card, annotation, block_px) for frame in frames(image, card.n_dims, channels)
+            ]
+            run.finish()
+        yield planes
+
+
+def _look(run: Run, number: int, frame: Frame, card: ModelCard, annotation: Annotation | None, block_px: int) -> _Plane:
+    height, width = frame.shape[1:]
+    starts = block_starts(height, block_px), block_starts(width, block_px)
+    sums = _ErrorSums(starts, (height, width), block_px, len(card.classes))
+    readable = kept(frame)
+    survey = run.predict(readable, sums.write)
+    intensities = fit(card.normalization, lambda: blocks(readable))
+    judged = _judged(frame, annotation, starts, block_px)
+    return _Plane(number, frame, NormalizedFrame(FilledFrame(frame, survey), intensities), starts, sums.means(), judged)
+
+
+def _judged(
+    frame: Frame, annotation: Annotation | None, starts: tuple[list[int], list[int]], block_px: int
+) -> NDArray[np.bool_]:
+    """Return which blocks of a plane were annotated, ``(n_y, n_x)``; where scribbles were made, one pixel suffices."""
+    shape = tuple(len(begin) for begin in starts)
+    if annotation is None:
+        return np.zeros(shape, bool)
+    if annotation.mask is None:
+        return np.ones(shape, bool)
+    least = _JUDGED if annotation.has_outlines else 0.0
+    mask, axes = annotation.mask, annotation.labels.axes
+
+    def share(top: int, left: int) -> float:
+        window = (slice(top, top + block_px), slice(left, left + block_px))
+        return float(mask[frame.result_key(axes, window)].mean())
+
+    return np.array([[share(top, left) > least for left in starts[1]] for top in starts[0]])
+
+
+def _most_wrong(planes: Sequence[_Plane], most: int) -> list[_Block]:
+    """Return the blocks to compare: those where most is expected to be wrong, and annotated ones from all over."""
+    at = [(number, y, x) for number, plane in enumerate(planes) for y, x in np.ndindex(*plane.error.shape)]
+    error = np.concatenate([plane.error.ravel() for plane in planes])
+    is_annotated = np.concatenate([plane.is_annotated.ravel() for plane in planes])
+    open_to, done = np.flatnonzero(~is_annotated), np.flatnonzero(is_annotated)
+    open_to = open_to[np.argsort(-error[open_to], kind="stable")[:most]]
+    done = done[np.linspace(0, len(done) - 1, min(most, len(done))).astype(int)]
+    chosen = sorted([*open_to.tolist(), *done.tolist()])
+    return [
+        _Block(
+            number, (planes[number].starts[0][y], planes[number].starts[1][x]), float(error[i]), bool(is_annotated[i])
+        )
+        for i in chosen
+        for number, y, x in [at[i]]
+    ]
+
+
+def _features(
+    planes: Sequence[_Plane],
+    compared: Sequence[_Block],
+    model: Model,
+    block_px: int,
+    options: RunOptions,
+    monitor: Monitor,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the mean activations of the network's deepest level over each block, ``(n, n_features)``, in order."""
+    device, step = choose_device(options.device), model.card.size_step
+    network = model.network if device == "cpu" else copy.deepcopy(model.network).to(device)
+    assert isinstance(network, UNet)
+    n_done = 0
+    for number, group in groupby(compared, key=lambda block: block.plane):
+        windows = [
+            tuple(slice(start, start + round_up(block_px, s)) for start, s in zip(block.corner, step, strict=True))
+            for block in group
+        ]
+        for begin in range(0, len(windows), _BATCH):
+            monitor(Progress(n_done, len(compared), "blocks"))
+            batch = np.stack([planes[number].normalized.read(window) for window in windows[begin : begin + _BATCH]])
+            with torch.inference_mode():
+                deepest = network.encode(torch.from_numpy(batch).to(device))
+                yield deepest.mean(dim=(-2, -1)).float().cpu().numpy()
+            n_done += len(batch)
+    monitor(Progress(n_done, len(compared), "blocks"))
+
+
+def _suggestion(plane: _Plane, block: _Block, score: float, n_alike: int, block_px: int) -> SuggestedBlock:
+    height, width = plane.frame.shape[1:]
+    top, left = block.corner
+    others = n_alike - 1
+    alike = (
+        "no other block looks like it"
+        if others < 1
+        else f"{others} other block{'s look' if others > 1 else ' looks'} like it"
+    )
+    return SuggestedBlock(
+        plane.image,
+        dict(plane.frame.index),
+        (slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))),
+        score,
+        f"the model expects {block.error:.1%} of its pixels to be wrong, and {alike}",
+    )
+
+
+def _check(
+    images: Sequence[Image],
+    card: ModelCard,
+    annotations: Sequence[Annotation | None] | None,
+    n: int,
+    block_px: int,
+    options: RunOptions,
+) -> None:
+    """Refuse what cannot be looked at, before anything is computed."""
+    if not images:
+        raise ImageError("There are no images to choose blocks of. Give at least one.")
+    if n < 1 or block_px < 16:
+        raise ConfigError(f"Found {n} blocks of {block_px} pixels; at least 1 of at least 16 is needed. Give more.")
+    for image in images:
+        check_match(image, card, "segmentation")
+        choose_channels(image, card, options.channel)
+    if card.is_filter or card.n_dims != 2:
+        kind = "a filter, which learns nothing" if card.is_filter else "made for volumes"
+        raise MismatchError(
+            f"Model '{card.name}' is {kind}; blocks are chosen by a network for planes. Choose another."
+        )
+    if annotations is None:
+        check_device(options)
+        return
+    if len(annotations) != len(images):
+        raise ImageError(
+            f"There are {len(images)} images and {len(annotations)} annotations. Give one each, or None for an image."
+        )
+    for image, annotation in zip(images, annotations, strict=True):
+        if annotation is not None and any(image.size(a) != annotation.labels.size(a) for a in "TZYX"):
+            raise ImageError(
+                f"Labels '{annotation.labels.name}' have shape {annotation.labels.shape} and image '{image.name}' "
+                f"{image.shape}; both must show the same pixels. Give the labels that belong to it."
+            )
+    check_device(options)

@@ -1,0 +1,115 @@
+"""The Shapes layers with blocks worth annotating next, and the one with those that were annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Shapes
+from numpy.typing import NDArray
+
+from unveil.widgets.aside import insert_aside
+from unveil.widgets.layers import Source
+from unveil.widgets.training_layers import role_of
+
+if TYPE_CHECKING:
+    from unveil.tasks.suggest import SuggestedBlock
+
+SUGGESTED, ANNOTATED = "annotate next", "annotated blocks"
+_ROLE = "suggested"
+_FIRST, _LAST = np.array([1.0, 0.45, 0.0, 1.0]), np.array([1.0, 0.95, 0.6, 1.0])
+"""Colours of the edges of the first and the last block."""
+
+
+class SuggestedLayers:
+    """One layer of numbered blocks per image that has some; a new ranking replaces the earlier one."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+
+    def show(self, blocks: Sequence[SuggestedBlock], sources: Sequence[Source]) -> None:
+        """Draw `blocks`, the best first, on the images that `sources` took down."""
+        for layer in self.layers():
+            self._viewer.layers.remove(layer)
+        ranked = list(enumerate(blocks, start=1))
+        used = sorted({block.image for block in blocks})
+        for number in used:
+            mine = [(rank, block) for rank, block in ranked if block.image == number]
+            name = SUGGESTED if len(used) == 1 else f"{SUGGESTED} · {sources[number].name}"
+            insert_aside(self._viewer, _drawn(mine, len(blocks), sources[number], name))
+
+    def layers(self) -> list[Shapes]:
+        """Return the layers of the present ranking."""
+        return [layer for layer in self._viewer.layers if role_of(layer) == _ROLE]
+
+    def take_selected(self) -> Shapes | None:
+        """Move the selected blocks into the layer of those that were annotated and return it; None without any."""
+        into = next((layer for layer in self._viewer.layers if _is_annotated_layer(layer)), None)
+        for layer in self.layers():
+            chosen = sorted(layer.selected_data)
+            if not chosen:
+                continue
+            corners = [np.array(layer.data[number]) for number in chosen]
+            if into is None or into.ndim != layer.ndim:
+                into = Shapes(
+                    ndim=layer.ndim, name=ANNOTATED, edge_color="#7fd17f", face_color="transparent", **_place(layer)
+                )
+                insert_aside(self._viewer, into)
+            into.add_rectangles([_moved(one, layer, into) for one in corners])
+            into.selected_data = set()
+            layer.remove_selected()
+        return into if into is not None and into.nshapes else None
+
+
+def _is_annotated_layer(layer: Any) -> bool:
+    return isinstance(layer, Shapes) and layer.name.startswith(ANNOTATED)
+
+
+def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source, name: str) -> Shapes:
+    """Make the layer of one image's blocks."""
+    share = np.array([(rank - 1) / max(n - 1, 1) for rank, _ in ranked])[:, None]
+    return Shapes(
+        [_corners(block, source) for _, block in ranked],
+        shape_type="rectangle",
+        name=name,
+        edge_color=(1 - share) * _FIRST + share * _LAST,
+        edge_width=2,
+        face_color="transparent",
+        features={
+            "rank": [rank for rank, _ in ranked],
+            "score": [round(block.score, 4) for _, block in ranked],
+            "reason": [block.reason for _, block in ranked],
+        },
+        text={"string": "{rank}", "color": "yellow", "size": 12, "anchor": "upper_left"},
+        metadata={"unveil": {"role": _ROLE}},
+        **source.space.layer_arguments(),
+    )
+
+
+def _corners(block: SuggestedBlock, source: Source) -> NDArray[np.float64]:
+    """Return the corners of a block in the layer's axes less channels, ``(4, n)``; pixel centres are whole numbers."""
+    rows, columns = block.window
+    ends = {"Y": (rows.start - 0.5, rows.stop - 0.5), "X": (columns.start - 0.5, columns.stop - 0.5)}
+    turns = ((0, 0), (0, 1), (1, 1), (1, 0))
+    axes = source.space.axes
+    at = [
+        {
+            "Y": ends["Y"][low],
+            "X": ends["X"][left],
+            **{axis: float(block.index.get(axis, 0)) for axis in axes if axis in "TZ"},
+        }
+        for low, left in turns
+    ]
+    return np.array([[corner.get(axis, 0.0) for axis in axes] for corner in at])
+
+
+def _place(layer: Shapes) -> dict[str, Any]:
+    """Return the arguments that put a new layer where `layer` lies."""
+    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    return {name: getattr(layer, name) for name in names}
+
+
+def _moved(corners: NDArray[np.float64], source: Shapes, target: Shapes) -> NDArray[np.float64]:
+    """Return `corners` of one layer in the coordinates of another."""
+    return np.array([target.world_to_data(source.data_to_world(corner)) for corner in corners])

@@ -1,0 +1,87 @@
+"""Which blocks are chosen: where much is wrong, those that speak for many, never two alike, never what is annotated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from unveil.operators.acquisition import Choice, block_starts, choose, overlapping, pixel_error, similarities
+
+
+@given(st.integers(1, 500), st.integers(1, 200))
+def test_blocks_cover_an_axis_and_stay_inside_it(length, edge):
+    starts = block_starts(length, edge)
+    covered = {pixel for start in starts for pixel in range(start, start + min(edge, length))}
+    assert covered == set(range(length))
+    assert len(set(starts)) == len(starts)
+
+
+def test_a_pixel_is_as_wrong_as_its_likeliest_class_is_unlikely():
+    probabilities = np.array([[[1.0, 0.5, 0.2]], [[0.0, 0.3, 0.7]], [[0.0, 0.2, 0.1]]], np.float32)
+    np.testing.assert_allclose(pixel_error(probabilities), [[0, 0.5, 0.3]], atol=1e-6)
+
+
+def kinds(*sizes: int, seed: int = 0) -> NDArray[np.float32]:
+    """Features of kinds of blocks: alike within a kind, and unlike those of another."""
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, 4, (len(sizes), 24))
+    return np.concatenate([rng.normal(centre, 0.02, (n, 24)) for centre, n in zip(centres, sizes, strict=True)]).astype(
+        np.float32
+    )
+
+
+def chosen(error, features, n, *, annotated=(), shares_pixels=None) -> list[Choice]:
+    candidates = np.ones(len(error), bool)
+    candidates[list(annotated)] = False
+    shared = np.eye(len(error), dtype=bool) if shares_pixels is None else shares_pixels
+    return choose(np.asarray(error, float), similarities(features), candidates, shared, n)
+
+
+def test_blocks_of_one_kind_are_alike_and_of_two_are_not():
+    alike = similarities(kinds(3, 3))
+    np.testing.assert_allclose(alike, alike.T, atol=1e-6)
+    assert alike[:3, :3].min() > 0.9
+    assert alike[:3, 3:].max() < 0.1
+
+
+def test_the_kind_with_most_expected_error_comes_first_and_is_chosen_once():
+    error = [0.1] * 6 + [0.3] * 2 + [0.001] * 12
+    first, second, third = chosen(error, kinds(6, 2, 12), 3)
+    assert first.number < 6  # 0.6 in all, though each of the next kind is worse
+    assert first.n_alike == 6
+    assert 6 <= second.number < 8
+    assert third.number >= 8
+    assert first.gain > second.gain > third.gain
+    assert first.gain + second.gain + third.gain <= 1 + 1e-6
+
+
+def test_annotated_blocks_speak_for_their_like_and_are_never_chosen():
+    error = [0.2] * 5 + [0.1] * 5
+    choices = chosen(error, kinds(5, 5), 10, annotated=[2])
+    assert choices[0].number >= 5
+    assert 2 not in {choice.number for choice in choices}
+    assert len(choices) == 9
+
+
+def test_chosen_blocks_never_overlap():
+    corners = np.array([(0, 0, 0), (0, 0, 8), (0, 0, 16), (1, 0, 8)])
+    shared = overlapping(corners, (16, 16))
+    assert shared.tolist() == [
+        [True, True, False, False],
+        [True] * 3 + [False],
+        [False, True, True, False],
+        [False] * 3 + [True],
+    ]
+    numbers = [choice.number for choice in chosen([0.1, 0.9, 0.1, 0.1], kinds(1, 1, 1, 1), 4, shares_pixels=shared)]
+    assert numbers[0] == 1
+    assert sorted(numbers) == [1, 3]
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2])
+def test_few_blocks_and_no_error_at_all_are_ranked_too(n_blocks):
+    choices = chosen([0.0] * n_blocks, np.zeros((n_blocks, 4), np.float32), 5)
+    assert len(choices) == n_blocks
+    assert all(choice.gain == 0 for choice in choices)

@@ -1,0 +1,129 @@
+"""Blocks to annotate next: where the model is unsure, never where a person was, never two that overlap."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unveil.config.options import RunOptions
+from unveil.data.annotation import Annotation
+from unveil.errors import ConfigError, ImageError, MismatchError
+from unveil.events import Cancelled, Progress, ignore
+from unveil.image import Image
+from unveil.tasks.suggest import SuggestedBlock, suggest_blocks
+
+BLOCK = 32
+
+
+@pytest.fixture
+def model(brightness_model) -> Any:
+    """A model that is sure of what is dark or bright, and of nothing in between."""
+    return brightness_model()
+
+
+@pytest.fixture
+def scene(squares) -> Image:
+    """A dark image with bright squares; what is grey lies in the block of rows 64 and columns 32."""
+    pixels = squares((128, 128), (4, 4), (40, 100), (100, 8), (70, 70))
+    pixels[70:90, 38:60] = 500
+    return Image(pixels, name="scene")
+
+
+def suggested(images, model, annotations=None, **options) -> list[SuggestedBlock]:
+    return suggest_blocks(images, model, annotations, block_px=BLOCK, monitor=options.pop("monitor", ignore), **options)
+
+
+def corners(blocks: list[SuggestedBlock]) -> list[tuple[int, int, int]]:
+    return [(block.image, block.window[0].start, block.window[1].start) for block in blocks]
+
+
+def test_the_block_where_the_model_is_unsure_wins(scene, model, squares):
+    empty = Image(squares((128, 128), (4, 4)), name="sure")
+    first, *others = suggested([empty, scene], model, n=4)
+    assert (first.image, first.window) == (1, (slice(64, 96), slice(32, 64)))
+    assert first.index == {}
+    assert first.score > max(block.score for block in others)
+    assert "of its pixels to be wrong" in first.reason
+
+
+def test_blocks_are_distinct_and_do_not_overlap_and_end_when_there_are_no_more(scene, model):
+    uneven = Image(np.asarray(scene.data)[:100, :120], name="uneven")  # blocks must overlap to cover it
+    blocks = suggested([uneven], model, n=50)
+    assert len(blocks) >= 9
+    for one, other in combinations(blocks, 2):
+        rows, columns = ((a, b) for a, b in zip(one.window, other.window, strict=True))
+        assert any(a.stop <= b.start or b.stop <= a.start for a, b in (rows, columns))
+
+
+def test_annotated_blocks_never_return(scene, model):
+    mask = np.zeros(scene.shape, bool)
+    seen: list[tuple[int, int, int]] = []
+    nothing = Image(np.zeros(scene.shape, np.uint8))
+    while blocks := suggested([scene], model, [Annotation(nothing, mask)], n=5):
+        seen += corners(blocks)
+        for block in blocks:
+            mask[block.window] = True
+    assert len(seen) == len(set(seen)) == 16
+    assert suggested([scene], model, [Annotation(nothing)]) == []
+
+
+def test_one_scribbled_pixel_makes_a_block_annotated(scene, model):
+    mask = np.zeros(scene.shape, bool)
+    mask[80, 50] = True
+    annotation = Annotation(Image(np.zeros(scene.shape, np.uint8)), mask, has_outlines=False)
+    assert (0, 64, 32) not in corners(suggested([scene], model, [annotation], n=16))
+    outlined = Annotation(annotation.labels, mask)
+    assert (0, 64, 32) in corners(suggested([scene], model, [outlined], n=16))
+
+
+def test_the_plane_of_a_stack_is_named(scene, model):
+    sure = np.zeros(scene.shape, np.uint16)
+    sure[0, 0] = 1000
+    stack = Image(np.stack([sure, np.asarray(scene.data), sure]), "ZYX")
+    assert suggested([stack], model, n=1)[0].index == {"Z": 1}
+
+
+def test_the_tile_changes_nothing(scene, model):
+    whole, tiled = (suggested([scene], model, options=RunOptions(tile=tile, precision="exact")) for tile in (None, 16))
+    assert corners(whole) == corners(tiled)
+    assert [block.score for block in whole] == pytest.approx([block.score for block in tiled], abs=1e-5)
+
+
+def test_smaller_images_than_a_block_are_one_block(model, squares):
+    small = Image(squares((20, 50), (4, 4)))
+    assert {block.window[0] for block in suggested([small], model)} == {slice(0, 20)}
+
+
+def test_progress_reaches_its_end_and_a_request_to_cancel_is_heard(scene, model):
+    events: list[Any] = []
+    suggested([scene, scene], model, monitor=events.append)
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert {event.unit for event in progress} == {"images", "blocks"}
+    assert progress[-1].done == progress[-1].total
+    for at in (1, len(progress) // 2, len(progress)):
+        calls = 0
+
+        def cancel(event: Any, at: int = at) -> None:
+            nonlocal calls
+            calls += isinstance(event, Progress)
+            if calls == at:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            suggested([scene, scene], model, monitor=cancel)
+
+
+def test_what_cannot_be_looked_at_is_refused(scene, model, brightness_model):
+    with pytest.raises(ImageError, match="no images"):
+        suggested([], model)
+    with pytest.raises(ConfigError, match="at least 1"):
+        suggested([scene], model, n=0)
+    with pytest.raises(ImageError, match="1 images and 2 annotations"):
+        suggested([scene], model, [None, None])
+    with pytest.raises(ImageError, match="same pixels"):
+        suggested([scene], model, [Annotation(Image(np.zeros((8, 8), np.uint8)))])
+    with pytest.raises(MismatchError, match="volumes"):
+        suggested([Image(np.zeros((4, 8, 8), np.uint8), "ZYX")], brightness_model(n_dims=3))
