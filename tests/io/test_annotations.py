@@ -59,7 +59,7 @@ def test_masks_that_do_not_pair_are_named_together(tmp_path: Path) -> None:
     for name in ("a", "a_mask", "x", "y"):
         write(tmp_path / "masks" / f"{name}.tif", MASK)
 
-    with pytest.raises(FileError, match=r"2 of 4 masks.*no labels \(x\.tif, y\.tif\); 1 of 4.*second.*a(_mask)?\.tif"):
+    with pytest.raises(FileError, match=r"2 of 4 masks.*no image \(x\.tif, y\.tif\); 1 of 4.*second.*a(_mask)?\.tif"):
         read_annotations(labels, masks=tmp_path / "masks")
 
 

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 _ALIKE = 0.5
 """Blocks more similar than this are said to look alike."""
 _N_COMPONENTS = 10
-_BANDWIDTH = 0.25
-"""Width of the Gaussian that turns distances into similarities, in median distances between blocks."""
+_MOST_ALIKE = 0.8
+_BANDWIDTH = 0.2
+"""Width of the Gaussian that turns distances into similarities, in distances between blocks (root mean square)."""
 _TINY = 1e-12
 
 
@@ -48,16 +49,20 @@ class Choice:
 
 
 def block_starts(length: int, edge: int) -> list[int]:
-    """Return where blocks of `edge` pixels begin so that they cover an axis evenly, overlapping where they must.
+    """Return where blocks of `edge` pixels begin, evenly from one end of an axis to the other, as many as it is long.
 
     ::
 
-        ├───────┤       ├───────┤
-               ├───────┤               length 256, edge 96: 0, 80, 160
+        ├───────┤       ├───────┤                  length 256, edge 96: 0, 80, 160
+               ├───────┤
+        ├───────┤ ├───────┤ ├───────┤              length 320, edge 96: 0, 112, 224
+
+    Neighbours overlap by half a block at most.
     """
     if edge >= length:
         return [0]
-    starts: list[int] = np.linspace(0, length - edge, -(-length // edge)).round().astype(int).tolist()
+    n = max(int(length / edge + 0.5), 1)
+    starts: list[int] = np.linspace(0, length - edge, n).round().astype(int).tolist()
     return starts
 
 
@@ -76,6 +81,9 @@ def pixel_error(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 def similarities(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how much blocks look alike, ``(n, n)``, 0 to 1: a Gaussian of the distances between their features.
 
+    A block is only like itself by 1. However much others look like it, they hold other pixels, so that of blocks that
+    look alike the one where most is wrong comes first.
+
     Distances are those along the first principal components of the features' square roots: a network has many features
     that hardly differ, and together they would drown those that tell kinds of images apart.
 
@@ -90,9 +98,9 @@ def similarities(features: NDArray[np.float32]) -> NDArray[np.float32]:
     places = centred @ axes[:, -_N_COMPONENTS:]
     squares = (places**2).sum(axis=1)
     distance = np.maximum(squares[:, None] + squares[None] - 2 * places @ places.T, 0)
-    apart = distance[~np.eye(len(distance), dtype=bool)]
-    typical = float(np.median(apart)) if apart.size else 0.0
-    alike: NDArray[np.float32] = np.exp(-distance / (2 * _BANDWIDTH**2 * max(typical, _TINY))).astype(np.float32)
+    mean_distance = max(2 * float(places.var(axis=0).sum()), _TINY)
+    gaussian = np.exp(-distance / (2 * _BANDWIDTH**2 * mean_distance))
+    alike: NDArray[np.float32] = (_MOST_ALIKE * gaussian).astype(np.float32)
     np.fill_diagonal(alike, 1)
     return alike
 

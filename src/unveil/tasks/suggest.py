@@ -33,7 +33,7 @@ _MOST_COMPARED = 512
 """So many blocks are compared with each other: those where the model expects to be wrong most."""
 _PER_SUGGESTION = 10
 """At least so many for each one that is asked for."""
-_JUDGED = 0.25
+_JUDGED = 0.5
 """A block of which more was judged counts as annotated."""
 _BATCH = 16
 _DEFAULTS = RunOptions()
@@ -96,7 +96,7 @@ def suggest_blocks(
     Returns
     -------
     blocks
-        No two of them overlap, and at most a quarter of each was judged before.
+        No two of them overlap, and at most half of each was judged before.
 
     Raises
     ------
@@ -168,7 +168,7 @@ class _ErrorSums:
             self._sums[:] = 0
         below = np.pad(pixel_error(maps[: self._n_classes]).cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
         (top, bottom), (left, right) = (
-            (np.clip(at - part.start, 0, part.stop - part.start) for at in span)
+            [np.clip(at - part.start, 0, part.stop - part.start) for at in span]
             for span, part in zip(self._spans, window, strict=True)
         )
         self._sums += below[np.ix_(bottom, right)] - below[np.ix_(top, right)]

@@ -1,0 +1,144 @@
+"""The button "Annotate here next": blocks drawn, refreshed, taken over as annotated, all off the main thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from unveil.widgets.run_bar import PanelState
+from unveil.widgets.suggested_layer import ANNOTATED, SUGGESTED
+from unveil.widgets.train_panel import TrainPanel
+from unveil.widgets.training_layers import LayerPair, Rectangles, Whole, shapes_among
+
+WAIT_MS = 60_000
+
+
+@pytest.fixture
+def scene(viewer: Any) -> Any:
+    """A viewer with an image of 4 × 3 blocks, grey where the model is unsure, and bare labels; both have a scale."""
+    pixels = np.zeros((384, 288), np.float32)
+    pixels[::40, ::40] = 1
+    pixels[300:360, 110:170] = 0.5
+    viewer.add_image(pixels, name="cells", scale=(2, 2), translate=(10, 0))
+    viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="painted", scale=(2, 2), translate=(10, 0))
+    return viewer
+
+
+@pytest.fixture
+def panel(scene: Any, save_segmenter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainPanel:
+    """The panel in a dock; a training would start from a model that is unsure about what is grey."""
+    monkeypatch.setenv("UNVEIL_RUNS", str(tmp_path / "runs"))
+    model = save_segmenter()
+    made = TrainPanel(scene)
+    scene.window.add_dock_widget(made, name="Train")
+    made.form.start_from(model)
+    return made
+
+
+def ask(qtbot: Any, panel: TrainPanel) -> None:
+    with qtbot.waitSignal(panel.next.ended, timeout=WAIT_MS):
+        qtbot.mouseClick(panel.next.bar.button, Qt.MouseButton.LeftButton)
+        assert panel.next.bar.state is PanelState.RUNNING
+
+
+def blocks(scene: Any) -> Any:
+    return scene.layers[SUGGESTED]
+
+
+def test_blocks_are_drawn_where_the_model_is_unsure_and_nothing_else_changes(qtbot, scene, panel):
+    scene.layers.selection.active = scene.layers["painted"]
+    ask(qtbot, panel)
+    layer = blocks(scene)
+    assert layer.nshapes == 10
+    assert layer.features["rank"].tolist() == list(range(1, 11))
+    first = np.array([layer.data_to_world(corner) for corner in layer.data[0]])
+    np.testing.assert_allclose(first.min(axis=0), [10 + 2 * (288 - 0.5), 2 * (96 - 0.5)])
+    np.testing.assert_allclose(first.max(axis=0), [10 + 2 * (384 - 0.5), 2 * (192 - 0.5)])
+    assert len({tuple(colour) for colour in layer.edge_color}) == 10
+    assert "of its pixels to be wrong" in panel.next.bar.line.text()
+    assert scene.layers.selection.active == scene.layers["painted"]
+    assert layer not in shapes_among(scene.layers)  # what is suggested is not annotated
+
+
+def test_selected_blocks_become_what_is_annotated_and_do_not_return(qtbot, scene, panel):
+    ask(qtbot, panel)
+    assert isinstance(panel.form.extent.extent(), Whole)
+    scene.layers["painted"].data[310:330, 120:140] = 1
+    blocks(scene).selected_data = {0, 1}
+    taken = [corners.copy() for corners in blocks(scene).data[:2]]
+    qtbot.mouseClick(panel.next.done_button, Qt.MouseButton.LeftButton)
+    assert blocks(scene).nshapes == 8
+    extent = panel.form.extent.extent()
+    assert isinstance(extent, Rectangles)
+    assert extent.shapes.name == ANNOTATED
+    np.testing.assert_allclose(extent.shapes.data, taken)
+
+    (annotation,) = panel.form.request().targets
+    assert annotation.mask.sum() == 2 * 96 * 96
+    assert annotation.mask[288:, 96:192].all()
+
+    ask(qtbot, panel)
+    assert sum(layer.name.startswith(SUGGESTED) for layer in scene.layers) == 1
+    assert blocks(scene).nshapes == 10
+    again = {tuple(corners.min(axis=0)) for corners in blocks(scene).data}
+    assert not again & {tuple(corners.min(axis=0)) for corners in taken}
+
+    blocks(scene).selected_data = {3}
+    qtbot.mouseClick(panel.next.done_button, Qt.MouseButton.LeftButton)
+    assert extent.shapes.nshapes == 3
+
+
+def test_nothing_selected_and_nothing_left_are_said(qtbot, scene, panel, notifications):
+    ask(qtbot, panel)
+    panel.next.take_selected()
+    assert "No block is selected" in notifications[-1][1]
+    scene.layers["painted"].data[0, 0] = 1
+    ask(qtbot, panel)
+    assert "every block was" in panel.next.bar.line.text()
+    assert not panel.next.layers.layers()
+
+
+def test_planes_of_a_stack_are_told_apart(qtbot, scene, panel, models_folder):
+    stack = np.zeros((3, 96, 96), np.float32)
+    stack[:, ::40, ::40] = 1
+    stack[1, 20:60, 20:60] = 0.5
+    scene.layers.clear()
+    scene.add_image(stack, name="stack")
+    scene.add_labels(np.zeros(stack.shape, np.uint8), name="painted")
+    panel.form.start_from(next(models_folder.iterdir()))
+    ask(qtbot, panel)
+    assert next(corners[0, 0] for corners in blocks(scene).data) == 1
+    assert blocks(scene).ndim == 3
+
+
+def test_each_image_has_a_layer_of_its_own(qtbot, scene, panel):
+    other = np.zeros((96, 96), np.float32)
+    other[::40, ::40] = 1
+    other[50:70, 50:70] = 0.5
+    scene.add_image(other, name="more")
+    scene.add_labels(np.zeros(other.shape, np.uint8), name="more painted")
+    names = ("cells", "painted"), ("more", "more painted")
+    panel.form.pairs.set_pairs([LayerPair(scene.layers[image], scene.layers[labels]) for image, labels in names])
+    ask(qtbot, panel)
+    assert {layer.name for layer in panel.next.layers.layers()} == {f"{SUGGESTED} · cells", f"{SUGGESTED} · more"}
+
+
+def test_without_a_model_it_says_what_to_do(scene, panel, notifications):
+    panel.form.start_list.setCurrentIndex(panel.form.start_list.findData("scratch"))
+    panel.next.start()
+    assert "no model to ask" in notifications[-1][1]
+    assert panel.next.bar.state is PanelState.READY
+
+
+def test_cancelling_and_closing_leave_nothing_behind(qtbot, scene, panel):
+    panel.next.start()
+    with qtbot.waitSignal(panel.next.ended, timeout=WAIT_MS):
+        panel.next.cancel()
+    assert not panel.next.layers.layers()
+    assert panel.next.bar.state is PanelState.READY
+    panel.next.start()
+    panel.close_for_good()
