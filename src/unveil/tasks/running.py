@@ -98,12 +98,12 @@ class Run:
 
     def compare(self, channels: Sequence[tuple[int, ...]]) -> None:
         """Warn where the image, in the channels that are taken together, is unlike those that taught the model."""
-        if self._options.skip_check or self._model.card.appearance is None:
+        if self._options.skip_check or self._card.appearance is None:
             return
-        found = judge(self._image, self._model, channels, self._scale)
+        found = judge(self._image, self._models[0], channels, self._scale)
         self._unlikeness, self._suggested_rescale = found.score, found.suggested_rescale
         if found.verdict == "unlike":
-            message = found.sentence(self._image.name, self._model.card.name)
+            message = found.sentence(self._image.name, self._card.name)
             self._notices.append(message)
             self._monitor(Unlike(message, found.suggested_rescale))
 

@@ -204,7 +204,7 @@ def _looks_of(
 
         scale, count = scale_factors(image, card, options.rescale), n_frames(image, card.n_dims)
         annotation = annotations[number] if annotations else None
-        with running(image, model, options, scale=scale, n_frames=count, monitor=listen) as run:
+        with running(image, [model], options, scale=scale, n_frames=count, monitor=listen) as run:
             channels = choose_channels(image, card, options.channel)
             planes = [
                 _look(run, number, frame, card, annotation, block_px) for frame in frames(image, card.n_dims, channels)

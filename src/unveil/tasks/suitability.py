@@ -129,7 +129,7 @@ def _suggested_factor(frame: Frame, model: Model, appearance: Appearance, scale:
         reduced = looks_of(windows_of(frame, scale * less), model)
         if reduced is not None:
             octaves.append(float(function.octaves(reduced)) - math.log2(less))
-    factor = 2.0 ** -(sum(octaves) / len(octaves))
+    factor: float = 2.0 ** -(sum(octaves) / len(octaves))
     smallest, largest = RESCALE_FACTORS
     if max(factor, 1 / factor) <= RESCALE_FROM or not smallest <= scale * factor <= largest:
         return None

@@ -279,6 +279,8 @@ def _with_record(model: Model, judged: Sequence[tuple[Image, Annotation]], devic
     if len(record.iou) < least_images():  # some were blank
         return model
     return replace(model, card=model.card.model_copy(update={"conformal": record}))
+
+
 def _with_appearance(
     model: Model,
     images: Sequence[Image] | None,
