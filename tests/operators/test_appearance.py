@@ -20,7 +20,7 @@ def _named(*windows):
 
 def test_mirrored_and_turned_windows_look_alike(spots):  # of 2ⁿ + 1 pixels: both ends survive each halving
     for other in (spots.T, spots[::-1], spots[:, ::-1]):
-        np.testing.assert_allclose(describe([other]), describe([spots]), atol=0.01)
+        np.testing.assert_allclose(describe([other]), describe([spots]), atol=0.05)
 
 
 def test_the_order_of_windows_does_not_matter(spots):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from skimage.transform import rescale
 
 from unveil.image import Image
 from unveil.io.model_file import load_model, save_model
@@ -11,12 +12,13 @@ from unveil.widgets.segment_panel import SegmentPanel
 
 
 def _discs(seed, scale=1):
+    """Draw discs of one size with a little noise, and magnify the image."""
     rng = np.random.default_rng(seed)
-    yy, xx = np.mgrid[: 96 * scale, : 96 * scale] / scale
-    grey = rng.normal(20, 2, (96, 96)).repeat(scale, 0).repeat(scale, 1)
+    yy, xx = np.mgrid[:96, :96]
+    grey = rng.normal(20, 2, (96, 96))
     for y, x in rng.uniform(0, 96, (12, 2)):
         grey[(yy - y) ** 2 + (xx - x) ** 2 < 36] = 200
-    return grey.astype(np.float32)
+    return rescale(grey, scale, order=1).astype(np.float32)
 
 
 @pytest.fixture

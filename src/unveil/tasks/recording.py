@@ -28,7 +28,7 @@ _OCTAVES = 2.2
 """Images are magnified and reduced by up to two to this power."""
 _N_GROUPS = 10
 """Frames are left out in so many groups, each of images that follow each other."""
-_USUAL, _USUAL_RESIZED = 0.95, 0.98
+_USUAL, _USUAL_RESIZED = 0.975, 0.98
 """Share of the training images that are like the others; and of the resized ones."""
 _FEWEST = 4
 """Frames, below which nothing can be said of what is usual."""

@@ -27,6 +27,8 @@ _MOST_REASONS = 2
 _MOST_SETS = 4
 """Of channels that are denoised one by one."""
 _REDUCTIONS = (0.85, 0.7)
+_RESCALE_AGAIN_FROM = 1.6
+"""An image that was resized already is resized otherwise where it is wrong by more than this: no advice after advice."""
 _MUCH_NEARER = 0.5
 """An image is taken for inverted where its opposite lies nearer by this factor, or among the training images."""
 
@@ -131,7 +133,8 @@ def _suggested_factor(frame: Frame, model: Model, appearance: Appearance, scale:
             octaves.append(float(function.octaves(reduced)) - math.log2(less))
     factor: float = 2.0 ** -(sum(octaves) / len(octaves))
     smallest, largest = RESCALE_FACTORS
-    if max(factor, 1 / factor) <= RESCALE_FROM or not smallest <= scale * factor <= largest:
+    least = RESCALE_FROM if scale == 1 else _RESCALE_AGAIN_FROM
+    if max(factor, 1 / factor) <= least or not smallest <= scale * factor <= largest:
         return None
     return factor
 
