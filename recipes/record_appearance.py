@@ -3,8 +3,9 @@
     python recipes/record_appearance.py MODEL DATA [--output FILE]
 
 DATA is the folder that taught, with `images/` and, for the sizes of objects, `masks/`: for `nuclei` the `train` of
-`nuclei.py`, for `fluorescence-denoiser` too (its noise is added, as in the training). The weights stay as they are.
-Five minutes for 326 images on one core.
+`nuclei.py`. To the images of a denoiser that was taught with synthetic noise such noise is added. The weights stay as
+they are. It must be all that taught: `fluorescence-denoiser` also knows simulated images, and would warn of what it
+can do. Five minutes for 326 images on one core.
 """
 
 from __future__ import annotations
