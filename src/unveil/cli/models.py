@@ -58,7 +58,7 @@ def show(model: str, /, *, as_json: Annotated[bool, Parameter(name="--json")] = 
     check = _checked(card, path, terminal)
     if as_json:
         more = {} if check is None else {"certificate_check": asdict(check) | {"holds": check.holds}}
-        terminal.json({**card.model_dump(mode="json"), "n_parameters": n_parameters, **more})
+        terminal.json({**_card_as_json(card), "n_parameters": n_parameters, **more})
     else:
         terminal.table(_card_table(card, path, n_parameters, check))
 
@@ -84,8 +84,13 @@ def count_parameters(path: Path) -> int:
     return sum(prod(shape) for name, (_, shape) in tensors.items() if name.startswith("network."))
 
 
+def _card_as_json(card: ModelCard) -> dict[str, Any]:
+    """Return the card's values, without the thousands of numbers that images are compared with."""
+    return card.model_dump(mode="json", exclude={"appearance": {"statistics", "looks", "resized"}})
+
+
 def _entry_as_json(entry: ModelEntry) -> dict[str, Any]:
-    card = None if entry.card is None else entry.card.model_dump(mode="json")
+    card = None if entry.card is None else _card_as_json(entry.card)
     return {
         "name": entry.name,
         "origin": entry.origin,

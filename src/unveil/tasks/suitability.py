@@ -27,8 +27,9 @@ _MOST_REASONS = 2
 _MOST_SETS = 4
 """Of channels that are denoised one by one."""
 _REDUCTIONS = (0.85, 0.7)
+"""An image of another size is looked at again after each of these."""
 _RESCALE_AGAIN_FROM = 1.6
-"""An image that was resized already is resized otherwise where it is wrong by more than this: no advice after advice."""
+"""As `RESCALE_FROM`, for an image that is resized already: no advice after advice."""
 _MUCH_NEARER = 0.5
 """An image is taken for inverted where its opposite lies nearer by this factor, or among the training images."""
 
