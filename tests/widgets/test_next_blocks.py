@@ -98,7 +98,7 @@ def test_nothing_selected_and_nothing_left_are_said(qtbot, scene, panel, notific
     assert "No block is selected" in notifications[-1][1]
     scene.layers["painted"].data[0, 0] = 1
     ask(qtbot, panel)
-    assert "every block was" in panel.next.bar.line.text()
+    assert "Every block is annotated" in panel.next.bar.line.text()
     assert not panel.next.layers.layers()
 
 

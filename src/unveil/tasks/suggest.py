@@ -293,17 +293,13 @@ def _suggestion(plane: _Plane, block: _Block, score: float, n_alike: int, block_
     height, width = plane.frame.shape[1:]
     top, left = block.corner
     others = n_alike - 1
-    alike = (
-        "no other block looks like it"
-        if others < 1
-        else f"{others} other block{'s look' if others > 1 else ' looks'} like it"
-    )
+    alike = f", and {others} other block{'s look' if others > 1 else ' looks'} much like it" if others > 0 else ""
     return SuggestedBlock(
         plane.image,
         dict(plane.frame.index),
         (slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))),
         score,
-        f"the model expects {block.error:.1%} of its pixels to be wrong, and {alike}",
+        f"the model expects {block.error:.1%} of its pixels to be wrong{alike}",
     )
 
 

@@ -165,7 +165,7 @@ class NextBlocks(QWidget):
         self._words = (
             f"{len(blocks)} blocks, the first one first: {blocks[0].reason}."
             if blocks
-            else "Nothing is left to annotate: every block was. Choose 'only inside shapes' if that is not so."
+            else "Every block is annotated. If only a part is, choose 'only inside shapes' under 'Annotated'."
         )
 
     def _on_finish(self, job: Job) -> None:
