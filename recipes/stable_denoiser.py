@@ -173,7 +173,7 @@ def sealed(training: Training, data: Path, noisy: Tensor) -> Model:
         training=record,
         training_data="400 grey images of the Berkeley segmentation data set (research use)",
     )
-    return with_certificate(Model.make(card, training.average, noisy[:1, None, :128, :128].numpy()))
+    return with_certificate(Model.make(card, training.average, noisy[:1, None, :128, :128].contiguous().numpy()))
 
 
 if __name__ == "__main__":

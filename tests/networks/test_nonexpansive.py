@@ -69,7 +69,7 @@ def test_the_law_of_a_step_is_reached() -> None:
 
 
 def test_it_begins_as_a_soft_threshold_that_keeps_what_is_constant() -> None:
-    filters = cosines(2, 35).double()
+    filters = cosines(2, 35)[0].double()
     gram = torch.einsum("fcyx,fdyx->cd", filters, filters)  # at one place; the pixels of a block see each other evenly
     assert torch.allclose(filters.sum((1, 2, 3)), torch.zeros(35, dtype=torch.float64), atol=1e-6)
     assert torch.allclose(gram.diagonal(), torch.full((4,), 35 / 36, dtype=torch.float64), atol=1e-6)

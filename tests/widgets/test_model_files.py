@@ -7,7 +7,7 @@ import shutil
 import pytest
 from qtpy.QtCore import Qt
 
-from unveil.model.card import MeasuredScores
+from unveil.model.card import LipschitzCertificate, MeasuredScores
 from unveil.widgets import session_models as sessions
 from unveil.widgets.model_picker import ModelPicker, describe
 from unveil.widgets.reader import get_reader
@@ -64,6 +64,23 @@ def test_the_card_in_a_few_words(qtbot, save_segmenter):
         "IoU 0.90, AP 0.80 on squares",
     ]
     assert "CC0-1.0" in describe(picker.card)
+
+
+def test_a_certificate_counts_once_it_was_recomputed_from_the_weights(qtbot, save_denoiser, notifications):
+    about = {"method": "Gram iteration", "covers": "the network"}
+    save_denoiser("borne-out", certificate=LipschitzCertificate(bound=1.5, **about))
+    save_denoiser("forged", certificate=LipschitzCertificate(bound=0.5, **about))
+    picker = ModelPicker("denoising")
+    qtbot.addWidget(picker)
+    qtbot.addWidget(picker.summary)
+    assert "being recomputed" in picker.summary.text()
+    qtbot.waitUntil(lambda: "✓ Moves no two images more than 1 times" in picker.summary.text(), timeout=60_000)
+    assert notifications == []
+    picker.list.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: "⚠ NOT borne out" in picker.summary.text(), timeout=60_000)
+    assert [severity for severity, text in notifications if "'forged'" in text] == ["warning"]
+    picker.list.setCurrentIndex(0)
+    assert "✓" in picker.summary.text()  # without asking the weights again
 
 
 def test_a_dropped_model_is_chosen_in_the_open_panel(viewer, save_segmenter, elsewhere, notifications):

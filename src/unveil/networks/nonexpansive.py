@@ -14,7 +14,6 @@ arXiv 2211.12461).
 from __future__ import annotations
 
 from itertools import product
-from math import log
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,8 @@ TAPS = 3
 """Of a filter along an axis, in blocks."""
 LARGEST_NORM = 2**0.5
 """Of W: with a larger one a step could move two images apart."""
-_FIRST_LIMIT = 0.006
-"""Of the clip, in the units of images from 0 to 1."""
+_FIRST_LIMIT = 0.01
+"""Of the clip, per unit of a filter's norm, in the units of images from 0 to 1."""
 
 _CONVOLUTION = {2: functional.conv2d, 3: functional.conv3d}
 _TRANSPOSED = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
@@ -69,9 +68,10 @@ class Step(nn.Module):
         self.filters = {2: nn.Conv2d, 3: nn.Conv3d}[n_dims](
             BLOCK_PX**n_dims, width, TAPS, padding=dilation, dilation=dilation, bias=False
         )
+        weight, limits = cosines(n_dims, width)
         with torch.no_grad():
-            self.filters.weight.copy_(cosines(n_dims, width))
-        self.log_limits = nn.Parameter(torch.full((width,), log(_FIRST_LIMIT)))
+            self.filters.weight.copy_(weight)
+        self.log_limits = nn.Parameter(limits.log())
 
     def forward(self, blocks: Tensor) -> Tensor:
         """Return ``(N, pixels of a block, *blocks)`` like what goes in."""
@@ -85,25 +85,27 @@ class Step(nn.Module):
         return stepped
 
 
-def cosines(n_dims: int, n_filters: int) -> Tensor:
-    """Return filters ``(n_filters, pixels of a block, *taps)`` that are the cosine transform of 6 × 6 (× 6) pixels.
+def cosines(n_dims: int, n_filters: int) -> tuple[Tensor, Tensor]:
+    """Return filters ``(n_filters, pixels of a block, *taps)`` , cosines in 6 × 6 (× 6) pixels, and their limits.
 
-    All but the constant one, beginning with the lowest frequencies, over and over. Each pixel lies in 3 × 3 (× 3) such
-    windows, and the filters are so scaled that together, once each, they keep the norm of what is not constant: with
-    them a step is the soft threshold of Donoho and Johnstone (1994), averaged over the windows that a pixel lies in.
+    All but the constant one, beginning with the lowest frequencies, over and over, each time with limits four times as
+    high: together the copies limit what one filter finds along a curve that bends more than once. Each pixel lies in
+    3 × 3 (× 3) such windows, and the filters are so scaled that whole rounds of them keep the norm of all but what is
+    constant in a window: a step is at first the soft threshold of a cosine transform, averaged over windows.
     """
     edge = BLOCK_PX * TAPS
     place = torch.arange(edge, dtype=torch.float64)
     waves = torch.cos(torch.pi / edge * place[:, None] * (place + 0.5)) * (2 / edge) ** 0.5
     waves[0] /= 2**0.5
     orders = sorted(product(range(edge), repeat=n_dims), key=lambda order: sum(n * n for n in order))[1:]
-    filters: list[Tensor] = []
+    scale = (TAPS**n_dims * -(-n_filters // len(orders))) ** -0.5
+    filters, limits = [], []
     for number in range(n_filters):
-        wave = torch.ones(())
+        wave = torch.ones((), dtype=torch.float64)
         for n in orders[number % len(orders)]:
             wave = wave[..., None] * waves[n]
         split = wave.reshape([size for _ in range(n_dims) for size in (TAPS, BLOCK_PX)])
         axes = range(0, 2 * n_dims, 2)
         filters.append(split.permute(*(axis + 1 for axis in axes), *axes).reshape(-1, *(TAPS,) * n_dims))
-    scaled: Tensor = torch.stack(filters).float() / TAPS ** (n_dims / 2)
-    return scaled
+        limits.append(_FIRST_LIMIT * 4.0 ** (number // len(orders)))
+    return torch.stack(filters).float() * scale, torch.tensor(limits) * scale

@@ -15,7 +15,7 @@ from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard, Task
 from unveil.widgets.job import Job
 from unveil.widgets.layers import format_pixel_size
-from unveil.widgets.notify import tell, tell_failure
+from unveil.widgets.notify import tell_failure, warn
 from unveil.widgets.session_models import session_models
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class ModelPicker(QWidget):
 
     def _checked(self, key: tuple[Path, int], name: str, check: CertificateCheck) -> None:
         if not check.holds:
-            tell(f"The certificate of '{name}' is {check.words}. Do not rely on it.")
+            warn(f"The certificate of '{name}' is {check.words}. Do not rely on it.")
         self._checks[key] = f"{'✓' if check.holds else '⚠'} {check.words[0].upper()}{check.words[1:]}"
         self._draw()
 

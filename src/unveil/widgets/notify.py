@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari.utils.notifications import notification_manager, show_error, show_info
+from napari.utils.notifications import notification_manager, show_error, show_info, show_warning
 
 from unveil.errors import UnveilError
 
@@ -10,6 +10,11 @@ from unveil.errors import UnveilError
 def tell(message: str) -> None:
     """Show one sentence for which nothing needs to be done."""
     show_info(message)
+
+
+def warn(message: str) -> None:
+    """Show one sentence that the user must not miss, though nothing failed."""
+    show_warning(message)
 
 
 def tell_failure(error: Exception) -> None:
