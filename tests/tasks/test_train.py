@@ -17,7 +17,18 @@ from unveil.config.objects import ObjectRule
 from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError, MismatchError
-from unveil.events import Cancelled, EpochEnd, Event, Notice, Preview, StepEnd, StopEarly, TrainingStart, ignore
+from unveil.events import (
+    Cancelled,
+    EpochEnd,
+    Event,
+    Notice,
+    Preview,
+    Progress,
+    StepEnd,
+    StopEarly,
+    TrainingStart,
+    ignore,
+)
 from unveil.image import Image
 from unveil.model.model import digest
 from unveil.tasks.denoise import denoise
@@ -325,3 +336,21 @@ def test_channels_follow_from_the_data_where_the_settings_are_silent(scenes: Mak
     config = segmentation(architecture={"width": 2, "poolings": 1}, epochs=1, steps_per_epoch=1)
     architecture = train(*scenes(2), config, monitor=ignore).card.architecture
     assert (architecture.in_channels, architecture.out_channels, architecture.width) == (1, 3, 2)
+
+
+def test_the_card_says_what_the_images_look_like(scenes: Make, segmentation: Make) -> None:
+    model = train(*scenes(6), segmentation(), monitor=ignore)
+    appearance = model.card.appearance
+    assert appearance.n_images == 6
+    small, usual, large = appearance.object_px
+    assert 0 < small <= usual <= large < 15
+
+
+def test_a_stop_while_images_are_looked_at_keeps_the_model(scenes: Make, segmentation: Make) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and event.unit == "images":
+            raise StopEarly
+
+    model = train(*scenes(6), segmentation(), monitor=stop)
+    assert model.card.appearance is None
+    assert model.card.training.ended_by == "schedule"
