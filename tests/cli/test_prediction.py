@@ -162,7 +162,7 @@ def test_intervals_follow_what_they_are_of(
     least, most = entry["n_objects_interval"]
     said = f"{entry['n_objects']} objects ({least} to {most}), expected IoU {entry['expected_iou']:.2f}"
     assert f"{said} ({low:.2f} to {high:.2f}), ranges that hold for 9 in 10 such images, " in unveil(*command).out
-    assert "from 9 images: nothing in particular" in " ".join(unveil("models", "show", path).out.split())
+    assert "nothing in particular (n = 9)" in " ".join(unveil("models", "show", path).out.split())
 
 
 def test_a_table_of_classes_is_refused(

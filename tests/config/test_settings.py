@@ -24,6 +24,7 @@ from unveil.config.options import (
     EngineOptions,
     EvaluationOptions,
     SegmentationOptions,
+    SegmenterOptions,
     StabilityOptions,
 )
 from unveil.config.training import (
@@ -44,6 +45,7 @@ WITH_DEFAULTS = [
     NoiseNormalization,
     StabilizedNormalization,
     ObjectRule,
+    SegmenterOptions,
     SegmentationOptions,
     DenoiserOptions,
     DenoisingOptions,

@@ -160,7 +160,7 @@ def _intervals(card: ModelCard) -> str:
         return ""
     if card.conformal is None:
         return "none: they need at least 9 whole images with their truth that did not teach"
-    return f"from {len(card.conformal.iou)} images: {card.conformal.data}"
+    return f"{card.conformal.data} (n = {len(card.conformal.iou)})"
 
 
 def _architecture(card: ModelCard, n_parameters: int) -> str:

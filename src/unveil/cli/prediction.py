@@ -54,19 +54,19 @@ def segment(
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     options: Annotated[SegmentationOptions, Parameter(name="*", group=COMPUTING)] = SegmentationOptions(),  # noqa: B008
 ) -> int:
-    """Segment images into labels, written as <stem>_labels.tif or OME-Zarr; --uncertainty adds <stem>_uncertainty.tif.
+    """Segment images into labels, written as <stem>_labels.tif or OME-Zarr.
 
     Parameters
     ----------
     images
         TIFF files of any kind, OME-Zarr folders, or folders of images.
     output
-        Folder for the results; made if it is not there. Earlier results of the same name are replaced.
+        Folder for the results, with --uncertainty also <stem>_uncertainty.tif; made if it is not there. Earlier results
+        of the same name are replaced.
     model
         Name of a model, or a model file.
     ensemble
-        A further model of the same kind, such as a training from another seed, to be averaged with the first; once for
-        each.
+        A further model of the same kind (of another seed, say) to be averaged with the first; once for each.
     probabilities
         Also write the probability of each class, <stem>_probability.tif.
     table
