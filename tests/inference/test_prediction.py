@@ -75,13 +75,13 @@ PLANE_NETWORKS: list[Architecture] = [
     UNetConfig(width=2, poolings=2, residual=True, out_channels=1),
     DnCNNConfig(depth=4, width=3),
     DnCNNConfig(depth=4, width=3, dilations=(1, 4, 2, 1), skips=True),
+    NonexpansiveConfig(width=3, dilations=(2, 1)),
 ]
 VOLUME_NETWORKS: list[Architecture] = [
     UNetConfig(n_dims=3, width=2, poolings=1),
     UNetConfig(n_dims=3, width=2, poolings=(1, 2, 2)),
     UNetConfig(n_dims=3, width=2, poolings=(0, 1, 1)),
     DnCNNConfig(n_dims=3, depth=3, width=2),
-    NonexpansiveConfig(width=3, dilations=(2, 1)),
     NonexpansiveConfig(n_dims=3, width=2, dilations=(1,)),
 ]
 
