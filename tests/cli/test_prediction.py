@@ -22,7 +22,8 @@ from unveil.io.model_file import load_model, save_model
 from unveil.model.card import ConformalRecord
 
 KEYS = {"input", "outputs", "seconds", "device", "engine", "precision", "tile", "n_objects", "expected_iou"}
-KEYS |= {"n_objects_interval", "iou_interval", "noise_level", "expected_psnr", "residual_correlation"}
+KEYS |= {"n_objects_interval", "iou_interval", "unlikeness", "suggested_rescale"}
+KEYS |= {"noise_level", "expected_psnr", "residual_correlation"}
 
 
 def test_segment_writes_labels_like_the_door_computes_them(
