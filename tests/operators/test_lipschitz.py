@@ -146,3 +146,15 @@ def test_searches_are_the_same_each_time() -> None:
 def test_what_never_moves_has_a_constant_of_zero() -> None:
     at = torch.ones(3, dtype=torch.float64)
     assert power_estimate(lambda x: 0 * x, at) == ascend(lambda x: 0 * x, at) == 0
+
+
+@given(st.floats(1e-6, 1e20), st.integers(1, 9))
+def test_what_is_printed_of_a_bound_holds_too(bound: float, n_digits: int) -> None:
+    low, high = lipschitz.at_least(bound, n_digits), lipschitz.at_most(bound, n_digits)
+    assert low <= bound <= high <= low * (1 + 10.0 ** (1 - n_digits)) * (1 + 1e-12)
+    assert float(f"{high:.{n_digits}g}") >= bound
+
+
+def test_a_bound_of_one_stays_one() -> None:
+    assert lipschitz.at_most(1.0) == lipschitz.at_least(1.0) == 1
+    assert lipschitz.at_most(float("inf")) == float("inf")

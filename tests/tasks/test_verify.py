@@ -23,11 +23,11 @@ from unveil.inference.tiling import Tiling
 from unveil.inference.torch_engine import TorchEngine
 from unveil.io.model_file import load_model
 from unveil.io.samples import sample_for
-from unveil.model.lipschitz import model_bound
+from unveil.model.lipschitz import model_bound, with_certificate
 from unveil.model.model import Model
 from unveil.tasks import verify as verify_module
 from unveil.tasks.verification import Check, Verification, as_markdown
-from unveil.tasks.verify import check_certificate, verify
+from unveil.tasks.verify import verify
 
 ZOO = Path(unveil.__file__).parent / "zoo"
 TORCH = EngineOptions(engine="torch", device="cpu")
@@ -188,17 +188,21 @@ def test_labels_that_depend_on_the_blocks_fail(
     assert labels.measured > 0
 
 
-def test_a_bound_above_the_claim_fails(make_tiny_model: Any) -> None:
-    model = make_tiny_model()
-    bound = model_bound(model)
+def test_a_bound_above_the_claim_fails(make_tiny_model: Any, image: Image) -> None:
+    model = with_certificate(make_tiny_model())
+    certificate = model.card.certificate
+    assert certificate is not None
 
-    assert check_certificate(model, None).passed is None
-    assert check_certificate(model, bound).passed is True
-    assert check_certificate(model, bound * 0.99).passed is False
-    shown = check_certificate(model, bound).measured
-    assert shown is not None
-    assert bound <= shown <= bound * 1.001
-    assert check_certificate(load_model(ZOO / "gaussian-filter.safetensors"), 1.0).passed is False
+    def checked(claim: float) -> Check:
+        promise = certificate.model_copy(update={"bound": claim})
+        card = model.card.model_copy(update={"certificate": promise})
+        return checks(replace(model, card=card), image)["certificate"]
+
+    holds = checked(certificate.bound)
+    assert holds.passed is True
+    assert holds.measured is not None
+    assert model_bound(model) <= holds.measured <= model_bound(model) * 1.001
+    assert checked(certificate.bound * 0.99).passed is False
 
 
 def test_a_large_image_is_cut_in_its_middle(make_tiny_model: Any, rng: np.random.Generator) -> None:

@@ -12,11 +12,13 @@ from torch import Tensor
 from unveil.model.card import LipschitzCertificate
 from unveil.model.model import Model, SegmentationActivation
 from unveil.networks.lipschitz import LayerBound, certified_bound, layer_bound
-from unveil.operators.lipschitz import ACTIVATIONS, compose, separate, softmax
+from unveil.operators.lipschitz import ACTIVATIONS, at_most, compose, separate, softmax
 from unveil.operators.stretching import ascend
 
 UPPER = "Gram iteration per convolution, composed over the network: certified, for zero padding at every image size"
 LOWER = "ascent of ‖f(x + d) − f(x)‖ / ‖d‖ from the check image: reached, so that no smaller constant is true"
+_PROMISED_DIGITS = 6
+"""Of a certificate: other processors sum in another order, and must not find a promise broken in the last digit."""
 COVERS = "the map from normalized intensities to the network's output, computed exactly, at every image size"
 
 
@@ -93,14 +95,14 @@ def model_bound(model: Model, of_layer: LayerBound = layer_bound) -> float:
 
 
 def with_certificate(model: Model) -> Model:
-    """Return `model` with its certified bound in its card.
+    """Return `model` with its certified bound in its card, rounded up.
 
     Raises
     ------
     InputError
         If no bound is known for the network.
     """
-    certificate = LipschitzCertificate(bound=model_bound(model), method=UPPER, covers=COVERS)
+    certificate = LipschitzCertificate(bound=at_most(model_bound(model), _PROMISED_DIGITS), method=UPPER, covers=COVERS)
     return replace(model, card=model.card.model_copy(update={"certificate": certificate}))
 
 

@@ -7,6 +7,7 @@ up. They are those of the lecture, and each has its proof in a line. A bias move
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from math import fsum, hypot, nextafter, prod
 from types import MappingProxyType
 from typing import Literal
@@ -65,6 +66,16 @@ def descent(norm: float) -> float:
 def residual(bound: float) -> float:
     """Bound x − T(x), or x + T(x): 1 + L."""
     return combine((1, 1), (1, bound))
+
+
+def at_most(bound: float, n_digits: int = 3) -> float:
+    """Round an upper bound up to so many digits, so that what is printed or promised holds too."""
+    return float(Context(n_digits, ROUND_CEILING).create_decimal_from_float(bound))
+
+
+def at_least(bound: float, n_digits: int = 3) -> float:
+    """Round a lower bound down to so many digits."""
+    return float(Context(n_digits, ROUND_FLOOR).create_decimal_from_float(bound))
 
 
 def _up(value: float, n_operations: int = 1) -> float:

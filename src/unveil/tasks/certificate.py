@@ -10,6 +10,7 @@ from unveil.errors import InputError
 from unveil.io.model_file import load_model
 from unveil.model.lipschitz import model_bound
 from unveil.model.model import Model
+from unveil.operators.lipschitz import at_most
 
 STABLE = "stable: moves no two images apart"
 """What a model is called whose certified bound is 1 or less."""
@@ -50,9 +51,11 @@ class CertificateCheck:
     def words(self) -> str:
         """Say it in a line."""
         if not self.holds:
-            found = self.problem or f"they allow {self.bound:.3g}"
-            return f"NOT borne out: the card promises {self.promised:.3g} from the weights, but {found}"
-        what = STABLE if self.is_stable else f"moves no two images more than {self.bound:.3g} times as far apart"
+            found = self.problem or f"they allow {self.bound:.6g}"
+            return f"NOT borne out: the card promises {self.promised:.6g} from the weights, but {found}"
+        what = (
+            STABLE if self.is_stable else f"moves no two images more than {at_most(self.promised):g} times as far apart"
+        )
         return f"{what} (recomputed from the weights in {self.seconds:.1f} s)"
 
 

@@ -24,6 +24,7 @@ from unveil.networks.layer_norms import LayerNorms, convolutions, layer_norms
 from unveil.networks.lipschitz import layer_bound
 from unveil.networks.summary import INPUT, LayerSummary, NetworkSummary, summarize_network
 from unveil.networks.tracing import Operation, trace
+from unveil.operators.lipschitz import at_least, at_most
 from unveil.operators.montage import montage
 from unveil.operators.normalization import fit
 from unveil.tasks.matching import card_of, check_match, choose_channels
@@ -77,8 +78,8 @@ class LipschitzTable:
     def words(self) -> str:
         """What the bounds of the whole say, each rounded to three digits to its safe side."""
         return (
-            f"The whole model moves its output at least {self.bounds.lower * 0.995:.3g} times as far as its input "
-            f"changes (reached), and at most {self.bounds.upper * 1.005:.3g} times (certified)."
+            f"The whole model moves its output at least {at_least(self.bounds.lower):g} times as far as its input "
+            f"changes (reached), and at most {at_most(self.bounds.upper):g} times (certified)."
         )
 
 

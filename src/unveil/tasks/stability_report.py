@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from unveil.image import Image
+from unveil.operators.lipschitz import at_most
 
 Level: TypeAlias = Literal["steady", "steady to noise", "sensitive"]
 
@@ -153,7 +154,7 @@ class Stability:
     def _bound_words(self) -> str:
         if self.bound is None:
             return "none is known for classical filters"
-        words = f"at most {self.bound * 1.005:.3g} times the perturbation"
+        words = f"at most {at_most(self.bound):g} times the perturbation"
         return f"{words}: it says nothing here" if self.bound_says_nothing else words
 
     def _shift_words(self, unit: str) -> str:

@@ -7,7 +7,6 @@ import platform
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil, floor, inf, log10
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from unveil.inference.tiling import Tiling
 from unveil.model.card import ModelCard
 from unveil.model.lipschitz import model_bound
 from unveil.model.model import CHECK_TOLERANCE, Model, compute, digest
+from unveil.operators.lipschitz import at_most
+from unveil.tasks.certificate import check_certificate
 from unveil.tasks.denoise import denoise
 from unveil.tasks.frame_canvas import FrameCanvas
 from unveil.tasks.matching import card_of
@@ -42,6 +43,7 @@ _MOST_PX = {2: (512, 512), 3: (48, 160, 160)}
 _TILES_PER_SIDE = (2, 3)
 _BLOCKS_PER_SIDE = 3
 _ROUNDING = 1e-9
+_SHOWN_DIGITS = 4
 Maps = NDArray[np.float32]
 
 
@@ -79,7 +81,7 @@ def verify(
     if checks[0].passed:
         makers = (_check_tiles, _check_engine, _check_labels)
         checks += [maker(results) for maker in makers]
-        checks.append(check_certificate(model, card.certificate.bound if card.certificate is not None else None))
+        checks.append(_check_certificate(model))
     setting = Setting(
         model=card.name,
         model_sha256=found,
@@ -94,28 +96,18 @@ def verify(
     return Verification(setting, tuple(checks), card.scores)
 
 
-def check_certificate(model: Model, claim: float | None) -> Check:
-    """Compute the certified Lipschitz bound of `model` again and compare it with the `claim` of its card."""
+def _check_certificate(model: Model) -> Check:
     name, compared = "certificate", "The certified Lipschitz bound, computed again, with what the card claims"
+    checked = check_certificate(model)
+    if checked is not None:
+        bound = None if checked.bound is None else at_most(checked.bound, _SHOWN_DIGITS)
+        return Check(name, compared, bound, checked.promised, "", checked.holds, f"{checked.words}.")
     try:
-        bound = model_bound(model)
+        bound = at_most(model_bound(model), _SHOWN_DIGITS)
     except InputError:
-        return Check(
-            name, compared, None, claim, "", None if claim is None else False, "No bound is known for filters."
-        )
-    shown = _rounded_up(bound)
-    words = f"The output moves by at most {shown:.4g} times the change of the normalized image"
-    if claim is None:
-        return Check(name, compared, shown, None, "", None, f"{words}. The card claims no bound.")
-    holds = bound <= claim * (1 + _ROUNDING)
-    verdict = "as the card claims" if holds else "which is more than the card claims"
-    return Check(name, compared, shown, claim, "", holds, f"{words}, {verdict}.")
-
-
-def _rounded_up(bound: float) -> float:
-    """Return a bound of four digits that is not smaller, so that what is printed holds too."""
-    digit = 10.0 ** (floor(log10(bound)) - 3) if 0 < bound < inf else 1.0
-    return ceil(bound / digit) * digit if bound < inf else bound
+        return Check(name, compared, None, None, "", None, "No bound is known for filters, and the card claims none.")
+    words = f"The output moves by at most {bound:g} times the change of the normalized image. The card claims no bound."
+    return Check(name, compared, bound, None, "", None, words)
 
 
 def _check_weights(card: ModelCard, found: str) -> Check:
