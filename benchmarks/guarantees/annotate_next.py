@@ -1,7 +1,7 @@
 """Simulate annotation block by block, and count how many ranked blocks teach what random ones teach.
 
     python benchmarks/guarantees/annotate_next.py --data FOLDER [--judge test] [--pool 60] [--seeds 0 1 2]
-        [--counts 4 8 12 18 26] [--steps 80] [--output FILE]
+        [--counts 5 10 16 24] [--steps 240] [--output FILE]
     python benchmarks/guarantees/annotate_next.py --plot SVG [--output FILE]
 
 FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). A pool is drawn from
@@ -334,8 +334,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pool", type=int, default=60, help="images of which blocks can be revealed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one pool each")
     parser.add_argument("--arms", choices=ARMS, nargs="+", default=ARMS, help="which blocks are revealed")
-    parser.add_argument("--counts", type=int, nargs="+", default=[4, 8, 12, 18, 26], help="blocks per round")
-    parser.add_argument("--steps", type=int, default=80, help="steps of each training")
+    parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 16, 24], help="blocks per round")
+    parser.add_argument("--steps", type=int, default=240, help="steps of each training")
     parser.add_argument("--batch", type=int, default=4, help="patches per step")
     parser.add_argument("--patch-px", type=int, default=64, help="edge of the training patches")
     parser.add_argument("--block-px", type=int, default=64, help="edge of a block")
