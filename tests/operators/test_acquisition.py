@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from unveil.operators.acquisition import Choice, block_starts, choose, overlapping, pixel_error, similarities
+from unveil.operators.acquisition import (
+    Choice,
+    block_starts,
+    choose,
+    overlapping,
+    pixel_error,
+    similarities,
+    sure_foreground,
+    worth,
+)
 
 
 @given(st.integers(1, 500), st.integers(1, 200))
@@ -27,6 +36,16 @@ def test_blocks_lie_inside_an_axis_and_leave_or_share_half_a_block_at_most(lengt
 def test_a_pixel_is_as_wrong_as_its_likeliest_class_is_unlikely():
     probabilities = np.array([[[1.0, 0.5, 0.2]], [[0.0, 0.3, 0.7]], [[0.0, 0.2, 0.1]]], np.float32)
     np.testing.assert_allclose(pixel_error(probabilities), [[0, 0.5, 0.3]], atol=1e-6)
+
+
+def test_sure_foreground_counts_and_background_and_doubt_do_not():
+    probabilities = np.array([[[1.0, 0.5, 0.1, 0.0]], [[0.0, 0.3, 0.9, 0.5]], [[0.0, 0.2, 0.0, 0.5]]], np.float32)
+    np.testing.assert_allclose(sure_foreground(probabilities), [[0, 0, 0.8, 1]], atol=1e-6)
+
+
+def test_an_error_is_worth_more_than_an_object_and_empty_ground_nothing():
+    empty, right, wrong = worth(np.array([0, 0, 0.5]), np.array([0, 0.5, 0]))
+    assert empty == 0 < right < wrong
 
 
 def kinds(*sizes: int, seed: int = 0) -> NDArray[np.float32]:

@@ -2,15 +2,15 @@
 
 ::
 
-    expected error  ▁▁▇▇▇▁▅▅▁▁▇      of each block, from its probabilities alone
-    looks           a a b b b a c c a a b
-    chosen                1   2          the first b speaks for all b, so that c comes before the next b
+    worth   ▁▁▇▇▇▁▅▅▁▁▇      of each block, from the model's probabilities alone
+    looks   a a b b b a c c a a b
+    chosen        1   2          the first b speaks for all b, so that c comes before the next b
 
-What one block would teach is the expected error of all blocks, each weighted by how much it looks like this one and by
-nothing that is annotated or chosen already. Its sum over the chosen blocks is submodular, so that choosing greedily
-comes within 1 − 1/e of the best choice (Nemhauser 1978, Math. Program. 14). Uncertainty and representativeness come
-together as in suggestive annotation (Yang 2017, arXiv 1706.04737), in one weighted sum as in CLUE (Prabhu 2021, arXiv
-2010.08666).
+What one block would teach is the worth of all blocks (the expected error, and something for objects that the model is
+sure of), each weighted by how much it looks like this one and by nothing that is annotated or chosen already. Its sum
+over the chosen blocks is submodular, so that choosing greedily comes within 1 − 1/e of the best choice (Nemhauser 1978,
+Math. Program. 14). Uncertainty and representativeness come together as in suggestive annotation (Yang 2017, arXiv
+1706.04737), in one weighted sum as in CLUE (Prabhu 2021, arXiv 2010.08666).
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 _ALIKE = 0.5
 """Blocks more similar than this are said to look alike."""
 _N_COMPONENTS = 10
+_OBJECTS = 0.25
+"""What objects that a model is sure of count beside its errors."""
 _MOST_ALIKE = 0.8
+"""Likeness of two blocks that look the same."""
 _BANDWIDTH = 0.2
 """Width of the Gaussian that turns distances into similarities, in distances between blocks (root mean square)."""
 _TINY = 1e-12
@@ -38,7 +41,7 @@ class Choice:
     number
         Which one.
     gain
-        Share of the expected error of all blocks that it adds to what is spoken for, 0 to 1.
+        Share of the worth of all blocks that it adds to what is spoken for, 0 to 1.
     n_alike
         Blocks that it speaks for and no earlier one did, itself included.
     """
@@ -76,6 +79,31 @@ def pixel_error(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     error: NDArray[np.float32] = 1 - probabilities.max(axis=0)
     return error
+
+
+def worth(error: NDArray[np.float64], objects: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what there is to learn of blocks: what is wrong, and some of what is right, both per block.
+
+    A training that sees nothing but what a model does wrong shows it few outlines, and lets it forget what it knew.
+
+    Parameters
+    ----------
+    error, objects
+        Means of `pixel_error` and `sure_foreground` over each block.
+    """
+    return error + _OBJECTS * objects
+
+
+def sure_foreground(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return by how much foreground is likelier than background, 0 to 1, and 0 where it is not.
+
+    Parameters
+    ----------
+    probabilities
+        Of each class, background first, ``(K, *spatial)``, 0 to 1, summing to 1.
+    """
+    foreground: NDArray[np.float32] = np.maximum(1 - 2 * probabilities[0], 0)
+    return foreground
 
 
 def similarities(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,7 +149,7 @@ def overlapping(corners: NDArray[np.intp], edges: tuple[int, ...]) -> NDArray[np
 
 
 def choose(
-    error: NDArray[np.float64],
+    value: NDArray[np.float64],
     alike: NDArray[np.float32],
     candidates: NDArray[np.bool_],
     shares_pixels: NDArray[np.bool_],
@@ -129,12 +157,12 @@ def choose(
 ) -> list[Choice]:
     """Choose up to `n` blocks, the one that teaches most first.
 
-    ``gain(b) = Σᵢ errorᵢ · max(0, alikeᵢᵦ − maxⱼ alikeᵢⱼ) / Σᵢ errorᵢ`` with j over what is annotated or chosen.
+    ``gain(b) = Σᵢ valueᵢ · max(0, alikeᵢᵦ − maxⱼ alikeᵢⱼ) / Σᵢ valueᵢ`` with j over what is annotated or chosen.
 
     Parameters
     ----------
-    error
-        Mean pixel error of each block, ``(n_blocks,)``.
+    value
+        The worth of each block, ``(n_blocks,)``.
     alike
         As `similarities` returns it.
     candidates
@@ -144,11 +172,11 @@ def choose(
     """
     spoken_for = alike[:, ~candidates].max(axis=1, initial=0)
     left, choices = candidates.copy(), list[Choice]()
-    total = max(float(error.sum()), _TINY)
+    total = max(float(value.sum()), _TINY)
     while len(choices) < n and left.any():
         open_to = np.flatnonzero(left)
         added = np.maximum(alike[:, open_to] - spoken_for[:, None], 0)
-        gains = error @ added
+        gains = value @ added
         best = int(gains.argmax())
         number = int(open_to[best])
         choices.append(Choice(number, float(gains[best]) / total, int((added[:, best] > _ALIKE).sum())))

@@ -17,20 +17,29 @@ from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.engines import choose_device
-from unveil.inference.reading import FilledFrame, NormalizedFrame, blocks, kept
+from unveil.inference.reading import FilledFrame, NormalizedFrame, kept
+from unveil.inference.reading import blocks as strips_of
 from unveil.inference.tiling import Window, round_up
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.networks.unet import UNet
-from unveil.operators.acquisition import block_starts, choose, overlapping, pixel_error, similarities
+from unveil.operators.acquisition import (
+    block_starts,
+    choose,
+    overlapping,
+    pixel_error,
+    similarities,
+    sure_foreground,
+    worth,
+)
 from unveil.operators.normalization import fit
 from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.running import Run, check_device, running
 
 BLOCK_PX = 96
-_MOST_COMPARED = 512
-"""So many blocks are compared with each other: those where the model expects to be wrong most."""
+_MOST_COMPARED = 1024
+"""So many blocks are compared with each other: those with most to learn of."""
 _PER_SUGGESTION = 10
 """At least so many for each one that is asked for."""
 _JUDGED = 0.5
@@ -52,7 +61,7 @@ class SuggestedBlock:
     window
         Rows and columns, in pixels.
     score
-        Share of all that the model expects to do wrong which this block speaks for and none before it, 0 to 1.
+        Share of all there is to learn of which this block speaks for and none before it, 0 to 1.
     reason
         Why, in words.
     """
@@ -109,13 +118,12 @@ def suggest_blocks(
     _check(images, card, annotations, n, block_px, options)
     looks = _looks_of(images, model, annotations, block_px, options, monitor)
     planes = [plane for look in looks for plane in look]
-    compared = _most_wrong(planes, max(_MOST_COMPARED, _PER_SUGGESTION * n))
+    compared = _most_valuable(planes, max(_MOST_COMPARED, _PER_SUGGESTION * n))
     if not any(not block.is_annotated for block in compared):
         return []
     features = np.concatenate(list(_features(planes, compared, model, block_px, options, monitor)))
-    error = np.array([block.error for block in compared])
     choices = choose(
-        error,
+        np.array([block.value for block in compared]),
         similarities(features),
         np.array([not block.is_annotated for block in compared]),
         overlapping(np.array([(block.plane, *block.corner) for block in compared]), (block_px, block_px)),
@@ -131,13 +139,13 @@ def suggest_blocks(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
-    """One plane of an image, and what was found of its blocks: error and whether it is annotated, ``(n_y, n_x)``."""
+    """One plane of an image, and of its blocks error and worth, ``(2, n_y, n_x)``, and whether they are annotated."""
 
     image: int
     frame: Frame
     normalized: NormalizedFrame
     starts: tuple[list[int], list[int]]
-    error: NDArray[np.float64]
+    found: NDArray[np.float64]
     is_annotated: NDArray[np.bool_]
 
 
@@ -146,11 +154,12 @@ class _Block:
     plane: int
     corner: tuple[int, int]
     error: float
+    value: float
     is_annotated: bool
 
 
-class _ErrorSums:
-    """The mean pixel error of each block of a plane, added up from the maps of tiles."""
+class _BlockSums:
+    """Means over each block of a plane, added up from the maps of tiles: of the pixel error, and of sure foreground."""
 
     def __init__(
         self, starts: tuple[list[int], list[int]], shape: tuple[int, ...], block_px: int, n_classes: int
@@ -160,22 +169,24 @@ class _ErrorSums:
             for begin, length in zip(starts, shape, strict=True)
         ]
         self._n_classes = n_classes
-        self._sums = np.zeros([len(begin) for begin in starts])
+        self._sums = np.zeros((2, *(len(begin) for begin in starts)))
 
     def write(self, window: Window, maps: NDArray[np.float32]) -> None:
         """Add the maps ``(K, *window)`` of a tile; the first tile of a plane begins anew, as it is when tiles halve."""
         if all(part.start == 0 for part in window):
             self._sums[:] = 0
-        below = np.pad(pixel_error(maps[: self._n_classes]).cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
+        probabilities = maps[: self._n_classes]
+        summed = np.stack([pixel_error(probabilities), sure_foreground(probabilities)]).cumsum(1, np.float64).cumsum(2)
+        below = np.pad(summed, ((0, 0), (1, 0), (1, 0)))
         (top, bottom), (left, right) = (
             [np.clip(at - part.start, 0, part.stop - part.start) for at in span]
             for span, part in zip(self._spans, window, strict=True)
         )
-        self._sums += below[np.ix_(bottom, right)] - below[np.ix_(top, right)]
-        self._sums -= below[np.ix_(bottom, left)] - below[np.ix_(top, left)]
+        rows = below[:, bottom] - below[:, top]
+        self._sums += rows[:, :, right] - rows[:, :, left]
 
     def means(self) -> NDArray[np.float64]:
-        """Return the mean of each block, ``(n_y, n_x)``."""
+        """Return the means of each block, ``(2, n_y, n_x)``."""
         heights, widths = (stop - start for start, stop in self._spans)
         return self._sums / np.outer(heights, widths)
 
@@ -216,12 +227,14 @@ def _looks_of(
 def _look(run: Run, number: int, frame: Frame, card: ModelCard, annotation: Annotation | None, block_px: int) -> _Plane:
     height, width = frame.shape[1:]
     starts = block_starts(height, block_px), block_starts(width, block_px)
-    sums = _ErrorSums(starts, (height, width), block_px, len(card.classes))
+    sums = _BlockSums(starts, (height, width), block_px, len(card.classes))
     readable = kept(frame)
     survey = run.predict(readable, sums.write)
-    intensities = fit(card.normalization, lambda: blocks(readable))
+    intensities = fit(card.normalization, lambda: strips_of(readable))
     judged = _judged(frame, annotation, starts, block_px)
-    return _Plane(number, frame, NormalizedFrame(FilledFrame(frame, survey), intensities), starts, sums.means(), judged)
+    normalized = NormalizedFrame(FilledFrame(frame, survey), intensities)
+    error, objects = sums.means()
+    return _Plane(number, frame, normalized, starts, np.stack([error, worth(error, objects)]), judged)
 
 
 def _judged(
@@ -243,22 +256,26 @@ def _judged(
     return np.array([[share(top, left) > least for left in starts[1]] for top in starts[0]])
 
 
-def _most_wrong(planes: Sequence[_Plane], most: int) -> list[_Block]:
-    """Return the blocks to compare: those where most is expected to be wrong, and annotated ones from all over."""
-    at = [(number, y, x) for number, plane in enumerate(planes) for y, x in np.ndindex(*plane.error.shape)]
-    error = np.concatenate([plane.error.ravel() for plane in planes])
-    is_annotated = np.concatenate([plane.is_annotated.ravel() for plane in planes])
-    open_to, done = np.flatnonzero(~is_annotated), np.flatnonzero(is_annotated)
-    open_to = open_to[np.argsort(-error[open_to], kind="stable")[:most]]
-    done = done[np.linspace(0, len(done) - 1, min(most, len(done))).astype(int)]
-    chosen = sorted([*open_to.tolist(), *done.tolist()])
-    return [
+def _most_valuable(planes: Sequence[_Plane], most: int) -> list[_Block]:
+    """Return the blocks to compare: those with most to learn of, and annotated ones from all over."""
+    every = [
         _Block(
-            number, (planes[number].starts[0][y], planes[number].starts[1][x]), float(error[i]), bool(is_annotated[i])
+            number,
+            (top, left),
+            float(plane.found[0, y, x]),
+            float(plane.found[1, y, x]),
+            bool(plane.is_annotated[y, x]),
         )
-        for i in chosen
-        for number, y, x in [at[i]]
+        for number, plane in enumerate(planes)
+        for y, top in enumerate(plane.starts[0])
+        for x, left in enumerate(plane.starts[1])
     ]
+    value = np.array([block.value for block in every])
+    is_annotated = np.array([block.is_annotated for block in every])
+    open_to, done = np.flatnonzero(~is_annotated), np.flatnonzero(is_annotated)
+    open_to = open_to[np.argsort(-value[open_to], kind="stable")[:most]]
+    done = done[np.linspace(0, len(done) - 1, min(most, len(done))).astype(int)]
+    return [every[i] for i in sorted([*open_to.tolist(), *done.tolist()])]
 
 
 def _features(
