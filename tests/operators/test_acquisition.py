@@ -44,8 +44,9 @@ def test_sure_foreground_counts_and_background_and_doubt_do_not():
 
 
 def test_an_error_is_worth_more_than_an_object_and_empty_ground_nothing():
-    empty, right, wrong = worth(np.array([0, 0, 0.5]), np.array([0, 0.5, 0]))
+    empty, right, wrong = worth(np.array([0, 0, 0.01]), np.array([0, 0.5, 0]))
     assert empty == 0 < right < wrong
+    assert worth(np.zeros(2), np.zeros(2)).tolist() == [0, 0]
 
 
 def kinds(*sizes: int, seed: int = 0) -> NDArray[np.float32]:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 _ALIKE = 0.5
 """Blocks more similar than this are said to look alike."""
 _N_COMPONENTS = 10
-_OBJECTS = 0.25
-"""What objects that a model is sure of count beside its errors."""
+_OBJECTS = 1 / 3
+"""Share of a block's worth that comes from objects the model is sure of; the rest comes from its errors."""
 _MOST_ALIKE = 0.8
 """Likeness of two blocks that look the same."""
 _BANDWIDTH = 0.2
@@ -82,16 +82,17 @@ def pixel_error(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def worth(error: NDArray[np.float64], objects: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what there is to learn of blocks: what is wrong, and some of what is right, both per block.
+    """Return what there is to learn of each block: what is wrong, and some of what is right; on average 1.
 
     A training that sees nothing but what a model does wrong shows it few outlines, and lets it forget what it knew.
 
     Parameters
     ----------
     error, objects
-        Means of `pixel_error` and `sure_foreground` over each block.
+        Means of `pixel_error` and `sure_foreground` over each block, ``(n_blocks,)``; each counts in units of its mean.
     """
-    return error + _OBJECTS * objects
+    wrong, right = (part / max(float(part.mean()), _TINY) for part in (error, objects))
+    return (1 - _OBJECTS) * wrong + _OBJECTS * right
 
 
 def sure_foreground(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

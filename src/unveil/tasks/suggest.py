@@ -123,7 +123,7 @@ def suggest_blocks(
         return []
     features = np.concatenate(list(_features(planes, compared, model, block_px, options, monitor)))
     choices = choose(
-        np.array([block.value for block in compared]),
+        _worth(compared),
         similarities(features),
         np.array([not block.is_annotated for block in compared]),
         overlapping(np.array([(block.plane, *block.corner) for block in compared]), (block_px, block_px)),
@@ -139,7 +139,7 @@ def suggest_blocks(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
-    """One plane of an image, and of its blocks error and worth, ``(2, n_y, n_x)``, and whether they are annotated."""
+    """One plane, and of its blocks error and sure objects, ``(2, n_y, n_x)``, and whether they are annotated."""
 
     image: int
     frame: Frame
@@ -154,7 +154,7 @@ class _Block:
     plane: int
     corner: tuple[int, int]
     error: float
-    value: float
+    objects: float
     is_annotated: bool
 
 
@@ -233,8 +233,7 @@ def _look(run: Run, number: int, frame: Frame, card: ModelCard, annotation: Anno
     intensities = fit(card.normalization, lambda: strips_of(readable))
     judged = _judged(frame, annotation, starts, block_px)
     normalized = NormalizedFrame(FilledFrame(frame, survey), intensities)
-    error, objects = sums.means()
-    return _Plane(number, frame, normalized, starts, np.stack([error, worth(error, objects)]), judged)
+    return _Plane(number, frame, normalized, starts, sums.means(), judged)
 
 
 def _judged(
@@ -270,12 +269,16 @@ def _most_valuable(planes: Sequence[_Plane], most: int) -> list[_Block]:
         for y, top in enumerate(plane.starts[0])
         for x, left in enumerate(plane.starts[1])
     ]
-    value = np.array([block.value for block in every])
+    value = _worth(every)
     is_annotated = np.array([block.is_annotated for block in every])
     open_to, done = np.flatnonzero(~is_annotated), np.flatnonzero(is_annotated)
     open_to = open_to[np.argsort(-value[open_to], kind="stable")[:most]]
     done = done[np.linspace(0, len(done) - 1, min(most, len(done))).astype(int)]
     return [every[i] for i in sorted([*open_to.tolist(), *done.tolist()])]
+
+
+def _worth(blocks: Sequence[_Block]) -> NDArray[np.float64]:
+    return worth(np.array([block.error for block in blocks]), np.array([block.objects for block in blocks]))
 
 
 def _features(
