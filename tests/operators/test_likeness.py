@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unveil.operators.likeness import fit_cloud, left_out_distances
+from unveil.operators.likeness import fit_cloud, fit_trimmed_cloud, left_out_distances
 
 
 @pytest.fixture
@@ -41,3 +41,10 @@ def test_few_and_constant_samples_give_finite_distances():
     distances = cloud.distances(np.array([[0, 1, 2, 3, 4.0], [9, 1, 2, 3, 4.0]]))
     assert distances[0] < 1e-6
     assert 1 < distances[1] < np.inf
+
+
+def test_a_few_strange_samples_do_not_widen_a_trimmed_cloud(samples, rng):
+    strange = samples[:10] + 30 * samples.std(axis=0) * rng.normal(size=(10, 12))
+    mixed = np.concatenate([samples, strange])
+    trimmed, plain = (fit(mixed, 3).distances(strange).min() for fit in (fit_trimmed_cloud, fit_cloud))
+    assert trimmed > 3 * plain

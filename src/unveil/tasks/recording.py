@@ -14,7 +14,7 @@ from unveil.events import Monitor, Progress, ignore
 from unveil.image import Frame, Image, frames
 from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, ResizedRecord, rounded
 from unveil.model.model import Model
-from unveil.operators.likeness import Floats, fit_cloud, left_out_distances
+from unveil.operators.likeness import Floats, fit_cloud, fit_trimmed_cloud, left_out_distances
 from unveil.operators.noise import log_uniform, poisson_gaussian
 from unveil.tasks.looking import Windows, looks_of, statistics_of, windows_of
 from unveil.training.magnification import fit_magnification
@@ -28,7 +28,7 @@ _OCTAVES = 2.2
 """Images are magnified and reduced by up to two to this power."""
 _N_GROUPS = 10
 """Frames are left out in so many groups, each of images that follow each other."""
-_USUAL, _USUAL_RESIZED = 0.975, 0.98
+_USUAL, _USUAL_RESIZED = 0.975, 0.95
 """Share of the training images that are like the others; and of the resized ones."""
 _FEWEST = 4
 """Frames, below which nothing can be said of what is usual."""
@@ -100,7 +100,7 @@ def _appearance(
 
 def _resized(scaled: Sequence[tuple[float, Floats]]) -> ResizedRecord:
     octaves, seen = (np.array(part) for part in zip(*scaled, strict=True))
-    cloud = fit_cloud(seen, _N_DIRECTIONS_RESIZED)
+    cloud = fit_trimmed_cloud(seen, _N_DIRECTIONS_RESIZED)  # magnified, a window may show next to nothing
     return ResizedRecord(
         looks=CloudRecord.of(cloud),
         threshold=rounded(np.quantile(cloud.distances(seen), [_USUAL_RESIZED]))[0],
