@@ -164,8 +164,8 @@ _WORDS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     ),
     "intensities": (
         ("quantile 0.05", "quantile 0.9", "quantile 0.95", "contrast", "skewness"),
-        "another histogram than in training: fewer bright parts, or dark ones that stand out",
-        "another histogram than in training: few parts, very bright",
+        "another histogram of intensities than in training",
+        "another histogram of intensities than in training",
     ),
     "polarity": (
         tuple(f"polarity {number}" for number in range(5)),
