@@ -6,14 +6,15 @@
 Clean images (FOLDER, grey values 0 to 255) are blurred and get noise. Forward–backward splitting takes turns between
 the data and the denoiser D::
 
-    x ← ½ z + ½ D(z),   z = x − τ Aᵀ (A x − b)
+    x ← (1 − α) z + α D(z),   z = x − τ Aᵀ (A x − b)
 
-With D nonexpansive, and τ < 2/‖A‖², both halves are averaged operators, and x converges to a fixed point wherever there
-is one (Krasnosel'skii and Mann; Bauschke and Combettes 2017, theorem 5.15). Otherwise nothing is known. The step
+With D nonexpansive, α < 1 and τ < 2/‖A‖², both halves are averaged operators, and x converges to a fixed point wherever
+there is one (Krasnosel'skii and Mann; Bauschke and Combettes 2017, theorem 5.15). Otherwise nothing is known. The step
 ‖x_{k+1} − x_k‖ tells which it is: in the first case it never grows.
 
-A model that is normalized by the noise of each image is given the standard deviation 25 once for all, so that D is one
-operator.
+The noise is weaker than what the denoisers know, 25 grey values: D(z) = s N(z / s) shows the network N the image in
+more contrast, which changes no Lipschitz constant. A model that is normalized by the noise of each image is given the
+standard deviation 25 once for all, so that D is one operator.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +37,12 @@ from unveil.model.lipschitz import model_bound
 from unveil.operators.noise import add_gaussian
 
 GREY, DENOISER_SIGMA = 255.0, 25.0
-NOISE_SIGMA, BLUR_PX = 10.0, 1.6
-STEP = 1.0
+NOISE_SIGMA, BLUR_PX = 2.55, 1.6
+STEP, SHARE, CONTRAST = 1.0, 0.9, 5.0
+"""τ, α and 1/s."""
 EDGE_PX, N_IMAGES = 128, 3
+LOWEST_PSNR, LARGEST_STEP = 10.0, 1e3
+"""Where the figure ends."""
 
 Plane = NDArray[np.float64]
 Curves = dict[str, list[float]]
@@ -53,10 +58,18 @@ def main() -> None:
         runs = [restored(plane, denoiser(model), seed, arguments.iterations) for seed, plane in enumerate(planes)]
         curves = {what: np.mean([run[what] for run in runs], axis=0).tolist() for what in ("psnr", "step")}
         report[name] = {"model": model.card.name, "certified bound": model_bound(model), **_summary(curves)} | {
-            what: [round(value, 6) for value in values] for what, values in curves.items()
+            what: [float(f"{value:.4g}") for value in values] for what, values in curves.items()
         }
         print(name, {key: value for key, value in report[name].items() if not isinstance(value, list)}, flush=True)
-    settings = {"blur_px": BLUR_PX, "noise": NOISE_SIGMA, "step": STEP, "images": len(planes), "edge_px": EDGE_PX}
+    settings = {
+        "blur_px": BLUR_PX,
+        "noise": NOISE_SIGMA,
+        "tau": STEP,
+        "alpha": SHARE,
+        "contrast": CONTRAST,
+        "images": len(planes),
+        "edge_px": EDGE_PX,
+    }
     written = {"settings": settings, "denoisers": report}
     path = arguments.output / "plug_and_play.json"
     path.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -71,7 +84,7 @@ def restored(clean: Plane, denoise: Callable[[Plane], Plane], seed: int, n_itera
     image, curves = data, Curves(psnr=[], step=[])
     for _ in range(n_iterations):
         forward = image - STEP * blurred(blurred(image) - data)  # the blur is its own adjoint
-        moved = (forward + denoise(forward)) / 2
+        moved = (1 - SHARE) * forward + SHARE * denoise(forward)
         curves["step"].append(float(np.sqrt(np.mean((moved - image) ** 2))))
         image = moved
         curves["psnr"].append(float(10 * np.log10(GREY**2 / np.mean((image - clean) ** 2))))
@@ -83,6 +96,7 @@ def denoiser(model: Model) -> Callable[[Plane], Plane]:
     normalization = model.card.normalization
     is_fixed = isinstance(normalization, FixedNormalization)
     mean, scale = (normalization.mean[0], normalization.std[0]) if is_fixed else (0.0, DENOISER_SIGMA)
+    scale /= CONTRAST
     network = model.network.double()
 
     def apply(plane: Plane) -> Plane:
@@ -104,13 +118,14 @@ def _plane(path: Path) -> Plane:
     return np.asarray(whole.data, np.float64)[:EDGE_PX, :EDGE_PX]
 
 
-def _summary(curves: Curves) -> dict[str, float]:
+def _summary(curves: Curves) -> dict[str, object]:
     return {
         "best psnr": round(max(curves["psnr"]), 3),
         "last psnr": round(curves["psnr"][-1], 3),
-        "first step": round(curves["step"][0], 6),
-        "smallest step": round(min(curves["step"]), 6),
-        "last step": round(curves["step"][-1], 6),
+        "steps at the first, 10th, 100th and last iteration": [
+            float(f"{curves['step'][min(n, len(curves['step']) - 1)]:.3g}") for n in (0, 9, 99, len(curves["step"]) - 1)
+        ],
+        "the step grew": any(later > earlier * (1 + 1e-9) for earlier, later in pairwise(curves["step"])),
     }
 
 
@@ -124,8 +139,8 @@ def figure(report: dict[str, dict[str, list[float]]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
         f' font-size="13"><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
     ]
-    psnrs = {name: run["psnr"] for name, run in report.items()}
-    steps = {name: [math.log10(max(step, 1e-12)) for step in run["step"]] for name, run in report.items()}
+    psnrs = {name: [max(value, LOWEST_PSNR) for value in run["psnr"]] for name, run in report.items()}
+    steps = {name: [math.log10(min(step, LARGEST_STEP)) for step in run["step"]] for name, run in report.items()}
     parts += _panel("PSNR in dB", psnrs, 60, lambda tick: f"{tick:g}")
     parts += _panel("step, RMS in grey values", steps, 440, lambda tick: f"1e{tick:g}")
     for row, (name, colour) in enumerate(COLOURS.items()):
@@ -156,7 +171,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stable", type=Path, required=True, help="model file of dncnn-stable")
     parser.add_argument("--plain", type=Path, required=True, help="model file of a DnCNN for the same noise")
     parser.add_argument("--data", type=Path, required=True, help="folder of clean images")
-    parser.add_argument("--iterations", type=int, default=600)
+    parser.add_argument("--iterations", type=int, default=300)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the results")
     parser.add_argument("--figure", type=Path, help="SVG file to draw")
     return parser.parse_args()

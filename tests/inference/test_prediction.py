@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -27,14 +28,14 @@ from unveil.inference.torch_engine import TorchEngine
 from unveil.model.model import SegmentationActivation, compute
 from unveil.networks.build import build_network
 from unveil.operators.normalization import fit
-from unveil.operators.receptive_field import halo, margin, size_step
+from unveil.operators.receptive_field import extension, halo, margin, size_step
 
 TOLERANCE = 1e-5
 AS_IT_IS = FixedNormalization(mean=(0.0,), std=(1.0,))
 
 
-def prepared(frame: Readable) -> NormalizedFrame:
-    return NormalizedFrame(FilledFrame(frame, survey(blocks(frame))), fit(AS_IT_IS, partial(blocks, frame)))
+def prepared(frame: Readable, beyond: Literal["reflect", "constant"] = "reflect") -> NormalizedFrame:
+    return NormalizedFrame(FilledFrame(frame, survey(blocks(frame))), fit(AS_IT_IS, partial(blocks, frame)), beyond)
 
 
 def lively_module(architecture: Architecture) -> nn.Module:
@@ -47,19 +48,27 @@ def lively_module(architecture: Architecture) -> nn.Module:
     return SegmentationActivation(network, 2).eval() if architecture.out_channels > 1 else network
 
 
-def predict_whole(module: nn.Module, image: NDArray[np.float32], step: tuple[int, ...]) -> NDArray[np.float32]:
+def predict_whole(
+    module: nn.Module,
+    image: NDArray[np.float32],
+    step: tuple[int, ...],
+    mode: Literal["reflect", "constant"] = "reflect",
+) -> NDArray[np.float32]:
     """Compute the whole image at once, extended as DESIGN says, with nothing of the tiled way."""
     beyond = [(0, -size % s) for size, s in zip(image.shape, step, strict=True)]
-    maps = compute(module, np.pad(image, beyond, mode="reflect")[np.newaxis, np.newaxis])[0]
+    maps = compute(module, np.pad(image, beyond, mode=mode)[np.newaxis, np.newaxis])[0]
     return maps[(slice(None), *(slice(0, size) for size in image.shape))]
 
 
 def predict_tiled(
-    engine: TorchEngine | OpenVinoEngine, image: NDArray[np.float32], tiling: Tiling
+    engine: TorchEngine | OpenVinoEngine,
+    image: NDArray[np.float32],
+    tiling: Tiling,
+    beyond: Literal["reflect", "constant"] = "reflect",
 ) -> NDArray[np.float32]:
     frame = ArrayFrame(image[np.newaxis])
     result: NDArray[np.float32] | None = None
-    for tile, maps in predict_tiles(prepared(frame), engine, tiling):
+    for tile, maps in predict_tiles(prepared(frame, beyond), engine, tiling):
         if result is None:
             result = np.full((len(maps), *image.shape), np.nan, np.float32)
         result[(slice(None), *tile.inner)] = maps
@@ -73,6 +82,7 @@ PLANE_NETWORKS: list[Architecture] = [
     UNetConfig(width=2, poolings=3),
     UNetConfig(width=2, poolings=(0, 2)),
     UNetConfig(width=2, poolings=2, residual=True, out_channels=1),
+    NonexpansiveConfig(width=3, dilations=(2, 1)),
     DnCNNConfig(depth=4, width=3),
     DnCNNConfig(depth=4, width=3, dilations=(1, 4, 2, 1), skips=True),
     NonexpansiveConfig(width=3, dilations=(2, 1)),
@@ -90,8 +100,10 @@ def check_equal(architecture: Architecture, shape: tuple[int, ...], tile: int, s
     image = np.random.default_rng(seed).normal(0, 2, shape).astype(np.float32)
     module = lively_module(architecture)
     tiling = Tiling.of(shape, tile, size_step(architecture), halo(architecture))
-    tiled = predict_tiled(TorchEngine(module, "cpu", fast=False), image, tiling)
-    np.testing.assert_allclose(tiled, predict_whole(module, image, size_step(architecture)), rtol=0, atol=TOLERANCE)
+    beyond = extension(architecture)
+    tiled = predict_tiled(TorchEngine(module, "cpu", fast=False), image, tiling, beyond)
+    whole = predict_whole(module, image, size_step(architecture), beyond)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=TOLERANCE)
 
 
 @settings(deadline=None, max_examples=40)
