@@ -74,7 +74,7 @@ def test_a_certificate_counts_once_it_was_recomputed_from_the_weights(qtbot, sav
     qtbot.addWidget(picker)
     qtbot.addWidget(picker.summary)
     assert "being recomputed" in picker.summary.text()
-    qtbot.waitUntil(lambda: "✓ Moves no two images more than 1 times" in picker.summary.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "✓ Moves no two images more than 1.5 times" in picker.summary.text(), timeout=60_000)
     assert notifications == []
     picker.list.setCurrentIndex(1)
     qtbot.waitUntil(lambda: "⚠ NOT borne out" in picker.summary.text(), timeout=60_000)
