@@ -40,9 +40,9 @@ def panel(scene: Any, save_segmenter: Any, tmp_path: Path, monkeypatch: pytest.M
 
 
 def ask(qtbot: Any, panel: TrainPanel) -> None:
-    with qtbot.waitSignal(panel.next.ended, timeout=WAIT_MS):
-        qtbot.mouseClick(panel.next.bar.button, Qt.MouseButton.LeftButton)
-        assert panel.next.bar.state is PanelState.RUNNING
+    with qtbot.waitSignal(panel.next.button.ended, timeout=WAIT_MS):
+        qtbot.mouseClick(panel.next.button.bar.button, Qt.MouseButton.LeftButton)
+        assert panel.next.button.bar.state is PanelState.RUNNING
 
 
 def blocks(scene: Any) -> Any:
@@ -59,7 +59,7 @@ def test_blocks_are_drawn_where_the_model_is_unsure_and_nothing_else_changes(qtb
     np.testing.assert_allclose(first.min(axis=0), [10 + 2 * (288 - 0.5), 2 * (96 - 0.5)])
     np.testing.assert_allclose(first.max(axis=0), [10 + 2 * (384 - 0.5), 2 * (192 - 0.5)])
     assert len({tuple(colour) for colour in layer.edge_color}) == 10
-    assert "of its pixels to be wrong" in panel.next.bar.line.text()
+    assert "of its pixels to be wrong" in panel.next.button.bar.line.text()
     assert scene.layers.selection.active == scene.layers["painted"]
     assert layer not in shapes_among(scene.layers)  # what is suggested is not annotated
 
@@ -98,7 +98,7 @@ def test_nothing_selected_and_nothing_left_are_said(qtbot, scene, panel, notific
     assert "No block is selected" in notifications[-1][1]
     scene.layers["painted"].data[0, 0] = 1
     ask(qtbot, panel)
-    assert "Every block is annotated" in panel.next.bar.line.text()
+    assert "Every block is annotated" in panel.next.button.bar.line.text()
     assert not panel.next.layers.layers()
 
 
@@ -129,16 +129,16 @@ def test_each_image_has_a_layer_of_its_own(qtbot, scene, panel):
 
 def test_without_a_model_it_says_what_to_do(scene, panel, notifications):
     panel.form.start_list.setCurrentIndex(panel.form.start_list.findData("scratch"))
-    panel.next.start()
+    panel.next.button.start()
     assert "no model to ask" in notifications[-1][1]
-    assert panel.next.bar.state is PanelState.READY
+    assert panel.next.button.bar.state is PanelState.READY
 
 
 def test_cancelling_and_closing_leave_nothing_behind(qtbot, scene, panel):
-    panel.next.start()
-    with qtbot.waitSignal(panel.next.ended, timeout=WAIT_MS):
-        panel.next.cancel()
+    panel.next.button.start()
+    with qtbot.waitSignal(panel.next.button.ended, timeout=WAIT_MS):
+        panel.next.button.cancel()
     assert not panel.next.layers.layers()
-    assert panel.next.bar.state is PanelState.READY
-    panel.next.start()
+    assert panel.next.button.bar.state is PanelState.READY
+    panel.next.button.start()
     panel.close_for_good()

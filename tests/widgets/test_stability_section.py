@@ -2,33 +2,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QFormLayout, QWidget
 
-from unveil.widgets.inspection_subject import subject_of
-from unveil.widgets.model_picker import ModelPicker
-from unveil.widgets.source_form import SourceForm
-from unveil.widgets.stability_section import StabilitySection
+from unveil.widgets.inspect_panel import InspectPanel
 
 
 @pytest.fixture
-def section(viewer, save_segmenter):
-    """The section with a picker and the rows of an image, as a panel puts them together."""
+def panel(viewer, save_segmenter):
     save_segmenter()
-    panel = QWidget()
-    rows = QFormLayout(panel)
-    models = ModelPicker("segmentation")
-    source = SourceForm(viewer, rows, panel)
-    source.set_card(models.card)
-    section = StabilitySection(viewer, lambda: subject_of(models, source), panel)
-    rows.addRow(models)
-    rows.addRow(models.summary)
-    rows.addRow(section)
-    viewer.window.add_dock_widget(panel, name="Stability")
-    section.chosen = source
-    yield section
-    section.close_for_good()
-    source.close_for_good()
-    models.close_for_good()
+    panel = InspectPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Inspect")
+    yield panel
+    panel.close_for_good()
+
+
+@pytest.fixture
+def section(panel):
+    return panel.stability
 
 
 @pytest.fixture
@@ -40,7 +29,7 @@ def report(qtbot, section):
     return press
 
 
-def test_a_press_gives_a_sentence_and_a_layer(viewer, section, report, blobs):
+def test_a_press_gives_a_sentence_and_a_layer(viewer, panel, section, report, blobs):
     source = viewer.add_image(blobs(32, 32), name="cells", scale=(0.5, 0.5), translate=(3, 4), units="um")
     assert section.figures.isHidden()
     section.form.set_values({"strength": 0.02})
@@ -55,7 +44,7 @@ def test_a_press_gives_a_sentence_and_a_layer(viewer, section, report, blobs):
     np.testing.assert_allclose(layer.scale, source.scale)
     np.testing.assert_allclose(layer.translate, source.translate)
     assert layer.metadata["unveil"]["sentence"] == section.button.bar.line.text()
-    assert section.chosen.layer_list.count() == 1  # the sensitivity is no image to work on
+    assert panel.inspected.source.layer_list.count() == 1  # the sensitivity is no image to work on
     report()
     assert len(viewer.layers) == 2
     section.set_problem(None)  # something else is chosen

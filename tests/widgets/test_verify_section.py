@@ -3,12 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from qtpy.QtWidgets import QFormLayout, QWidget
 
-from unveil.widgets.inspection_subject import subject_of
-from unveil.widgets.model_picker import ModelPicker
-from unveil.widgets.source_form import SourceForm
-from unveil.widgets.verify_section import VerifySection
+from unveil.widgets.inspect_panel import InspectPanel
 
 
 @pytest.fixture
@@ -17,23 +13,16 @@ def model(save_segmenter):
 
 
 @pytest.fixture
-def section(viewer, model):
-    """The section with a picker and the rows of an image, as a panel puts them together."""
-    panel = QWidget()
-    rows = QFormLayout(panel)
-    models = ModelPicker("segmentation")
-    source = SourceForm(viewer, rows, panel)
-    source.set_card(models.card)
-    section = VerifySection(lambda: subject_of(models, source), panel)
-    rows.addRow(models)
-    rows.addRow(models.summary)
-    rows.addRow(section)
-    viewer.window.add_dock_widget(panel, name="Verify")
-    section.panel = panel
-    yield section
-    section.close_for_good()
-    source.close_for_good()
-    models.close_for_good()
+def panel(viewer, model):
+    panel = InspectPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Inspect")
+    yield panel
+    panel.close_for_good()
+
+
+@pytest.fixture
+def section(panel):
+    return panel.verification
 
 
 @pytest.fixture

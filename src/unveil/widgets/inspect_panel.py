@@ -8,7 +8,6 @@ from qtpy.QtWidgets import QWidget
 
 from unveil.widgets.field_overlay import FieldSection
 from unveil.widgets.inspected import Inspected
-from unveil.widgets.inspection_subject import Subject, subject_of
 from unveil.widgets.layer_table import LayerTable
 from unveil.widgets.lipschitz_section import LipschitzSection
 from unveil.widgets.maps_section import MapsSection
@@ -34,8 +33,8 @@ class InspectPanel(QWidget):
         self.field = FieldSection(self.inspected)
         self.maps = MapsSection(self.inspected)
         self.lipschitz = LipschitzSection(self.inspected)
-        self.stability = StabilitySection(napari_viewer, self._subject)
-        self.verification = VerifySection(self._subject)
+        self.stability = StabilitySection(self.inspected)
+        self.verification = VerifySection(self.inspected)
         self._sections = (self.field, self.maps, self.lipschitz, self.stability, self.verification)
         put_in_scroll_area(self, self.inspected, self.table, *self._sections)
         self._judged: tuple[Any, ...] | None = None
@@ -47,9 +46,6 @@ class InspectPanel(QWidget):
         """End all jobs, remove the rectangle, and listen to nothing any more: the panel is gone."""
         for section in (*self._sections, self.inspected):
             section.close_for_good()
-
-    def _subject(self) -> Subject:
-        return subject_of(self.inspected.models, self.inspected.source)
 
     def _draw(self) -> None:
         """Forget what was found of another model or image, and say what is missing."""

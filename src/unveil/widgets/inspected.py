@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from unveil.errors import ConfigError
 from unveil.events import Monitor
+from unveil.image import Image
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard
 from unveil.widgets.job import Job
@@ -21,6 +23,24 @@ from unveil.widgets.source_form import SourceForm
 if TYPE_CHECKING:
     from unveil.networks.summary import LayerSummary, NetworkSummary
     from unveil.tasks.inspect import LipschitzTable
+
+
+class Subject(NamedTuple):
+    """What is chosen when the button of a section is pressed: all that its job needs to know."""
+
+    model: Path
+    model_name: str
+    source: Source | None
+    """None where no image can be used."""
+    layer_id: Any
+    """The layer's `unique_id`."""
+    cut: str
+    """Axes along which only the plane shown is meant."""
+    channel: int | None
+
+    def image(self) -> Image | None:
+        """Return the image, if there is one; nothing lazy is read."""
+        return None if self.source is None else self.source.image(self.cut)
 
 
 class Inspected(QWidget):
@@ -105,6 +125,20 @@ class Inspected(QWidget):
         if self.entry is None:
             raise ConfigError("No model is chosen. Press Open… or drop a model file on the window.")
         return self.entry
+
+    def subject(self) -> Subject:
+        """Take down what is chosen.
+
+        Raises
+        ------
+        ConfigError
+            If no model is.
+        """
+        entry, source = self.model(), self.source
+        layer = source.layer if source.problem() is None else None
+        if layer is None:
+            return Subject(entry.path, entry.name, None, None, "", None)
+        return Subject(entry.path, entry.name, source.source(), layer.unique_id, source.cut, source.channel)
 
     def close_for_good(self) -> None:
         """Listen to nothing any more."""

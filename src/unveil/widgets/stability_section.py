@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -15,7 +15,7 @@ from unveil.config.options import StabilityOptions
 from unveil.errors import ImageError
 from unveil.events import Monitor
 from unveil.widgets.config_form import ConfigForm
-from unveil.widgets.inspection_subject import AskSubject, Subject
+from unveil.widgets.inspected import Inspected, Subject
 from unveil.widgets.job_button import Assignment, JobButton
 from unveil.widgets.requests import load
 from unveil.widgets.results import INSPECTION, ResultLayers
@@ -28,17 +28,11 @@ _BRIGHTEST = 99.8
 
 
 class StabilitySection(QWidget):
-    """One sentence below the button, the figures below it, and a layer if it is wanted.
+    """One sentence below the button, the figures below it, and a layer if it is wanted."""
 
-    Parameters
-    ----------
-    subject
-        Gives model and image when the button is pressed.
-    """
-
-    def __init__(self, viewer: Any, subject: AskSubject, parent: QWidget | None = None) -> None:
+    def __init__(self, inspected: Inspected, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._subject, self._layers = subject, ResultLayers(viewer)
+        self._inspected, self._layers = inspected, ResultLayers(inspected.viewer)
         self.result: Stability | None = None
         self.form = ConfigForm(StabilityOptions, ("strength",))
         self.layer = QCheckBox("Show where it is sensitive")
@@ -71,7 +65,7 @@ class StabilitySection(QWidget):
         self.figures.hide()
 
     def _prepare(self) -> Assignment:
-        subject = self._subject()
+        subject = self._inspected.subject()
         if subject.source is None:
             raise ImageError("There is no image layer that can be used. Open an image, then press the button again.")
         self._forget()

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout, QWidge
 from unveil.config.options import EngineOptions
 from unveil.errors import InputError
 from unveil.events import Monitor
-from unveil.widgets.inspection_subject import AskSubject, Subject
+from unveil.widgets.inspected import Inspected, Subject
 from unveil.widgets.job_button import Assignment, JobButton
 from unveil.widgets.notify import tell_failure
 
@@ -25,15 +25,12 @@ _MARKS = {True: "✓", False: "✗ FAILED", None: "–"}
 class VerifySection(QWidget):
     """One sentence below the button, a line per check, and a button for the report.
 
-    Parameters
-    ----------
-    subject
-        Gives model and image when the button is pressed; without an image a sample is taken.
+    Without an image a sample is taken.
     """
 
-    def __init__(self, subject: AskSubject, parent: QWidget | None = None) -> None:
+    def __init__(self, inspected: Inspected, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._subject = subject
+        self._inspected = inspected
         self.result: Verification | None = None
         self.button = JobButton("Verify on this computer", self._prepare, self)
         self.button.bar.button.setToolTip(
@@ -80,7 +77,7 @@ class VerifySection(QWidget):
         self.save_button.hide()
 
     def _prepare(self) -> Assignment:
-        subject = self._subject()
+        subject = self._inspected.subject()
         self._forget()
         return Assignment(partial(_compute, subject), f"Verifying {subject.model_name}", self._show)
 
