@@ -94,3 +94,9 @@ def test_contradictions_are_named(qtbot):
     qtbot.addWidget(form.native)
     with pytest.raises(ConfigError, match="Threshold"):
         form.config(threshold=2.0)
+
+
+def test_a_field_with_a_title_is_called_by_it(qtbot):
+    form = ConfigForm(SegmentationTraining, ("lip1_layers", "patch_px"))
+    qtbot.addWidget(form.native)
+    assert [form.widgets[name].label for name in ("lip1_layers", "patch_px")] == ["Lipschitz-1 layers", "Patch (px)"]

@@ -114,13 +114,14 @@ class ConfigForm(Generic[C]):
         try:
             return self._config(**{**self.values(), **others})
         except ValidationError as error:
-            problems = explain(error, lambda key: _label(key.split(".")[0]))
+            fields = self._config.model_fields
+            problems = explain(error, lambda key: _label(key.split(".")[0], fields.get(key.split(".")[0])))
             raise ConfigError(f"The settings do not fit: {problems}. Change them, and try again.") from error
 
 
 def _row(name: str, field: FieldInfo) -> _Row:
     """Choose the widget for one field; its value is the field's default."""
-    basics = {"name": name, "label": _label(name), "tooltip": " ".join((field.description or "").split())}
+    basics = {"name": name, "label": _label(name, field), "tooltip": " ".join((field.description or "").split())}
     row = _make(field.annotation, _bounds(field.metadata), basics)
     if not field.is_required():
         row.write(field.get_default(call_default_factory=True))
@@ -280,8 +281,10 @@ def _bounds(metadata: Sequence[Any]) -> tuple[float | None, float | None]:
     return low, high
 
 
-def _label(name: str) -> str:
-    """Turn a field's name into words, its unit in brackets: ``patch_px`` becomes "Patch (px)"."""
+def _label(name: str, field: FieldInfo | None) -> str:
+    """Return a field's title, or its name in words, the unit in brackets: ``patch_px`` becomes "Patch (px)"."""
+    if field is not None and field.title:
+        return field.title
     stem, _, unit = name.rpartition("_")
     if stem and unit in _UNITS:
         return f"{_words(stem)} ({_UNITS[unit]})"
