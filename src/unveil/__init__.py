@@ -35,6 +35,7 @@ _HOMES = {
     "DenoisingOptions": "unveil.config.options",
     "EvaluationOptions": "unveil.config.options",
     "EngineOptions": "unveil.config.options",
+    "ViewOptions": "unveil.config.options",
     "StabilityOptions": "unveil.config.options",
     "SegmentationTraining": "unveil.config.training",
     "DenoisingTraining": "unveil.config.training",

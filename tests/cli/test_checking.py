@@ -63,3 +63,9 @@ def test_a_model_that_does_not_know_says_so(unveil, files, make_tiny_model):
 def test_the_factor_counts(unveil, files):
     outcome = unveil("check", files / "usual.tif", "-m", files / "spots.safetensors", "--rescale", "0.1")
     assert "shows too little" in outcome.out
+
+
+def test_a_factor_out_of_bounds_is_refused_in_a_sentence(unveil, files):
+    outcome = unveil("check", files / "usual.tif", "-m", files / "spots.safetensors", "--rescale", "99")
+    assert outcome.code == 2
+    assert "--rescale: the factor 99 must lie between 0.05 and 20" in outcome.err

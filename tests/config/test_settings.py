@@ -26,6 +26,7 @@ from unveil.config.options import (
     SegmentationOptions,
     SegmenterOptions,
     StabilityOptions,
+    ViewOptions,
 )
 from unveil.config.training import (
     AugmentationConfig,
@@ -52,6 +53,7 @@ WITH_DEFAULTS = [
     EvaluationOptions,
     EngineOptions,
     StabilityOptions,
+    ViewOptions,
     AugmentationConfig,
     NoiseConfig,
     SegmentationTraining,

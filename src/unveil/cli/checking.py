@@ -9,13 +9,10 @@ from cyclopts import Parameter
 
 from unveil.cli import failures
 from unveil.cli.terminal import Terminal
-from unveil.config.options import RunOptions
+from unveil.config.options import ViewOptions
 
 if TYPE_CHECKING:
     from unveil.tasks.suitability import Suitability
-
-_CHANNEL = RunOptions.model_fields["channel"].description
-_RESCALE = RunOptions.model_fields["rescale"].description
 
 
 def check(
@@ -23,9 +20,8 @@ def check(
     /,
     *,
     model: Annotated[str, Parameter(alias="-m")] = "nuclei",
-    channel: Annotated[int | str | None, Parameter(help=_CHANNEL)] = None,
-    rescale: Annotated[str, Parameter(help=_RESCALE)] = "auto",
     axes: str | None = None,
+    options: Annotated[ViewOptions, Parameter(name="*")] = ViewOptions(),  # noqa: B008
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Say whether images are like those that a model learned from, and if not, why and what to do.
@@ -48,7 +44,6 @@ def check(
     terminal = Terminal(as_json=as_json)
     with terminal.session():
         files, loaded = find_images(images), load_model(model)
-        options = RunOptions.model_validate({"channel": channel, "rescale": _number_or_word(rescale)})
         done: list[dict[str, Any]] = []
         for file in files:
             found = compare(read_image(file, axes=axes), loaded, options=options)
@@ -57,13 +52,6 @@ def check(
         if as_json:
             terminal.json({"model": loaded.card.name, "images": done})
     return failures.DONE
-
-
-def _number_or_word(rescale: str) -> str | float:
-    try:
-        return float(rescale)
-    except ValueError:
-        return rescale
 
 
 def _as_json(file: Path, found: Suitability) -> dict[str, Any]:

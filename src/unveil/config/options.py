@@ -18,6 +18,24 @@ RESCALE_FACTORS = (0.05, 20.0)
 """Smallest and largest factor by which an image is resized."""
 
 
+class ViewOptions(Config):
+    """What a model is shown of an image."""
+
+    channel: int | str | None = None
+    """Channel of the image, by name or number from 0; needed where the image has more channels than the model takes."""
+    rescale: Literal["auto", "off"] | float = "auto"
+    """Resize the image before the network: auto to the model's pixel size where both are known and differ by over
+    25 %, off never, or a factor (0.5 halves the size)."""
+
+    @field_validator("rescale")
+    @classmethod
+    def _check_rescale(cls, rescale: str | float) -> str | float:
+        smallest, largest = RESCALE_FACTORS
+        if isinstance(rescale, float) and not smallest <= rescale <= largest:
+            raise ValueError(f"the factor {rescale:g} must lie between {smallest:g} and {largest:g}")
+        return rescale
+
+
 class EngineOptions(Config):
     """On which channel, and by what, a network is computed."""
 
@@ -31,7 +49,7 @@ class EngineOptions(Config):
     """exact is float32 throughout; fast may use half precision; auto is fast where the deviation stays negligible."""
 
 
-class RunOptions(EngineOptions):
+class RunOptions(EngineOptions, ViewOptions):
     """How a network is computed."""
 
     accurate: bool = False
@@ -44,19 +62,8 @@ class RunOptions(EngineOptions):
     strength: float | None = Field(None, gt=0, le=100)
     """Clipped high-pass: the most that is taken away from a pixel, in standard deviations of the noise; the filter's
     own value if not given."""
-    rescale: Literal["auto", "off"] | float = "auto"
-    """Resize the image before the network: auto to the model's pixel size where both are known and differ by over
-    25 %, off never, or a factor (0.5 halves the size)."""
     skip_check: bool = False
     """Do not compare the image with those that taught the model, which warns where it is unlike them."""
-
-    @field_validator("rescale")
-    @classmethod
-    def _check_rescale(cls, rescale: str | float) -> str | float:
-        smallest, largest = RESCALE_FACTORS
-        if isinstance(rescale, float) and not smallest <= rescale <= largest:
-            raise ValueError(f"the factor {rescale:g} must lie between {smallest:g} and {largest:g}")
-        return rescale
 
 
 class SegmenterOptions(RunOptions):
@@ -107,11 +114,9 @@ class EvaluationOptions(SegmenterOptions):
     """Denoising: fit gain and offset of each result to its clean image by least squares before scoring."""
 
 
-class StabilityOptions(Config):
+class StabilityOptions(ViewOptions):
     """How it is found out how far a model's output moves with its input."""
 
-    channel: int | str | None = None
-    """Channel of the image, by name or number from 0; needed where the image has more channels than the model takes."""
     strength: float | None = Field(None, gt=0, le=1)
     """Root mean square of a perturbation per pixel, as a part of the image's range (percentiles 1 to 99.8); that of the
     image's own noise if not given, and 0.01 where it shows none."""

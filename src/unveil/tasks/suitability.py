@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias
 
-from unveil.config.options import RESCALE_FACTORS, RESCALE_FROM, RunOptions
+from unveil.config.options import RESCALE_FACTORS, RESCALE_FROM, ViewOptions
 from unveil.image import Frame, Image, frames, n_frames
 from unveil.model.appearance import Appearance
 from unveil.model.card import ModelCard
@@ -20,7 +20,7 @@ from unveil.tasks.rescaling import scale_factors
 
 Verdict: TypeAlias = Literal["like", "unlike", "unknown"]
 
-_DEFAULTS = RunOptions()
+_DEFAULTS = ViewOptions()
 _REMARKABLE = 3.0
 """Standard deviations from which on a statistic is a reason."""
 _MOST_REASONS = 2
@@ -66,7 +66,7 @@ class Suitability:
         return f"Image '{image}' is unlike the images that '{model}' learned from: {'; '.join(self.reasons)}. {remedy}"
 
 
-def compare(image: Image, model: Model, *, options: RunOptions = _DEFAULTS) -> Suitability:
+def compare(image: Image, model: Model, *, options: ViewOptions = _DEFAULTS) -> Suitability:
     """Compare `image`, as a run with `options` would see it, with the training images of `model`.
 
     At most four windows of one plane are looked at, so that it takes as long for a large image as for a small one.
