@@ -25,8 +25,7 @@ from unveil import Image, Model, load_model
 from unveil.io.images import find_images, read_image
 from unveil.tasks.suitability import Suitability, compare
 
-FACTORS = {"× 3": 3.0, "÷ 3": 1 / 3, "× 2": 2.0, "÷ 2": 0.5}
-REQUIRED = ("× 3", "÷ 3")
+FACTORS = {"× 3": 3.0, "÷ 3": 1 / 3, "× 2": 2.0, "÷ 2": 0.5, "× 2.5": 2.5, "÷ 2.5": 0.4}
 TOLERANCE = 0.25
 OTHERS = {
     "EM, brain": ("em_isbi2012/train/images", "em_isbi2012/val/images", "em_isbi2012/unlabelled_test"),

@@ -12,6 +12,7 @@ from unveil.errors import MismatchError
 from unveil.events import Unlike, ignore
 from unveil.image import Image
 from unveil.io.model_file import load_model, save_model
+from unveil.io.samples import sample_for
 from unveil.tasks.denoise import denoise
 from unveil.tasks.evaluate import evaluate
 from unveil.tasks.recording import with_appearance
@@ -73,6 +74,32 @@ def test_a_rescaled_image_suggests_the_factor(model, factor):
     assert 0.75 < np.median(ratios) < 1.25
     word = "larger" if factor > 1 else "smaller"
     assert all(word in each.reasons[0] for each in found if each.suggested_rescale is not None)
+
+
+def _with_appearance(model, resized=None, **changes):
+    """Return `model` with a card whose appearance says something else."""
+    appearance = model.card.appearance
+    if resized is not None:
+        changes["resized"] = appearance.resized.model_copy(update=resized)
+    card = model.card.model_copy(update={"appearance": appearance.model_copy(update=changes)})
+    return replace(model, card=card)
+
+
+def test_the_size_alone_can_be_unlike(model):
+    """Where the distance says nothing, what the image seems to be magnified by does; an older card does not know it."""
+    assert 0 < model.card.appearance.resized.usual_octaves < 1
+    smaller = Image(rescale(_nuclei(100, 320), 1 / 3, order=1, anti_aliasing=True))
+    near = _with_appearance(model, threshold=1e6)
+    assert compare(smaller, near).suggested_rescale == pytest.approx(3, rel=0.4)
+    assert compare(Image(_nuclei(100)), near).verdict == "like"
+    assert compare(smaller, _with_appearance(near, {"usual_octaves": None})).verdict == "like"
+
+
+def test_a_size_that_further_looks_do_not_confirm_is_no_reason(model):
+    strict = _with_appearance(model, {"usual_octaves": 1e-6}, threshold=1e6)
+    found = compare(Image(_nuclei(100)), strict)
+    assert (found.verdict, found.suggested_rescale) == ("like", None)
+    assert found.score < 1
 
 
 def test_following_the_suggestion_ends_the_warning(model):
@@ -160,6 +187,11 @@ class _Counted:
         return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
+def test_the_sample_that_a_first_user_opens_is_like_what_taught_the_shipped_model():
+    shipped = load_model("nuclei")
+    assert compare(sample_for(shipped.card), shipped).verdict == "like"
+
+
 def test_of_a_large_image_a_few_windows_are_read(model):
     data = _Counted()
     compare(Image(data), model)
@@ -191,9 +223,7 @@ def test_the_card_survives_the_file(model, tmp_path):
 
 
 def test_statistics_of_another_version_compare_nothing(model):
-    appearance = model.card.appearance
-    other = appearance.model_copy(update={"statistics": ("something else", *appearance.statistics[1:])})
-    changed = replace(model, card=model.card.model_copy(update={"appearance": other}))
+    changed = _with_appearance(model, statistics=("something else", *model.card.appearance.statistics[1:]))
     assert compare(Image(_nuclei(100)), changed).verdict == "unknown"
 
 

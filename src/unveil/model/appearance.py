@@ -68,6 +68,9 @@ class MagnificationRecord(Config):
     spread: Values
     weights: tuple[Values, ...]
     biases: Values
+    inner_weights: tuple[Values, ...] = ()
+    inner_biases: Values = ()
+    """Of the second hidden layer; older files have one."""
     output: Values
     offset: float = Field(gt=-inf, lt=inf)
 
@@ -75,30 +78,37 @@ class MagnificationRecord(Config):
     def _check(self) -> Self:
         if len({len(self.mean), len(self.spread), *map(len, self.weights)}) != 1:
             raise ValueError("mean, spread and weights do not fit each other")
-        if not self.weights or not len(self.weights) == len(self.biases) == len(self.output):
+        layers = [(self.weights, self.biases), (self.inner_weights, self.inner_biases)]
+        lengths = [len(self.mean), *(len(weights) for weights, _ in layers if weights)]
+        agree = all(len(weights) == len(biases) for weights, biases in layers)
+        if not self.weights or not agree or lengths[-1] != len(self.output):
             raise ValueError("weights, biases and output do not fit each other")
+        if any(len(row) != lengths[1] for row in self.inner_weights):
+            raise ValueError("the weights of the layers do not fit each other")
         if any(value <= 0 for value in self.spread):
             raise ValueError("spread must be positive")
         return self
 
     @classmethod
     def of(cls, function: Magnification) -> Self:
-        """Write `function` down."""
+        """Write `function` down, of two hidden layers."""
+        (weights, biases), (inner_weights, inner_biases) = function.hidden
         return cls(
             mean=rounded(function.mean),
             spread=rounded(function.spread),
-            weights=tuple(rounded(row) for row in function.weights),
-            biases=rounded(function.biases),
+            weights=tuple(rounded(row) for row in weights),
+            biases=rounded(biases),
+            inner_weights=tuple(rounded(row) for row in inner_weights),
+            inner_biases=rounded(inner_biases),
             output=rounded(function.output),
             offset=rounded(np.array([function.offset]))[0],
         )
 
     def function(self) -> Magnification:
         """Return the function that was written down."""
-        mean, spread, weights, biases, output = map(
-            np.array, (self.mean, self.spread, self.weights, self.biases, self.output)
-        )
-        return Magnification(mean, spread, weights, biases, output, self.offset)
+        layers = [(self.weights, self.biases), (self.inner_weights, self.inner_biases)]
+        hidden = tuple((np.array(weights), np.array(biases)) for weights, biases in layers if weights)
+        return Magnification(np.array(self.mean), np.array(self.spread), hidden, np.array(self.output), self.offset)
 
 
 class ResizedRecord(Config):
@@ -110,6 +120,8 @@ class ResizedRecord(Config):
     """Images that lie farther are unlike the training images at any size."""
     magnification: MagnificationRecord
     """Tells from the statistics by how much an image is magnified."""
+    usual_octaves: float | None = Field(default=None, gt=0, lt=inf)
+    """Images that seem magnified or reduced by more are unlike the training images; None where it was not measured."""
 
 
 class Appearance(Config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -28,10 +29,19 @@ _OCTAVES = 2.2
 """Images are magnified and reduced by up to two to this power."""
 _N_GROUPS = 10
 """Frames are left out in so many groups, each of images that follow each other."""
-_USUAL, _USUAL_RESIZED = 0.975, 0.95
-"""Share of the training images that are like the others; and of the resized ones."""
+_N_GROUPS_RESIZED = 5
+"""The same for what tells the factor, which takes a few seconds to teach."""
+_USUAL, _USUAL_RESIZED = 0.9875, 0.95
+"""Share of the training images that are like the others, and that seem of their size; and of resized ones that are
+like the others at some size."""
 _FEWEST = 4
 """Frames, below which nothing can be said of what is usual."""
+
+_NOISE = NoiseConfig(poisson=(0.001, 0.02), gaussian=(0.002, 0.03))
+"""Added to some of the images of other sizes: what is noisier has fine detail, yet is not smaller."""
+
+_Scaled: TypeAlias = tuple[int, float, bool, Floats]
+"""The image, by how many octaves it was magnified, whether noise was added, and what it then looks like."""
 
 
 def with_appearance(
@@ -64,14 +74,14 @@ def with_appearance(
     rng = np.random.default_rng(0)
     plain: list[Floats] = []
     groups: list[int] = []
-    scaled: list[tuple[float, Floats]] = []
+    scaled: list[_Scaled] = []
     for number, (group, frame) in enumerate(chosen):
         looks = looks_of(_noisy(windows_of(frame), noise, rng), model)
         if looks is not None:
             plain.append(looks)
             groups.append(group)
             if model.card.task == "segmentation" and number % every == 0:
-                scaled += [(0.0, looks), *_at_scales(frame, model, rng)]
+                scaled += [(group, 0.0, False, looks), *((group, *each) for each in _at_scales(frame, model, rng))]
         monitor(Progress(number + 1, len(chosen), "images"))
     if len(plain) < _FEWEST:
         return model
@@ -84,7 +94,7 @@ def _appearance(
     n_images: int,
     samples: Floats,
     groups: Sequence[int],
-    scaled: Sequence[tuple[float, Floats]],
+    scaled: Sequence[_Scaled],
     object_sizes: Sequence[int],
 ) -> Appearance:
     left_out = left_out_distances(samples, _folds(groups), _N_DIRECTIONS)
@@ -93,19 +103,36 @@ def _appearance(
         statistics=statistics_of(model),
         looks=CloudRecord.of(fit_cloud(samples, _N_DIRECTIONS)),
         threshold=rounded(np.quantile(left_out, [_USUAL]))[0],
-        resized=_resized(scaled) if scaled else None,
+        resized=_resized(samples, groups, scaled) if scaled else None,
         object_px=_diameters(object_sizes),
     )
 
 
-def _resized(scaled: Sequence[tuple[float, Floats]]) -> ResizedRecord:
-    octaves, seen = (np.array(part) for part in zip(*scaled, strict=True))
-    cloud = fit_trimmed_cloud(seen, _N_DIRECTIONS_RESIZED)  # magnified, a window may show next to nothing
+def _resized(samples: Floats, groups: Sequence[int], scaled: Sequence[_Scaled]) -> ResizedRecord:
+    origin, octaves, noisy, seen = (np.array(part) for part in zip(*scaled, strict=True))
+    as_taken = seen[~noisy]
+    cloud = fit_trimmed_cloud(as_taken, _N_DIRECTIONS_RESIZED)  # magnified, a window may show next to nothing
     return ResizedRecord(
         looks=CloudRecord.of(cloud),
-        threshold=rounded(np.quantile(cloud.distances(seen), [_USUAL_RESIZED]))[0],
+        threshold=rounded(np.quantile(cloud.distances(as_taken), [_USUAL_RESIZED]))[0],
         magnification=MagnificationRecord.of(fit_magnification(seen, octaves)),
+        usual_octaves=_usual_octaves(samples, np.array(groups), origin, octaves, seen),
     )
+
+
+def _usual_octaves(
+    samples: Floats, groups: NDArray[np.intp], origin: NDArray[np.intp], octaves: Floats, seen: Floats
+) -> float | None:
+    """Return by how many octaves training images seem magnified, or reduced, to one taught by those of other groups."""
+    if len(np.unique(origin)) < _FEWEST:
+        return None
+    folds = _folds(groups.tolist(), _N_GROUPS_RESIZED)
+    apparent = np.zeros(len(samples))
+    for fold in np.unique(folds):
+        others = ~np.isin(origin, groups[folds == fold])
+        function = fit_magnification(seen[others], octaves[others])
+        apparent[folds == fold] = function.octaves(samples[folds == fold])
+    return rounded(np.quantile(np.abs(apparent), [_USUAL]))[0]
 
 
 def _frames(images: Sequence[Image], model: Model, most: int | None) -> list[tuple[int, Frame]]:
@@ -121,22 +148,23 @@ def _frames(images: Sequence[Image], model: Model, most: int | None) -> list[tup
     return [found[place] for place in places]
 
 
-def _at_scales(frame: Frame, model: Model, rng: np.random.Generator) -> Iterator[tuple[float, Floats]]:
-    """Yield by how many octaves a frame was magnified, and what it then looks like."""
-    drawn = rng.uniform(-_OCTAVES, _OCTAVES, len(_FACTORS))
-    for octave in [*np.log2(_FACTORS).tolist(), *drawn.tolist()]:
-        looks = looks_of(windows_of(frame, 2**octave, single=True), model)
-        if looks is not None:
-            yield octave, looks
+def _at_scales(frame: Frame, model: Model, rng: np.random.Generator) -> Iterator[tuple[float, bool, Floats]]:
+    """Yield by how many octaves a frame was magnified, whether noise was added, and what it then looks like."""
+    whole, drawn = np.log2(_FACTORS).tolist(), rng.uniform(-_OCTAVES, _OCTAVES, len(_FACTORS)).tolist()
+    for noise, octaves in ((None, [*whole, *drawn]), (_NOISE, [0.0, *drawn])):
+        for octave in octaves:
+            looks = looks_of(_noisy(windows_of(frame, 2**octave, single=True), noise, rng), model)
+            if looks is not None:
+                yield octave, noise is not None, looks
 
 
-def _folds(groups: Sequence[int]) -> NDArray[np.intp]:
-    """Put images that follow each other, and all frames of one, into one of ten groups: they may show one scene."""
+def _folds(groups: Sequence[int], n_folds: int = _N_GROUPS) -> NDArray[np.intp]:
+    """Put images that follow each other, and all frames of one, into one of few groups: they may show one scene."""
     _, places = np.unique(groups, return_inverse=True)
     if not places.any():  # one image: its frames must do
         places = np.arange(len(groups))
     n = int(places.max()) + 1
-    return (places * min(n, _N_GROUPS) // n).astype(np.intp)
+    return (places * min(n, n_folds) // n).astype(np.intp)
 
 
 def _diameters(sizes: Sequence[int]) -> tuple[float, float, float] | None:

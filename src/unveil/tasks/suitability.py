@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from unveil.config.options import RESCALE_FACTORS, RESCALE_FROM, ViewOptions
 from unveil.image import Frame, Image, frames, n_frames
-from unveil.model.appearance import Appearance
+from unveil.model.appearance import Appearance, ResizedRecord
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.likeness import Floats
@@ -43,7 +43,8 @@ class Suitability:
     verdict
         unknown where the model's card does not say what its training images looked like, or the image shows nothing.
     score
-        How far the image lies from the training images, over what is usual; above 1 it is unlike. None where unknown.
+        How far the image lies from the training images, or how much larger or smaller it seems, over what is usual;
+        above 1 it is unlike. None where unknown.
     reasons
         In plain words, the weightiest first; why nothing is known where that is so.
     suggested_rescale
@@ -105,34 +106,47 @@ def _judged(frame: Frame, model: Model, appearance: Appearance, scale: float) ->
     if looks is None:
         return Suitability("unknown", reasons=("the image shows too little to be compared",))
     cloud = appearance.looks.cloud()
-    score = float(cloud.distances(looks)) / appearance.threshold
+    distance = float(cloud.distances(looks)) / appearance.threshold
+    resized = appearance.resized
+    octaves = None if resized is None else _octaves(looks, resized)
+    score = distance
+    if resized is not None and octaves is not None and resized.usual_octaves is not None:
+        score = max(distance, abs(octaves) / resized.usual_octaves)
     if score <= 1:
         return Suitability("like", score)
-    factor = _suggested_factor(frame, model, appearance, scale, looks)
+    factor = None
+    if resized is not None and octaves is not None:
+        factor = _suggested_factor(frame, model, resized, scale, octaves)
     if factor is not None:
         return Suitability("unlike", score, (_about_size(1 / factor),), _plain(scale * factor))
+    if distance <= 1:  # the size alone was remarkable, and at another look it is not
+        return Suitability("like", distance)
     inverted = looks_of([-window for window in windows], model)
-    if inverted is not None and cloud.distances(inverted) <= appearance.threshold * max(1.0, score * _MUCH_NEARER):
+    if inverted is not None and cloud.distances(inverted) <= appearance.threshold * max(1.0, distance * _MUCH_NEARER):
         return Suitability("unlike", score, ("bright and dark seem swapped: invert the image",))
     names = dict(zip(appearance.statistics, cloud.deviations(looks).tolist(), strict=True))
     return Suitability("unlike", score, tuple(islice(_reasons(names), _MOST_REASONS)))
 
 
-def _suggested_factor(frame: Frame, model: Model, appearance: Appearance, scale: float, looks: Floats) -> float | None:
-    """Tell by how much to resize, if the image is like the training images at another size.
+def _octaves(looks: Floats, resized: ResizedRecord) -> float | None:
+    """Tell by how many octaves an image is magnified, if it is like the training images at some size."""
+    if resized.looks.cloud().distances(looks) > resized.threshold:
+        return None
+    return float(resized.magnification.function().octaves(looks))
+
+
+def _suggested_factor(frame: Frame, model: Model, resized: ResizedRecord, scale: float, octaves: float) -> float | None:
+    """Tell by how much to resize an image that seems magnified by `octaves`; None where that is next to nothing.
 
     It is looked at again a little reduced: what several looks say together is surer than one.
     """
-    resized = appearance.resized
-    if resized is None or resized.looks.cloud().distances(looks) > resized.threshold:
-        return None
     function = resized.magnification.function()
-    octaves = [float(function.octaves(looks))]
+    seen = [octaves]
     for less in _REDUCTIONS:
         reduced = looks_of(windows_of(frame, scale * less), model)
         if reduced is not None:
-            octaves.append(float(function.octaves(reduced)) - math.log2(less))
-    factor: float = 2.0 ** -(sum(octaves) / len(octaves))
+            seen.append(float(function.octaves(reduced)) - math.log2(less))
+    factor: float = 2.0 ** -(sum(seen) / len(seen))
     smallest, largest = RESCALE_FACTORS
     least = RESCALE_FROM if scale == 1 else _RESCALE_AGAIN_FROM
     if max(factor, 1 / factor) <= least or not smallest <= scale * factor <= largest:

@@ -10,10 +10,10 @@ from torch.nn.functional import smooth_l1_loss
 
 from unveil.operators.magnification import Magnification
 
-_HIDDEN = 32
-_MOST_STEPS, _STEPS_PER_SAMPLE, _BATCH = 4000, 4, 256
+_HIDDEN = 64
+_MOST_STEPS, _STEPS_PER_SAMPLE, _BATCH = 8000, 4, 256
 _LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 0.05
-_JITTER = 0.3
+_JITTER = 0.1
 """Standard deviations of what is added to each statistic: images of other kinds differ in it."""
 _TOLERANCE = 0.2
 """Octaves up to which an error counts squared, and linearly beyond: some images do not tell."""
@@ -27,14 +27,14 @@ def fit_magnification(samples: NDArray[np.float64], octaves: NDArray[np.float64]
     """
     mean, spread = samples.mean(axis=0), samples.std(axis=0) + _LEAST_SPREAD
     n = samples.shape[1]
-    blank = Magnification(mean, spread, np.zeros((_HIDDEN, n)), np.zeros(_HIDDEN), np.zeros(_HIDDEN), 0.0)
+    blank = Magnification(mean, spread, (), np.zeros(n), 0.0)
     given = torch.from_numpy(blank.standardized(samples)).float()
     wanted = torch.from_numpy(octaves).float()[:, None]
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        hidden, last = nn.Linear(n, _HIDDEN), nn.Linear(_HIDDEN, 1)
-    network = nn.Sequential(hidden, nn.Tanh(), last)
+        outer, inner, last = nn.Linear(n, _HIDDEN), nn.Linear(_HIDDEN, _HIDDEN), nn.Linear(_HIDDEN, 1)
+    network = nn.Sequential(outer, nn.Tanh(), inner, nn.Tanh(), last)
     optimizer = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     n_steps = min(_MOST_STEPS, _STEPS_PER_SAMPLE * len(given))
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
@@ -46,5 +46,10 @@ def fit_magnification(samples: NDArray[np.float64], octaves: NDArray[np.float64]
         loss.backward()
         optimizer.step()
         falling.step()
-    weights, biases, output = (p.detach().double().numpy() for p in (hidden.weight, hidden.bias, last.weight[0]))
-    return Magnification(mean, spread, weights, biases, output, float(last.bias.detach()[0]))
+    hidden = tuple((_array(layer.weight), _array(layer.bias)) for layer in (outer, inner))
+    return Magnification(mean, spread, hidden, _array(last.weight)[0], float(_array(last.bias)[0]))
+
+
+def _array(parameter: torch.Tensor) -> NDArray[np.float64]:
+    array: NDArray[np.float64] = parameter.detach().double().numpy()
+    return array

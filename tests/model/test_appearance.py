@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from unveil.model.appearance import MagnificationRecord
+from unveil.operators.magnification import Magnification
+
+
+@pytest.fixture
+def function(rng):
+    hidden = ((rng.normal(size=(5, 8)), rng.normal(size=5)), (rng.normal(size=(4, 5)), rng.normal(size=4)))
+    return Magnification(rng.normal(size=8), rng.uniform(1, 2, 8), hidden, rng.normal(size=4), 0.5)
+
+
+def test_the_function_survives_writing_it_down(function, rng):
+    samples = rng.normal(size=(20, 8))
+    written = MagnificationRecord.of(function).model_dump_json()
+    read = MagnificationRecord.model_validate_json(written).function()
+    np.testing.assert_allclose(read.octaves(samples), function.octaves(samples), atol=0.02)
+
+
+def test_a_card_of_one_hidden_layer_still_opens(rng):
+    old = {"mean": [0.0] * 3, "spread": [1.0] * 3, "weights": [[1.0, 0.0, 0.0]], "biases": [0.5], "output": [2.0]}
+    function = MagnificationRecord.model_validate({**old, "offset": 0.1}).function()
+    sample = np.array([0.7, 1.0, 2.0])
+    assert function.octaves(sample) == pytest.approx(2 * np.tanh(0.7 + 0.5) + 0.1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"biases": (1.0,)},
+        {"output": (1.0,)},
+        {"inner_biases": ()},
+        {"inner_weights": (), "inner_biases": ()},
+        {"inner_weights": ((1.0,),) * 4},
+        {"mean": (1.0,)},
+        {"weights": ()},
+    ],
+)
+def test_layers_that_do_not_fit_each_other_are_refused(function, change):
+    values = MagnificationRecord.of(function).model_dump() | change
+    with pytest.raises(ValidationError, match="fit"):
+        MagnificationRecord.model_validate(values)
