@@ -5,7 +5,7 @@
 DATA is the folder that taught, with `images/` and, for the sizes of objects, `masks/`: for `nuclei` the `train` of
 `nuclei.py`. To the images of a denoiser that was taught with synthetic noise such noise is added. The weights stay as
 they are. It must be all that taught: `fluorescence-denoiser` also knows simulated images, and would warn of what it
-can do. Five minutes for 326 images on one core.
+can do. Eight minutes for 326 images on one core.
 """
 
 from __future__ import annotations
