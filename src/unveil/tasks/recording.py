@@ -16,7 +16,7 @@ from unveil.image import Frame, Image, frames
 from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, ResizedRecord, rounded
 from unveil.model.model import Model
 from unveil.operators.likeness import Floats, fit_cloud, fit_trimmed_cloud, left_out_distances
-from unveil.operators.noise import log_uniform, poisson_gaussian
+from unveil.operators.noise import correlate_along_x, log_uniform, poisson_gaussian
 from unveil.tasks.looking import Windows, looks_of, statistics_of, windows_of
 from unveil.training.magnification import fit_magnification
 
@@ -181,5 +181,18 @@ def _noisy(windows: Windows, noise: NoiseConfig | None, rng: np.random.Generator
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     poisson, gaussian = (log_uniform((1,), *levels, generator) for levels in (noise.poisson, noise.gaussian))
     low, high = np.percentile(np.concatenate([window.ravel() for window in windows]), (0.5, 99.9))
-    unit = [torch.from_numpy((window - low) / max(high - low, 1e-6)).float() for window in windows]
-    return [poisson_gaussian(window, poisson, gaussian, generator).numpy() for window in unit]
+    gain_spread, correlation = (_drawn(levels, generator) for levels in (noise.gain_spread, noise.correlation))
+    noisy = []
+    for window in windows:
+        clean = torch.from_numpy((window - low) / max(high - low, 1e-6)).float()
+        taken = poisson_gaussian(clean, poisson, gaussian, generator, gain_spread=gain_spread)
+        if correlation is not None:
+            taken = clean + correlate_along_x(taken - clean, correlation)
+        noisy.append(taken.numpy())
+    return noisy
+
+
+def _drawn(bounds: tuple[float, float], generator: torch.Generator) -> torch.Tensor | None:
+    """Draw a number between `bounds`; None where there is nothing to draw."""
+    low, high = bounds
+    return low + (high - low) * torch.rand((1,), generator=generator) if high > 0 else None
