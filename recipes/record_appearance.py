@@ -5,8 +5,8 @@
 DATA is the folder that taught, with `images/` and, for the sizes of objects, `masks/`: for `nuclei` the `train` of
 `nuclei.py`. To the images of a denoiser that was taught with synthetic noise such noise is added. The weights stay as
 they are. It must be all that taught: for `fluorescence-denoiser` N says of how many of the simulated images of
-`fluorescence_denoiser.py`, beside every third of the smoothed and averaged ones that it makes of DATA. Eight minutes for
-326 images on one core, one for the denoiser with 400.
+`fluorescence_denoiser.py`, beside every third of the smoothed and averaged ones that it makes of DATA. Eight minutes
+for 326 images on one core, one for the denoiser with 400.
 """
 
 from __future__ import annotations
