@@ -1,12 +1,14 @@
 """Train `dncnn-stable`, the denoiser that moves no two images apart, for Gaussian noise of 25 grey values.
 
-    python recipes/stable_denoiser.py DATA OUTPUT [--seconds SECONDS]
+    python recipes/stable_denoiser.py DATA SMALL --taps 3 --seconds 630
+    python recipes/stable_denoiser.py DATA OUTPUT --start SMALL [--seconds SECONDS]
 
 DATA is a TIFF of many grey planes from 0 to 255 (the 400 images of the Berkeley set, 180 × 180); the last twelve judge.
 OUTPUT is the model file. Every 200 steps the state is kept beside it, in ``OUTPUT.state``, and a training that was
 interrupted goes on from there. SECONDS of processor time are what the learning rate falls along.
 
-The weights that are kept are a running average, which needs a fifth of the steps.
+The weights that are kept are a running average, which needs a fifth of the steps. Filters of 10 × 10 pixels (5 taps)
+begin as those that were learnt on 6 × 6, which a step costs less, with zeros around them.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import tifffile
 import torch
 from torch import Tensor, nn
 
-from unveil import Model, ModelCard, __version__, save_model
+from unveil import Model, ModelCard, __version__, load_model, save_model
 from unveil.config.architecture import NonexpansiveConfig
 from unveil.config.normalization import FixedNormalization
 from unveil.model.card import Epoch, TrainingRecord
@@ -36,7 +38,6 @@ from unveil.networks.build import build_network
 from unveil.training.norm_limits import NormLimiter, norm_limits, settle
 
 GREY, SIGMA, MEAN = 255.0, 25.0, 115.0
-ARCHITECTURE = NonexpansiveConfig()
 N_JUDGING = 12
 BATCH, PATCH_PX = 9, 64
 RATE, RATE_OF_LIMITS = 3e-3, 1.5e-2
@@ -45,11 +46,11 @@ EVERY = 200
 """Steps between validations."""
 
 
-def main(data: Path, output: Path, seconds: float) -> None:
+def main(data: Path, output: Path, seconds: float, taps: int, start: Path | None) -> None:
     """Train, and write the model."""
     planes = torch.from_numpy((tifffile.imread(data).astype(np.float32) - MEAN) / GREY)
     teaching, judging = planes[:-N_JUDGING], planes[-N_JUDGING:]
-    training = Training(output.with_suffix(".state"))
+    training = Training(output.with_suffix(".state"), NonexpansiveConfig.model_validate({"taps": taps}), start)
     noisy = judging + SIGMA / GREY * torch.randn(judging.shape, generator=torch.Generator().manual_seed(1))
     since = time.process_time()
     while training.seconds < seconds:
@@ -64,10 +65,12 @@ def main(data: Path, output: Path, seconds: float) -> None:
 class Training:
     """A network, its running average and its optimizer, as a file keeps them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.n_steps, self.seconds = path, 0, 0.0
+    def __init__(self, path: Path, architecture: NonexpansiveConfig, start: Path | None) -> None:
+        self.path, self.architecture, self.n_steps, self.seconds = path, architecture, 0, 0.0
         self.history: list[tuple[int, float, float]] = []
-        self.network = build_network(ARCHITECTURE)
+        self.network = build_network(architecture).to(memory_format=torch.channels_last)
+        if start:
+            grow(load_model(start).network, self.network)
         self.average = deepcopy(self.network)
         limits = [p for name, p in self.network.named_parameters() if name.endswith("log_limits")]
         weights = [p for name, p in self.network.named_parameters() if not name.endswith("log_limits")]
@@ -83,8 +86,7 @@ class Training:
         fall = min(1, (self.n_steps + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
         for group, rate in zip(self.optimizer.param_groups, (RATE, RATE_OF_LIMITS), strict=True):
             group["lr"] = rate * fall
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = nn.functional.mse_loss(self.network(image), clean)
+        loss = nn.functional.mse_loss(self.network(image), clean)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -117,6 +119,14 @@ class Training:
         for name in ("network", "average", "optimizer"):
             getattr(self, name).load_state_dict(kept[name])
         self.n_steps, self.seconds, self.history = kept["numbers"]
+
+
+@torch.no_grad()
+def grow(small: nn.Module, network: nn.Module) -> None:
+    """Give `network` the weights of `small`, whose filters have fewer taps, with zeros around them."""
+    for (name, learnt), weight in zip(small.named_parameters(), network.parameters(), strict=True):
+        margin = (weight.shape[-1] - learnt.shape[-1]) // 2 if name.endswith("weight") else 0
+        weight.copy_(nn.functional.pad(learnt, (margin,) * 4) if margin else learnt)
 
 
 def batches(planes: Tensor, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -165,7 +175,7 @@ def sealed(training: Training, data: Path, noisy: Tensor) -> Model:
         ended_by="schedule",
     )
     card = ModelCard.describe(
-        ARCHITECTURE,
+        training.architecture,
         name="dncnn-stable",
         task="denoising",
         description=f"Takes Gaussian noise of {SIGMA:g} grey values (of 255) away and moves no two images apart.",
@@ -181,5 +191,7 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seconds", type=float, default=3000, help="processor time")
+    parser.add_argument("--taps", type=int, default=5, help="extent of the filters, in blocks of 2 pixels")
+    parser.add_argument("--start", type=Path, help="model to go on from, whose filters may have fewer taps")
     given = parser.parse_args()
-    main(given.data, given.output, given.seconds)
+    main(given.data, given.output, given.seconds, given.taps, given.start)

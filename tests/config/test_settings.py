@@ -142,6 +142,7 @@ def test_every_settings_class_is_looked_at():
         (UNetConfig, {"residual": True, "out_channels": 2}),
         (DnCNNConfig, {"depth": 1}),
         (NonexpansiveConfig, {"dilations": ()}),
+        (NonexpansiveConfig, {"taps": 4}),
         (DnCNNConfig, {"width": 0}),
         (DnCNNConfig, {"depth": 3, "dilations": (1, 2)}),
         (DnCNNConfig, {"depth": 2, "dilations": (1, 0)}),

@@ -85,7 +85,7 @@ PLANE_NETWORKS: list[Architecture] = [
     NonexpansiveConfig(width=3, dilations=(2, 1)),
     DnCNNConfig(depth=4, width=3),
     DnCNNConfig(depth=4, width=3, dilations=(1, 4, 2, 1), skips=True),
-    NonexpansiveConfig(width=3, dilations=(2, 1)),
+    NonexpansiveConfig(width=3, dilations=(1,), taps=5),
 ]
 VOLUME_NETWORKS: list[Architecture] = [
     UNetConfig(n_dims=3, width=2, poolings=1),

@@ -24,6 +24,7 @@ ARCHITECTURES = [
     DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1), skips=True),
     DnCNNConfig(n_dims=3, depth=3, width=2),
     NonexpansiveConfig(width=3, dilations=(2, 1)),
+    NonexpansiveConfig(width=3, dilations=(1,), taps=5),
 ]
 
 

@@ -100,7 +100,9 @@ class NonexpansiveConfig(Config):
     n_dims: Literal[2, 3] = 2
     """Spatial dimensions of the images: 2 for planes, 3 for volumes."""
     width: int = Field(70, ge=1, le=1024)
-    """Filters of each step, 6 pixels wide."""
+    """Filters of each step."""
+    taps: Literal[1, 3, 5, 7] = 3
+    """Their extent along an axis, in blocks of 2 pixels."""
     dilations: Annotated[tuple[Annotated[int, Field(ge=1, le=32)], ...], Field(min_length=1, max_length=64)] = (1,) * 10
     """One number per step: how far apart the blocks of 2 pixels lie that its filters look at, in blocks."""
 

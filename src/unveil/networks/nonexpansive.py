@@ -22,8 +22,6 @@ from torch.nn import functional
 from unveil.config.architecture import NonexpansiveConfig
 from unveil.operators.receptive_field import BLOCK_PX
 
-TAPS = 3
-"""Of a filter along an axis, in blocks."""
 LARGEST_NORM = 2**0.5
 """Of W: with a larger one a step could move two images apart."""
 _FIRST_LIMIT = 0.01
@@ -42,7 +40,9 @@ class NonexpansiveNetwork(nn.Module):
     def __init__(self, config: NonexpansiveConfig) -> None:
         super().__init__()
         self.n_dims = config.n_dims
-        self.steps = nn.ModuleList(Step(config.n_dims, config.width, dilation) for dilation in config.dilations)
+        self.steps = nn.ModuleList(
+            Step(config.n_dims, config.width, dilation, config.taps) for dilation in config.dilations
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Denoise `image`."""
@@ -63,12 +63,12 @@ class NonexpansiveNetwork(nn.Module):
 class Step(nn.Module):
     """Subtract what the filters find, as far as it does not exceed their limits."""
 
-    def __init__(self, n_dims: int, width: int, dilation: int) -> None:
+    def __init__(self, n_dims: int, width: int, dilation: int, taps: int = 3) -> None:
         super().__init__()
         self.filters = {2: nn.Conv2d, 3: nn.Conv3d}[n_dims](
-            BLOCK_PX**n_dims, width, TAPS, padding=dilation, dilation=dilation, bias=False
+            BLOCK_PX**n_dims, width, taps, padding=taps // 2 * dilation, dilation=dilation, bias=False
         )
-        weight, limits = cosines(n_dims, width)
+        weight, limits = cosines(n_dims, width, taps)
         with torch.no_grad():
             self.filters.weight.copy_(weight)
         self.log_limits = nn.Parameter(limits.log())
@@ -85,27 +85,27 @@ class Step(nn.Module):
         return stepped
 
 
-def cosines(n_dims: int, n_filters: int) -> tuple[Tensor, Tensor]:
-    """Return filters ``(n_filters, pixels of a block, *taps)`` , cosines in 6 × 6 (× 6) pixels, and their limits.
+def cosines(n_dims: int, n_filters: int, taps: int = 3) -> tuple[Tensor, Tensor]:
+    """Return filters ``(n_filters, pixels of a block, *taps)``, cosines in windows of `taps` blocks, and their limits.
 
     All but the constant one, beginning with the lowest frequencies, over and over, each time with limits four times as
     high: together the copies limit what one filter finds along a curve that bends more than once. Each pixel lies in
-    3 × 3 (× 3) such windows, and the filters are so scaled that whole rounds of them keep the norm of all but what is
-    constant in a window: a step is at first the soft threshold of a cosine transform, averaged over windows.
+    `taps` windows along each axis, and the filters are so scaled that whole rounds of them keep the norm of all but
+    what is constant in a window: a step is at first the soft threshold of a cosine transform, averaged over windows.
     """
-    edge = BLOCK_PX * TAPS
+    edge = BLOCK_PX * taps
     place = torch.arange(edge, dtype=torch.float64)
     waves = torch.cos(torch.pi / edge * place[:, None] * (place + 0.5)) * (2 / edge) ** 0.5
     waves[0] /= 2**0.5
     orders = sorted(product(range(edge), repeat=n_dims), key=lambda order: sum(n * n for n in order))[1:]
-    scale = (TAPS**n_dims * -(-n_filters // len(orders))) ** -0.5
+    scale = (taps**n_dims * -(-n_filters // len(orders))) ** -0.5
     filters, limits = [], []
     for number in range(n_filters):
         wave = torch.ones((), dtype=torch.float64)
         for n in orders[number % len(orders)]:
             wave = wave[..., None] * waves[n]
-        split = wave.reshape([size for _ in range(n_dims) for size in (TAPS, BLOCK_PX)])
+        split = wave.reshape([size for _ in range(n_dims) for size in (taps, BLOCK_PX)])
         axes = range(0, 2 * n_dims, 2)
-        filters.append(split.permute(*(axis + 1 for axis in axes), *axes).reshape(-1, *(TAPS,) * n_dims))
+        filters.append(split.permute(*(axis + 1 for axis in axes), *axes).reshape(-1, *(taps,) * n_dims))
         limits.append(_FIRST_LIMIT * 4.0 ** (number // len(orders)))
     return torch.stack(filters).float() * scale, torch.tensor(limits) * scale

@@ -49,7 +49,7 @@ def margin(architecture: Architecture) -> tuple[int, ...]:
         case DnCNNConfig():
             return (sum(architecture.dilation_per_layer),) * architecture.n_dims
         case NonexpansiveConfig():  # each step looks out and back
-            return (BLOCK_PX * 2 * sum(architecture.dilations),) * architecture.n_dims
+            return (BLOCK_PX * 2 * (architecture.taps // 2) * sum(architecture.dilations),) * architecture.n_dims
         case FilterConfig():
             return (_filter_margin(architecture),) * architecture.n_dims
         case _:
