@@ -54,16 +54,17 @@ def main(data: Path, model: Model, output: Path, picture: Path | None) -> None:
 
 def _kinds(data: Path) -> Iterator[tuple[str, Iterator[Grey]]]:
     test = data / "dsb2018_fluo" / "test" / "images"
-    yield "validation", _greys(data / "dsb2018_fluo" / "val" / "images")
-    yield "test", _greys(test)
+    yield "validation", greys(data / "dsb2018_fluo" / "val" / "images")
+    yield "test", greys(test)
     for name, places in OTHERS.items():
-        yield name, _greys(*(data / place for place in places))
-    yield "inverted", (grey.max() - grey for grey in _greys(test))
+        yield name, greys(*(data / place for place in places))
+    yield "inverted", (grey.max() - grey for grey in greys(test))
     for name, factor in FACTORS.items():
-        yield name, (_rescaled(grey, factor) for grey in _greys(test))
+        yield name, (_rescaled(grey, factor) for grey in greys(test))
 
 
-def _greys(*places: Path) -> Iterator[Grey]:
+def greys(*places: Path) -> Iterator[Grey]:
+    """Yield the planes of all image files in `places`, colours averaged, ``(Y, X)``."""
     for file in find_images(places):
         image = read_image(file)
         pixels = np.asarray(image.data, np.float32)
