@@ -61,7 +61,7 @@ def test_settled_weights_are_certified_and_nothing_found_moves_apart(
 def test_the_law_of_a_step_is_reached() -> None:
     """One filter of one tap: the step multiplies by 1 − ‖W‖² where it is not limited, and by 1 where it is."""
     for norm in (0.5, 1.0, LARGEST_NORM, 2.0):
-        step = Step(2, 1, 1).double().requires_grad_(False)
+        step = Step(2, 1, 1, 3).double().requires_grad_(False)
         step.filters.weight.zero_()
         step.filters.weight[0, :, 1, 1] = norm / 2
         step.log_limits.fill_(0.0)

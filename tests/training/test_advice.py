@@ -9,6 +9,7 @@ import pytest
 
 from unveil.config.architecture import UNetConfig
 from unveil.config.normalization import PercentileNormalization
+from unveil.config.objects import ObjectRule
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation, scribbled
 from unveil.events import StepEnd
@@ -147,3 +148,11 @@ def test_a_loss_that_falls_or_has_no_time_to_is_not() -> None:
 
 def test_a_resumed_training_is_not_judged_by_its_middle() -> None:
     assert watched([0.2] * 270, first_step=31) == []
+
+
+def test_a_few_small_objects_do_not_shorten_the_reach_of_growth() -> None:
+    labels = grid(edge=6)
+    config = with_recipe(SegmentationTraining(architecture=UNET, validation_fraction=0))
+    lesson = prepare_lesson([Image((labels > 0).astype(np.float32))], [Annotation(Image(labels))], config, None)
+    assert lesson.objects.largest_radius_px == 3
+    assert lesson.card_fields["objects"] == ObjectRule()

@@ -10,6 +10,7 @@ import torch
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.config.normalization import FixedNormalization
+from unveil.config.objects import ObjectRule
 from unveil.config.training import AugmentationConfig, DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation, scribbled
 from unveil.errors import ConfigError, ImageError
@@ -234,7 +235,7 @@ def test_strokes_are_learnt_as_objects_or_as_classes() -> None:
     strokes = np.where(LABELS > 0, 2, 1).astype(np.uint8)
     strokes[:, 100:] = 0
     lesson = segmentation(scribbled(Image(strokes)))
-    assert lesson.card_fields["objects"].reach_px > 0
+    assert lesson.card_fields["objects"] == ObjectRule()
     np.testing.assert_array_equal(lesson.teaching[0].weight[1], strokes > 0)
     assert segmentation(scribbled(Image(strokes)), objects=False).card_fields["objects"] is None
 

@@ -160,3 +160,26 @@ def blobs() -> Callable[..., np.ndarray]:
         return image
 
     return make
+
+
+@pytest.fixture
+def inspect_panel(viewer: Any, save_segmenter: Callable[..., Path]) -> Iterator[Any]:
+    """The Inspect panel in its dock, with one model to choose."""
+    from unveil.widgets.inspect_panel import InspectPanel
+
+    save_segmenter()
+    panel = InspectPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Inspect")
+    yield panel
+    panel.close_for_good()
+
+
+@pytest.fixture
+def press_and_wait(qtbot: Any) -> Callable[[Any], None]:
+    """Start the job of a section and wait for its end."""
+
+    def press(section: Any) -> None:
+        with qtbot.waitSignal(section.button.ended, timeout=60_000):
+            section.button.start()
+
+    return press

@@ -1,35 +1,22 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from unveil.widgets.inspect_panel import InspectPanel
+
+@pytest.fixture
+def section(inspect_panel):
+    return inspect_panel.stability
 
 
 @pytest.fixture
-def panel(viewer, save_segmenter):
-    save_segmenter()
-    panel = InspectPanel(viewer)
-    viewer.window.add_dock_widget(panel, name="Inspect")
-    yield panel
-    panel.close_for_good()
+def report(press_and_wait, section):
+    return partial(press_and_wait, section)
 
 
-@pytest.fixture
-def section(panel):
-    return panel.stability
-
-
-@pytest.fixture
-def report(qtbot, section):
-    def press():
-        with qtbot.waitSignal(section.button.ended, timeout=60_000):
-            section.button.start()
-
-    return press
-
-
-def test_a_press_gives_a_sentence_and_a_layer(viewer, panel, section, report, blobs):
+def test_a_press_gives_a_sentence_and_a_layer(viewer, inspect_panel, section, report, blobs):
     source = viewer.add_image(blobs(32, 32), name="cells", scale=(0.5, 0.5), translate=(3, 4), units="um")
     assert section.figures.isHidden()
     section.form.set_values({"strength": 0.02})
@@ -44,7 +31,7 @@ def test_a_press_gives_a_sentence_and_a_layer(viewer, panel, section, report, bl
     np.testing.assert_allclose(layer.scale, source.scale)
     np.testing.assert_allclose(layer.translate, source.translate)
     assert layer.metadata["unveil"]["sentence"] == section.button.bar.line.text()
-    assert panel.inspected.source.layer_list.count() == 1  # the sensitivity is no image to work on
+    assert inspect_panel.inspected.source.layer_list.count() == 1  # the sensitivity is no image to work on
     report()
     assert len(viewer.layers) == 2
     section.set_problem(None)  # something else is chosen

@@ -1,37 +1,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
-from unveil.widgets.inspect_panel import InspectPanel
+
+@pytest.fixture
+def section(inspect_panel):
+    return inspect_panel.verification
 
 
 @pytest.fixture
-def model(save_segmenter):
-    return save_segmenter()
-
-
-@pytest.fixture
-def panel(viewer, model):
-    panel = InspectPanel(viewer)
-    viewer.window.add_dock_widget(panel, name="Inspect")
-    yield panel
-    panel.close_for_good()
-
-
-@pytest.fixture
-def section(panel):
-    return panel.verification
-
-
-@pytest.fixture
-def verified(qtbot, section):
-    def press():
-        with qtbot.waitSignal(section.button.ended, timeout=60_000):
-            section.button.start()
-
-    return press
+def verified(press_and_wait, section):
+    return partial(press_and_wait, section)
 
 
 def test_a_press_gives_the_checks_and_a_report(viewer, section, verified, blobs, tmp_path):
@@ -51,7 +33,8 @@ def test_a_press_gives_the_checks_and_a_report(viewer, section, verified, blobs,
     assert "cells" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_damaged_file_is_reported_and_not_refused(viewer, section, verified, model, blobs):
+def test_a_damaged_file_is_reported_and_not_refused(viewer, section, verified, models_folder, blobs):
+    (model,) = models_folder.rglob("*.safetensors")
     data = bytearray(model.read_bytes())
     data[-1] ^= 1
     model.write_bytes(data)

@@ -63,7 +63,7 @@ class NonexpansiveNetwork(nn.Module):
 class Step(nn.Module):
     """Subtract what the filters find, as far as it does not exceed their limits."""
 
-    def __init__(self, n_dims: int, width: int, dilation: int, taps: int = 3) -> None:
+    def __init__(self, n_dims: int, width: int, dilation: int, taps: int) -> None:
         super().__init__()
         self.filters = {2: nn.Conv2d, 3: nn.Conv3d}[n_dims](
             BLOCK_PX**n_dims, width, taps, padding=taps // 2 * dilation, dilation=dilation, bias=False
@@ -85,7 +85,7 @@ class Step(nn.Module):
         return stepped
 
 
-def cosines(n_dims: int, n_filters: int, taps: int = 3) -> tuple[Tensor, Tensor]:
+def cosines(n_dims: int, n_filters: int, taps: int) -> tuple[Tensor, Tensor]:
     """Return filters ``(n_filters, pixels of a block, *taps)``, cosines in windows of `taps` blocks, and their limits.
 
     All but the constant one, beginning with the lowest frequencies, over and over, each time with limits four times as

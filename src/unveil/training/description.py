@@ -19,9 +19,12 @@ def objects_of(annotations: Sequence[Annotation], n_dims: int) -> ObjectFacts:
 
 
 def object_rule(objects: ObjectFacts) -> ObjectRule:
-    """Let growth reach half as far again as the largest training object does; without any, as far as usual."""
-    reach_px = int(np.ceil(1.5 * objects.largest_radius_px))
-    return ObjectRule(reach_px=max(8, reach_px)) if reach_px else ObjectRule()
+    """Let growth reach half as far again as the largest training object does, and no less far than usual.
+
+    A few small objects are annotated soon, and do not say that there are no larger ones.
+    """
+    usual = ObjectRule()
+    return usual.model_copy(update={"reach_px": max(usual.reach_px, int(np.ceil(1.5 * objects.largest_radius_px)))})
 
 
 def common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
