@@ -1,19 +1,21 @@
 """Simulate annotation block by block, and count how many ranked blocks teach what random ones teach.
 
-    python benchmarks/guarantees/annotate_next.py --data FOLDER [--judge test] [--pool 60] [--seeds 20 21 22 23]
-        [--arms random ranked] [--counts 5 10 16 24] [--steps 300] [--shrink 2] [--output FILE]
+    python benchmarks/guarantees/annotate_next.py --data FOLDER [--left-out 80] [--pool 60]
+        [--seeds 30 31 32 33 34 35] [--arms random ranked] [--counts 5 10 16 24] [--steps 300] [--shrink 2]
+        [--output FILE]
     python benchmarks/guarantees/annotate_next.py --plot SVG [--output FILE]
 
-FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). A pool is drawn from
-``train``, per seed another one; of each image the middle counts, at most 256 × 256 pixels, here and where it is judged,
-at half its size, which saves time for more pools.
+FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Some images of ``train`` are
+left out of all pools, and judge beside those of ``test``; from the others a pool is drawn, per seed another one. Of
+each image the middle counts, at most 256 × 256 pixels, here and where it is judged, at half its size, which saves time
+for more pools.
 A round reveals the masks of so many blocks more, random ones or those that `suggest_blocks` ranks first by the model of
 the round before, and trains `simulated-cells`, which has never seen a real image, on all revealed so far: always from
-its own weights, for the same number of steps. AP is pooled over all images of the judging part. Where no counts are
-given, ranked blocks are revealed until there are 0.6 times as many as random ones: the goal.
+its own weights, for the same number of steps. AP is pooled over all images that judge. Where no counts are given,
+ranked blocks are revealed until there are 0.6 times as many as random ones: the goal.
 
 The table is written after every round, and what it holds is not computed again. ``--plot`` draws it, and prints how
-many ranked blocks reach the AP of N random ones, divided by N. Rows *outlines* are of a ranking that was given up.
+many ranked blocks reach the AP of N random ones, divided by N.
 """
 
 from __future__ import annotations
@@ -42,12 +44,14 @@ START = "simulated-cells"
 CROP_PX = 256
 ARMS = ("random", "ranked")
 COUNTS = {"random": (5, 10, 16, 24), "ranked": (3, 6, 9, 14)}
+JUDGES = ("test", "left out")
 COLOURS = {"random": "#1f6f8b", "ranked": "#c1440e"}
 LEFT, RIGHT, TOP, BOTTOM = 60, 620, 40, 340
 
 Pair = tuple[Image, Image]
 Block = tuple[int, int, int]
 """Image, first row, first column."""
+Judges = dict[str, list[Pair]]
 Row = dict[str, Any]
 
 
@@ -59,14 +63,16 @@ class Terms:
     ----------
     pool
         Images of which blocks can be revealed.
+    left_out
+        Images of ``train`` that are in no pool.
     steps, batch, patch_px
         Of each training.
     shrink
         So many pixels along each axis became one, to save time.
     """
 
-    judge: str
     pool: int
+    left_out: int
     steps: int
     batch: int
     patch_px: int
@@ -83,19 +89,20 @@ def main() -> None:
         print(json.dumps(ratios(report), indent=2))
         return
     terms = Terms(**{name: getattr(arguments, name) for name in Terms.__dataclass_fields__})
-    judges = _pairs(arguments.data / terms.judge, terms)
     everything = _pairs(arguments.data / "train", terms)
+    order = np.random.default_rng(0).permutation(len(everything))
+    left_out, others = ([everything[i] for i in part] for part in np.split(order, [terms.left_out]))
+    judges = dict(zip(JUDGES, (_pairs(arguments.data / "test", terms), left_out), strict=True))
     report = _begun(arguments.output, terms, judges)
     for seed, arm in product(arguments.seeds, arguments.arms):
-        chosen = np.random.default_rng(seed).permutation(len(everything))[: terms.pool]
-        pool = [everything[i] for i in chosen]
+        pool = [others[i] for i in np.random.default_rng(seed).permutation(len(others))[: terms.pool]]
         for row in _simulated(report, terms, arm, seed, pool, judges, arguments.counts or COUNTS[arm]):
             _note(report, row, arguments.output)
             print(json.dumps({key: value for key, value in row.items() if key != "blocks"}), flush=True)
 
 
 def _simulated(
-    report: Row, terms: Terms, arm: str, seed: int, pool: list[Pair], judges: list[Pair], counts: Sequence[int]
+    report: Row, terms: Terms, arm: str, seed: int, pool: list[Pair], judges: Judges, counts: Sequence[int]
 ) -> Iterator[Row]:
     """Go through the rounds of one arm and seed, and yield a row for each that is not in the table."""
     done = {row["n"]: row for row in report["rows"] if _is(row, arm, seed)}
@@ -112,8 +119,8 @@ def _simulated(
             model = model or _trained(pool, revealed, seed, terms)
             revealed = revealed + _ranked(pool, revealed, n - len(revealed), model, terms)
         model = _trained(pool, revealed, seed, terms)
-        scores, shown = _scores(model, judges), _shown(pool, revealed, terms)
-        yield {"arm": arm, "seed": seed, "n": n, **scores, **shown, "blocks": revealed}
+        shown = _shown(pool, revealed, terms)
+        yield {"arm": arm, "seed": seed, "n": n, **_scores(model, judges), **shown, "blocks": revealed}
 
 
 def _note(report: Row, row: Row, path: Path) -> None:
@@ -176,10 +183,12 @@ def _masks(pool: Sequence[Pair], revealed: Sequence[Block], terms: Terms) -> lis
     return masks
 
 
-def _scores(model: Model, judges: Sequence[Pair]) -> Row:
-    images, references = [image for image, _ in judges], [labels for _, labels in judges]
-    values = evaluate(model, images, references, monitor=ignore).as_dict()
-    return {"iou": values["iou"], "ap": values["ap"], "ap_mean": values["ap_mean"]}
+def _scores(model: Model, judges: Judges) -> Row:
+    found = {}
+    for name, pairs in judges.items():
+        values = evaluate(model, *map(list, zip(*pairs, strict=True)), monitor=ignore).as_dict()
+        found[name] = {measure: values[measure] for measure in ("iou", "ap", "ap_mean")}
+    return found
 
 
 def _shown(pool: Sequence[Pair], revealed: Sequence[Block], terms: Terms) -> Row:
@@ -204,31 +213,30 @@ def ratios(report: Row) -> list[Row]:
     Means over seeds, joined by straight lines that begin at the model as shipped. N at which random blocks are not
     better than no blocks is left out; None where the ranked ones do not get there.
     """
-    found = []
-    for measure in ("ap50", "ap_mean"):
-        start = _value(report["start"], measure)
-        curves = {arm: _curve(report, arm, measure) for arm in ARMS}
-        ranked = [(0, start), *((n, mean(values)) for n, values in curves["ranked"].items())]
-        singles = [
-            [(0, start), *((row["n"], _value(row, measure)) for row in report["rows"] if _is(row, "ranked", seed))]
-            for seed in sorted({row["seed"] for row in report["rows"] if row["arm"] == "ranked"})
-        ]
-        for n, values in curves["random"].items():
-            if mean(values) <= start:
-                continue
-            each = [_reach(single, mean(values)) for single in singles]
+    return [row for judge, measure in product(JUDGES, ("ap50", "ap_mean")) for row in _ratios(report, judge, measure)]
+
+
+def _ratios(report: Row, judge: str, measure: str) -> Iterator[Row]:
+    start = _value(report["start"], judge, measure)
+    curves = {arm: _curve(report, arm, judge, measure) for arm in ARMS}
+    ranked = [(0, start), *((n, mean(values)) for n, values in curves["ranked"].items())]
+    singles = [
+        [(0, start), *((row["n"], _value(row, judge, measure)) for row in report["rows"] if _is(row, "ranked", seed))]
+        for seed in sorted({row["seed"] for row in report["rows"]})
+    ]
+    for n, values in curves["random"].items():
+        if mean(values) > start:
             needed = _reach(ranked, mean(values))
-            found.append(
-                {
-                    "measure": measure,
-                    "n_random": n,
-                    "random": mean(values),
-                    "n_ranked": needed,
-                    "ratio": None if needed is None else needed / n,
-                    "ratio_per_seed": [None if one is None else one / n for one in each],
-                }
-            )
-    return found
+            each = [_reach(single, mean(values)) for single in singles]
+            yield {
+                "judge": judge,
+                "measure": measure,
+                "n_random": n,
+                "random": mean(values),
+                "n_ranked": needed,
+                "ratio": None if needed is None else needed / n,
+                "ratio_per_seed": [None if one is None else one / n for one in each],
+            }
 
 
 def _is(row: Row, arm: str, seed: int) -> bool:
@@ -243,23 +251,23 @@ def _reach(curve: Sequence[tuple[float, float]], ap: float) -> float | None:
     return None
 
 
-def _curve(report: Row, arm: str, measure: str) -> dict[int, list[float]]:
+def _curve(report: Row, arm: str, judge: str, measure: str) -> dict[int, list[float]]:
     values = defaultdict(list)
     for row in report["rows"]:
         if row["arm"] == arm:
-            values[row["n"]].append(_value(row, measure))
+            values[row["n"]].append(_value(row, judge, measure))
     return dict(sorted(values.items()))
 
 
-def _value(row: Row, measure: str) -> float:
-    return float(row["ap"]["0.50"] if measure == "ap50" else row["ap_mean"])
+def _value(row: Row, judge: str, measure: str) -> float:
+    return float(row[judge]["ap"]["0.50"] if measure == "ap50" else row[judge]["ap_mean"])
 
 
-def figure(report: Row) -> str:
+def figure(report: Row, judge: str = "test") -> str:
     """Draw AP@0.50 against the number of blocks, as SVG: a dot per training, a line through the means."""
     most = max(row["n"] for row in report["rows"])
-    start = _value(report["start"], "ap50")
-    values = [start, *(_value(row, "ap50") for row in report["rows"])]
+    start = _value(report["start"], judge, "ap50")
+    values = [start, *(_value(row, judge, "ap50") for row in report["rows"])]
     low, high = np.floor(min(values) * 10) / 10, np.ceil(max(values) * 10) / 10
 
     def x(n: float) -> float:
@@ -276,13 +284,13 @@ def figure(report: Row) -> str:
     parts.append(
         _text((LEFT + RIGHT) / 2, BOTTOM + 40, f"annotated blocks of {report['terms']['block_px']}² pixels", "middle")
     )
-    parts.append(_text((LEFT + RIGHT) / 2, TOP - 18, f"AP@0.50 on {report['n_judges']} test images", "middle"))
+    parts.append(_text((LEFT + RIGHT) / 2, TOP - 18, f"AP@0.50 on {report['n_judges'][judge]} test images", "middle"))
     for number, arm in enumerate(ARMS):
-        means = [(0.0, start), *((n, mean(aps)) for n, aps in _curve(report, arm, "ap50").items())]
+        means = [(0.0, start), *((n, mean(aps)) for n, aps in _curve(report, arm, judge, "ap50").items())]
         points = " ".join(f"{x(n):.1f},{y(ap):.1f}" for n, ap in means)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[arm]}" stroke-width="2"/>')
         parts += [
-            f'<circle cx="{x(row["n"]):.1f}" cy="{y(_value(row, "ap50")):.1f}" r="3.5" fill="{COLOURS[arm]}"/>'
+            f'<circle cx="{x(row["n"]):.1f}" cy="{y(_value(row, judge, "ap50")):.1f}" r="3.5" fill="{COLOURS[arm]}"/>'
             for row in report["rows"]
             if row["arm"] == arm
         ]
@@ -295,7 +303,7 @@ def _text(x: float, y: float, words: str, anchor: str, colour: str = "#333") -> 
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
 
 
-def _begun(path: Path, terms: Terms, judges: Sequence[Pair]) -> Row:
+def _begun(path: Path, terms: Terms, judges: Judges) -> Row:
     """Return the table so far, or one with the score of the model as shipped."""
     if path.exists():
         report: Row = json.loads(path.read_text())
@@ -304,7 +312,8 @@ def _begun(path: Path, terms: Terms, judges: Sequence[Pair]) -> Row:
         return report
     start = _scores(load_model(START), judges)
     print(json.dumps({"start": start}), flush=True)
-    return {"terms": asdict(terms), "n_judges": len(judges), "start": start, "rows": []}
+    sizes = {name: len(pairs) for name, pairs in judges.items()}
+    return {"terms": asdict(terms), "n_judges": sizes, "start": start, "rows": []}
 
 
 def _pairs(folder: Path, terms: Terms) -> list[Pair]:
@@ -333,9 +342,9 @@ def _arguments() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, help="folder of the real images")
     what.add_argument("--plot", type=Path, help="draw the table into this SVG file instead of simulating")
-    parser.add_argument("--judge", choices=("val", "test"), default="test", help="the part that is judged on")
+    parser.add_argument("--left-out", type=int, default=80, help="images of train in no pool, which judge")
     parser.add_argument("--pool", type=int, default=60, help="images of which blocks can be revealed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22, 23], help="one pool each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(30, 36)), help="one pool each")
     parser.add_argument("--arms", choices=ARMS, nargs="+", default=ARMS, help="which blocks are revealed")
     parser.add_argument("--counts", type=int, nargs="+", help="blocks after each round")
     parser.add_argument("--steps", type=int, default=300, help="steps of each training")

@@ -14,10 +14,10 @@ from unveil.operators.acquisition import (
     Choice,
     block_starts,
     choose,
+    contrast,
     overlapping,
     pixel_error,
     similarities,
-    sure_foreground,
     worth,
 )
 
@@ -38,15 +38,24 @@ def test_a_pixel_is_as_wrong_as_its_likeliest_class_is_unlikely():
     np.testing.assert_allclose(pixel_error(probabilities), [[0, 0.5, 0.3]], atol=1e-6)
 
 
-def test_sure_foreground_counts_and_background_and_doubt_do_not():
-    probabilities = np.array([[[1.0, 0.5, 0.1, 0.0]], [[0.0, 0.3, 0.9, 0.5]], [[0.0, 0.2, 0.0, 0.5]]], np.float32)
-    np.testing.assert_allclose(sure_foreground(probabilities), [[0, 0, 0.8, 1]], atol=1e-6)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_contrast_is_the_variance_of_the_probabilities(values):
+    found = contrast(np.array([np.mean(values)]), np.array([np.mean(np.square(values))]))
+    np.testing.assert_allclose(found, [np.var(values)], atol=1e-12)
+    assert 0 <= found[0] <= 0.25 + 1e-12
 
 
-def test_an_error_is_worth_more_than_an_object_and_empty_ground_nothing():
-    empty, right, wrong = worth(np.array([0, 0, 0.01]), np.array([0, 0.5, 0]))
-    assert empty == 0 < right < wrong
-    assert worth(np.zeros(2), np.zeros(2)).tolist() == [0, 0]
+def test_objects_on_background_have_contrast_and_empty_filled_and_doubtful_blocks_have_none():
+    empty, filled, doubtful, divided = ([0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [0.0, 1.0])
+    blocks = np.array([empty, filled, doubtful, divided])
+    assert contrast(blocks.mean(1), (blocks**2).mean(1)).tolist() == [0, 0, 0, 0.25]
+
+
+def test_doubt_counts_once_something_is_annotated():
+    contrasts, errors = np.array([0, 0.2, 0.1]), np.array([0, 0, 0.03])
+    assert worth(contrasts, errors, is_anything_annotated=False).tolist() == pytest.approx([0, 2, 1])
+    assert worth(contrasts, errors, is_anything_annotated=True).tolist() == pytest.approx([0, 1, 2])
+    assert worth(np.zeros(2), np.zeros(2), is_anything_annotated=True).tolist() == [0, 0]
 
 
 def kinds(*sizes: int, seed: int = 0) -> NDArray[np.float32]:
@@ -58,11 +67,12 @@ def kinds(*sizes: int, seed: int = 0) -> NDArray[np.float32]:
     )
 
 
-def chosen(error, features, n, *, annotated=(), shares_pixels=None) -> list[Choice]:
-    candidates = np.ones(len(error), bool)
+def chosen(value, features, n, *, annotated=(), shares_pixels=None, planes=None) -> list[Choice]:
+    candidates = np.ones(len(value), bool)
     candidates[list(annotated)] = False
-    shared = np.eye(len(error), dtype=bool) if shares_pixels is None else shares_pixels
-    return choose(np.asarray(error, float), similarities(features), candidates, shared, n)
+    shared = np.eye(len(value), dtype=bool) if shares_pixels is None else shares_pixels
+    where = np.arange(len(value)) if planes is None else np.array(planes)
+    return choose(np.asarray(value, float), similarities(features), candidates, shared, where, n)
 
 
 def test_blocks_of_one_kind_are_alike_and_of_two_are_not():
@@ -116,3 +126,10 @@ def test_few_blocks_and_no_error_at_all_are_ranked_too(n_blocks):
     choices = chosen([0.0] * n_blocks, np.zeros((n_blocks, 4), np.float32), 5)
     assert len(choices) == n_blocks
     assert all(choice.gain == 0 for choice in choices)
+
+
+def test_the_choice_is_spread_over_planes_but_not_to_where_nothing_is_to_be_learnt():
+    value, planes = [1.0, 0.9, 0.8, 0.5, 0.001], [0, 0, 0, 1, 2]
+    choices = chosen(value, kinds(1, 1, 1, 1, 1), 5, planes=planes)
+    assert [choice.number for choice in choices] == [0, 3, 1, 2, 4]
+    assert choices[2].gain > choices[1].gain  # what it teaches is told as it is

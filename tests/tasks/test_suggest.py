@@ -40,12 +40,24 @@ def corners(blocks: list[SuggestedBlock]) -> list[tuple[int, int, int]]:
     return [(block.image, block.window[0].start, block.window[1].start) for block in blocks]
 
 
-def test_the_block_where_the_model_is_unsure_wins(scene, model, squares):
-    empty = Image(squares((128, 128), (4, 4)), name="sure")
-    first, *others = suggested([empty, scene], model, n=4)
-    assert (first.image, first.window) == (1, (slice(64, 96), slice(32, 64)))
+def test_before_anything_is_annotated_the_block_with_objects_on_background_wins(scene, model):
+    pixels = np.asarray(scene.data).copy()
+    pixels[0:32, 96:112] = 1000  # half of its block
+    pixels[32:64, 0:32] = 1000  # all of it
+    first, *others = suggested([Image(pixels)], model, n=4)
+    assert first.window == (slice(0, 32), slice(96, 128))
     assert first.index == {}
     assert first.score > max(block.score for block in others)
+    assert "takes 50% of its pixels for objects and tells them from the background" in first.reason
+
+
+def test_later_the_block_where_the_model_is_unsure_wins(scene, model, squares):
+    pixels = squares((128, 128), (4, 4))
+    sure = Image(pixels, name="sure")
+    mask = np.zeros(scene.shape, bool)
+    mask[:32, :32] = True
+    first, *_ = suggested([sure, scene], model, [Annotation(Image((pixels > 0).astype(np.uint8)), mask), None], n=4)
+    assert (first.image, first.window) == (1, (slice(64, 96), slice(32, 64)))
     assert "of its pixels to be wrong" in first.reason
 
 

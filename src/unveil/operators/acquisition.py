@@ -1,4 +1,4 @@
-"""Which blocks of images are worth annotating next: where a model expects to be wrong, and for how many it speaks.
+"""Which blocks of images are worth annotating next: what there is to learn of each, and for how many it speaks.
 
 ::
 
@@ -6,11 +6,12 @@
     looks   a a b b b a c c a a b
     chosen        1   2          the first b speaks for all b, so that c comes before the next b
 
-What one block would teach is the worth of all blocks (the expected error, and something for objects that the model is
-sure of), each weighted by how much it looks like this one and by nothing that is annotated or chosen already. Its sum
-over the chosen blocks is submodular, so that choosing greedily comes within 1 − 1/e of the best choice (Nemhauser 1978,
-Math. Program. 14). Uncertainty and representativeness come together as in suggestive annotation (Yang 2017, arXiv
-1706.04737), in one weighted sum as in CLUE (Prabhu 2021, arXiv 2010.08666).
+What one block would teach is the worth of all blocks (the contrast that the model sees between objects and background,
+and once something is annotated its expected error, too), each weighted by how much it looks like this one and by
+nothing that is annotated or chosen already. Its sum over the chosen blocks is submodular, so that choosing greedily
+comes within 1 − 1/e of the best choice (Nemhauser 1978, Math. Program. 14); beyond that, the choice is spread over the
+planes. Uncertainty and representativeness come together as in suggestive annotation (Yang 2017, arXiv 1706.04737), in
+one weighted sum as in CLUE (Prabhu 2021, arXiv 2010.08666).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from numpy.typing import NDArray
 _ALIKE = 0.5
 """Blocks more similar than this are said to look alike."""
 _N_COMPONENTS = 10
-_OBJECTS = 1 / 3
-"""Share of a block's worth that comes from objects the model is sure of; the rest comes from its errors."""
+_SAME_PLANE = 0.5
+"""What counts of a gain for each block that was chosen of the same plane before."""
 _MOST_ALIKE = 0.8
 """Likeness of two blocks that look the same."""
 _BANDWIDTH = 0.2
@@ -81,30 +82,36 @@ def pixel_error(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return error
 
 
-def worth(error: NDArray[np.float64], objects: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what there is to learn of each block: what is wrong, and some of what is right; on average 1.
+def contrast(mean: NDArray[np.float64], mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far the foreground's probability varies within each block: its variance, 0 to ¼.
 
-    A training that sees nothing but what a model does wrong shows it few outlines, and lets it forget what it knew.
-
-    Parameters
-    ----------
-    error, objects
-        Means of `pixel_error` and `sure_foreground` over each block, ``(n_blocks,)``; each counts in units of its mean.
-    """
-    wrong, right = (part / max(float(part.mean()), _TINY) for part in (error, objects))
-    return (1 - _OBJECTS) * wrong + _OBJECTS * right
-
-
-def sure_foreground(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return by how much foreground is likelier than background, 0 to 1, and 0 where it is not.
+    It is large where a model sees objects and background apart, and small where it sees one of them only, or is unsure
+    of all, as it is of textures.
 
     Parameters
     ----------
-    probabilities
-        Of each class, background first, ``(K, *spatial)``, 0 to 1, summing to 1.
+    mean, mean_square
+        Of the foreground's probability over each block, and of its square, ``(n_blocks,)``.
     """
-    foreground: NDArray[np.float32] = np.maximum(1 - 2 * probabilities[0], 0)
-    return foreground
+    variance: NDArray[np.float64] = np.maximum(mean_square - mean**2, 0)
+    return variance
+
+
+def worth(
+    contrasts: NDArray[np.float64], errors: NDArray[np.float64], *, is_anything_annotated: bool
+) -> NDArray[np.float64]:
+    """Return what there is to learn of each block, on average 1.
+
+    Of images of which nothing is annotated the model's doubt says little: it has not learnt what to doubt there.
+
+    Parameters
+    ----------
+    contrasts, errors
+        What `contrast` returned, and means of `pixel_error` over each block, ``(n_blocks,)``; each counts in units of
+        its mean, the error only where something is annotated.
+    """
+    seen, wrong = (part / max(float(part.mean()), _TINY) for part in (contrasts, errors))
+    return (seen + wrong) / 2 if is_anything_annotated else seen
 
 
 def similarities(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -154,11 +161,13 @@ def choose(
     alike: NDArray[np.float32],
     candidates: NDArray[np.bool_],
     shares_pixels: NDArray[np.bool_],
+    planes: NDArray[np.intp],
     n: int,
 ) -> list[Choice]:
     """Choose up to `n` blocks, the one that teaches most first.
 
-    ``gain(b) = Σᵢ valueᵢ · max(0, alikeᵢᵦ − maxⱼ alikeᵢⱼ) / Σᵢ valueᵢ`` with j over what is annotated or chosen.
+    ``gain(b) = Σᵢ valueᵢ · max(0, alikeᵢᵦ − maxⱼ alikeᵢⱼ) / Σᵢ valueᵢ`` with j over what is annotated or chosen; with k
+    blocks chosen of its plane, a block of that plane is preferred only by 2⁻ᵏ of its gain.
 
     Parameters
     ----------
@@ -170,17 +179,21 @@ def choose(
         Which may be chosen; the others are annotated, and speak for their like.
     shares_pixels
         As `overlapping` returns it: of blocks that share some, one at most is chosen.
+    planes
+        Number of the plane that each lies in.
     """
     spoken_for = alike[:, ~candidates].max(axis=1, initial=0)
     left, choices = candidates.copy(), list[Choice]()
+    preference = np.ones(len(value))
     total = max(float(value.sum()), _TINY)
     while len(choices) < n and left.any():
         open_to = np.flatnonzero(left)
         added = np.maximum(alike[:, open_to] - spoken_for[:, None], 0)
         gains = value @ added
-        best = int(gains.argmax())
+        best = int((gains * preference[open_to]).argmax())
         number = int(open_to[best])
         choices.append(Choice(number, float(gains[best]) / total, int((added[:, best] > _ALIKE).sum())))
         spoken_for = np.maximum(spoken_for, alike[:, number])
         left &= ~shares_pixels[number]
+        preference[planes == planes[number]] *= _SAME_PLANE
     return choices

@@ -24,12 +24,13 @@ from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.networks.unet import UNet
 from unveil.operators.acquisition import (
+    Choice,
     block_starts,
     choose,
+    contrast,
     overlapping,
     pixel_error,
     similarities,
-    sure_foreground,
     worth,
 )
 from unveil.operators.normalization import fit
@@ -122,24 +123,22 @@ def suggest_blocks(
     if not any(not block.is_annotated for block in compared):
         return []
     features = np.concatenate(list(_features(planes, compared, model, block_px, options, monitor)))
+    corners = np.array([(block.plane, *block.corner) for block in compared])
     choices = choose(
         _worth(compared),
         similarities(features),
         np.array([not block.is_annotated for block in compared]),
-        overlapping(np.array([(block.plane, *block.corner) for block in compared]), (block_px, block_px)),
+        overlapping(corners, (block_px, block_px)),
+        corners[:, 0],
         n,
     )
-    return [
-        _suggestion(
-            planes[compared[choice.number].plane], compared[choice.number], choice.gain, choice.n_alike, block_px
-        )
-        for choice in choices
-    ]
+    begun = _is_begun(compared)
+    return [_suggestion(planes, compared[choice.number], choice, begun=begun, block_px=block_px) for choice in choices]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
-    """One plane, and of its blocks error and sure objects, ``(2, n_y, n_x)``, and whether they are annotated."""
+    """One plane, and of its blocks error, foreground and contrast, ``(3, n_y, n_x)``, and which are annotated."""
 
     image: int
     frame: Frame
@@ -154,12 +153,13 @@ class _Block:
     plane: int
     corner: tuple[int, int]
     error: float
-    objects: float
+    foreground: float
+    contrast: float
     is_annotated: bool
 
 
 class _BlockSums:
-    """Means over each block of a plane, added up from the maps of tiles: of the pixel error, and of sure foreground."""
+    """What blocks of a plane are like, from sums over the maps of tiles: of error, foreground, and its square."""
 
     def __init__(
         self, starts: tuple[list[int], list[int]], shape: tuple[int, ...], block_px: int, n_classes: int
@@ -169,14 +169,15 @@ class _BlockSums:
             for begin, length in zip(starts, shape, strict=True)
         ]
         self._n_classes = n_classes
-        self._sums = np.zeros((2, *(len(begin) for begin in starts)))
+        self._sums = np.zeros((3, *(len(begin) for begin in starts)))
 
     def write(self, window: Window, maps: NDArray[np.float32]) -> None:
         """Add the maps ``(K, *window)`` of a tile; the first tile of a plane begins anew, as it is when tiles halve."""
         if all(part.start == 0 for part in window):
             self._sums[:] = 0
         probabilities = maps[: self._n_classes]
-        summed = np.stack([pixel_error(probabilities), sure_foreground(probabilities)]).cumsum(1, np.float64).cumsum(2)
+        foreground = 1 - probabilities[0]
+        summed = np.stack([pixel_error(probabilities), foreground, foreground**2]).cumsum(1, np.float64).cumsum(2)
         below = np.pad(summed, ((0, 0), (1, 0), (1, 0)))
         (top, bottom), (left, right) = (
             [np.clip(at - part.start, 0, part.stop - part.start) for at in span]
@@ -185,10 +186,11 @@ class _BlockSums:
         rows = below[:, bottom] - below[:, top]
         self._sums += rows[:, :, right] - rows[:, :, left]
 
-    def means(self) -> NDArray[np.float64]:
-        """Return the means of each block, ``(2, n_y, n_x)``."""
+    def found(self) -> NDArray[np.float64]:
+        """Return pixel error and foreground of each block, their means, and its contrast, ``(3, n_y, n_x)``."""
         heights, widths = (stop - start for start, stop in self._spans)
-        return self._sums / np.outer(heights, widths)
+        error, foreground, squared = self._sums / np.outer(heights, widths)
+        return np.stack([error, foreground, contrast(foreground, squared)])
 
 
 def _looks_of(
@@ -233,7 +235,7 @@ def _look(run: Run, number: int, frame: Frame, card: ModelCard, annotation: Anno
     intensities = fit(card.normalization, lambda: strips_of(readable))
     judged = _judged(frame, annotation, starts, block_px)
     normalized = NormalizedFrame(FilledFrame(frame, survey), intensities)
-    return _Plane(number, frame, normalized, starts, sums.means(), judged)
+    return _Plane(number, frame, normalized, starts, sums.found(), judged)
 
 
 def _judged(
@@ -261,9 +263,8 @@ def _most_valuable(planes: Sequence[_Plane], most: int) -> list[_Block]:
         _Block(
             number,
             (top, left),
-            float(plane.found[0, y, x]),
-            float(plane.found[1, y, x]),
-            bool(plane.is_annotated[y, x]),
+            *plane.found[:, y, x].tolist(),
+            is_annotated=bool(plane.is_annotated[y, x]),
         )
         for number, plane in enumerate(planes)
         for y, top in enumerate(plane.starts[0])
@@ -278,7 +279,15 @@ def _most_valuable(planes: Sequence[_Plane], most: int) -> list[_Block]:
 
 
 def _worth(blocks: Sequence[_Block]) -> NDArray[np.float64]:
-    return worth(np.array([block.error for block in blocks]), np.array([block.objects for block in blocks]))
+    return worth(
+        np.array([block.contrast for block in blocks]),
+        np.array([block.error for block in blocks]),
+        is_anything_annotated=_is_begun(blocks),
+    )
+
+
+def _is_begun(blocks: Sequence[_Block]) -> bool:
+    return any(block.is_annotated for block in blocks)
 
 
 def _features(
@@ -309,17 +318,22 @@ def _features(
     monitor(Progress(n_done, len(compared), "blocks"))
 
 
-def _suggestion(plane: _Plane, block: _Block, score: float, n_alike: int, block_px: int) -> SuggestedBlock:
+def _suggestion(
+    planes: Sequence[_Plane], block: _Block, choice: Choice, *, begun: bool, block_px: int
+) -> SuggestedBlock:
+    plane = planes[block.plane]
     height, width = plane.frame.shape[1:]
     top, left = block.corner
-    others = n_alike - 1
+    others = choice.n_alike - 1
     alike = f", and {others} other block{'s look' if others > 1 else ' looks'} much like it" if others > 0 else ""
+    wrong = f"the model expects {block.error:.1%} of its pixels to be wrong"
+    seen = f"the model takes {block.foreground:.0%} of its pixels for objects and tells them from the background"
     return SuggestedBlock(
         plane.image,
         dict(plane.frame.index),
         (slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))),
-        score,
-        f"the model expects {block.error:.1%} of its pixels to be wrong{alike}",
+        choice.gain,
+        f"{wrong if begun else seen}{alike}",
     )
 
 

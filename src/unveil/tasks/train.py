@@ -48,8 +48,8 @@ from unveil.training.precision import number_format, training_dtype
 from unveil.training.validation import on_device
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
-_THRESHOLDS, _SEPARATIONS = (0.5, 0.4, 0.6), (0.5, 0.4, 0.3, 0.2, 0.6, 0.7)
-"""What is tried for the rule of objects; the default first."""
+_THRESHOLDS, _SEPARATIONS = (0.5, 0.4, 0.6), (0.4, 0.5, 0.3, 0.2, 0.6, 0.7)
+"""What is tried for the rule of objects; of equals, as they are where few objects are known by heart, the first."""
 _SMALL_PERCENT = 10
 """An object of half the size of these smallest ones is none."""
 
