@@ -65,7 +65,8 @@ class NextBlocks(QWidget):
         self.layers = SuggestedLayers(viewer)
         self.button = JobButton("Annotate here next", self._prepare, self)
         self.button.bar.button.setToolTip(
-            "Draw the blocks that would teach the model most: where it expects to be wrong, and for many others.\n"
+            "Draw the blocks that would teach the model most: with objects on background, then also where it expects\n"
+            "to be wrong, and that look like many others.\n"
             "It asks the model that was trained last, or the one that a training starts from."
         )
         self.done_button = QPushButton("Selected blocks are annotated")
