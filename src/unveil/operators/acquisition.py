@@ -167,7 +167,7 @@ def choose(
     """Choose up to `n` blocks, the one that teaches most first.
 
     ``gain(b) = Σᵢ valueᵢ · max(0, alikeᵢᵦ − maxⱼ alikeᵢⱼ) / Σᵢ valueᵢ`` with j over what is annotated or chosen; with k
-    blocks chosen of its plane, a block of that plane is preferred only by 2⁻ᵏ of its gain.
+    blocks chosen of its plane, a block of that plane counts 2⁻ᵏ of its gain.
 
     Parameters
     ----------
