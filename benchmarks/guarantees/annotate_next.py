@@ -1,7 +1,7 @@
 """Simulate annotation block by block, and count how many ranked blocks teach what random ones teach.
 
     python benchmarks/guarantees/annotate_next.py --data FOLDER [--left-out 80] [--pool 60]
-        [--seeds 30 31 32 33 34 35] [--arms random ranked] [--counts 5 10 16 24] [--steps 300] [--shrink 2]
+        [--seeds 40 41 42 43] [--arms random ranked] [--counts 5 10 16 24] [--steps 300] [--shrink 2]
         [--output FILE]
     python benchmarks/guarantees/annotate_next.py --plot SVG [--output FILE]
 
@@ -344,7 +344,7 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--plot", type=Path, help="draw the table into this SVG file instead of simulating")
     parser.add_argument("--left-out", type=int, default=80, help="images of train in no pool, which judge")
     parser.add_argument("--pool", type=int, default=60, help="images of which blocks can be revealed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(30, 36)), help="one pool each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(40, 44)), help="one pool each")
     parser.add_argument("--arms", choices=ARMS, nargs="+", default=ARMS, help="which blocks are revealed")
     parser.add_argument("--counts", type=int, nargs="+", help="blocks after each round")
     parser.add_argument("--steps", type=int, default=300, help="steps of each training")

@@ -18,6 +18,7 @@ from unveil.operators.acquisition import (
     overlapping,
     pixel_error,
     similarities,
+    sure_foreground,
     worth,
 )
 
@@ -51,11 +52,15 @@ def test_objects_on_background_have_contrast_and_empty_filled_and_doubtful_block
     assert contrast(blocks.mean(1), (blocks**2).mean(1)).tolist() == [0, 0, 0, 0.25]
 
 
-def test_doubt_counts_once_something_is_annotated():
-    contrasts, errors = np.array([0, 0.2, 0.1]), np.array([0, 0, 0.03])
-    assert worth(contrasts, errors, is_anything_annotated=False).tolist() == pytest.approx([0, 2, 1])
-    assert worth(contrasts, errors, is_anything_annotated=True).tolist() == pytest.approx([0, 1, 2])
-    assert worth(np.zeros(2), np.zeros(2), is_anything_annotated=True).tolist() == [0, 0]
+def test_sure_foreground_counts_and_background_and_doubt_do_not():
+    probabilities = np.array([[[1.0, 0.5, 0.1, 0.0]], [[0.0, 0.3, 0.9, 0.5]], [[0.0, 0.2, 0.0, 0.5]]], np.float32)
+    np.testing.assert_allclose(sure_foreground(probabilities), [[0, 0, 0.8, 1]], atol=1e-6)
+
+
+def test_an_error_is_worth_more_than_an_object_and_empty_ground_nothing():
+    empty, right, wrong = worth(np.array([0, 0, 0.01]), np.array([0, 0.5, 0]))
+    assert empty == 0 < right < wrong
+    assert worth(np.zeros(2), np.zeros(2)).tolist() == [0, 0]
 
 
 def kinds(*sizes: int, seed: int = 0) -> NDArray[np.float32]:

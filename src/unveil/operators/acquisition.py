@@ -6,12 +6,12 @@
     looks   a a b b b a c c a a b
     chosen        1   2          the first b speaks for all b, so that c comes before the next b
 
-What one block would teach is the worth of all blocks (the contrast that the model sees between objects and background,
-and once something is annotated its expected error, too), each weighted by how much it looks like this one and by
-nothing that is annotated or chosen already. Its sum over the chosen blocks is submodular, so that choosing greedily
-comes within 1 − 1/e of the best choice (Nemhauser 1978, Math. Program. 14); beyond that, the choice is spread over the
-planes. Uncertainty and representativeness come together as in suggestive annotation (Yang 2017, arXiv 1706.04737), in
-one weighted sum as in CLUE (Prabhu 2021, arXiv 2010.08666).
+What one block would teach is the worth of all blocks (the contrast that the model sees between objects and background;
+once something is annotated, its expected error and something for objects that it is sure of), each weighted by how much
+it looks like this one and by nothing that is annotated or chosen already. Its sum over the chosen blocks is submodular,
+so that choosing greedily comes within 1 − 1/e of the best choice (Nemhauser 1978, Math. Program. 14); beyond that, the
+choice is spread over the planes. Uncertainty and representativeness come together as in suggestive annotation (Yang
+2017, arXiv 1706.04737), in one weighted sum as in CLUE (Prabhu 2021, arXiv 2010.08666).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 _ALIKE = 0.5
 """Blocks more similar than this are said to look alike."""
 _N_COMPONENTS = 10
+_OBJECTS = 1 / 3
+"""Share of a block's worth that comes from objects the model is sure of; the rest comes from its errors."""
 _SAME_PLANE = 0.5
 """What counts of a gain for each block that was chosen of the same plane before."""
 _MOST_ALIKE = 0.8
@@ -97,21 +99,31 @@ def contrast(mean: NDArray[np.float64], mean_square: NDArray[np.float64]) -> NDA
     return variance
 
 
-def worth(
-    contrasts: NDArray[np.float64], errors: NDArray[np.float64], *, is_anything_annotated: bool
-) -> NDArray[np.float64]:
-    """Return what there is to learn of each block, on average 1.
-
-    Of images of which nothing is annotated the model's doubt says little: it has not learnt what to doubt there.
+def sure_foreground(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return by how much foreground is likelier than background, 0 to 1, and 0 where it is not.
 
     Parameters
     ----------
-    contrasts, errors
-        What `contrast` returned, and means of `pixel_error` over each block, ``(n_blocks,)``; each counts in units of
-        its mean, the error only where something is annotated.
+    probabilities
+        Of each class, background first, ``(K, *spatial)``, 0 to 1, summing to 1.
     """
-    seen, wrong = (part / max(float(part.mean()), _TINY) for part in (contrasts, errors))
-    return (seen + wrong) / 2 if is_anything_annotated else seen
+    foreground: NDArray[np.float32] = np.maximum(1 - 2 * probabilities[0], 0)
+    return foreground
+
+
+def worth(error: NDArray[np.float64], objects: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what there is to learn of each block: what is wrong, and some of what is right; on average 1.
+
+    A training that sees nothing but what a model does wrong shows it few outlines, and lets it forget what it knew. Of
+    images of which nothing is annotated the model's doubt says little, and `contrast` takes the place of this.
+
+    Parameters
+    ----------
+    error, objects
+        Means of `pixel_error` and `sure_foreground` over each block, ``(n_blocks,)``; each counts in units of its mean.
+    """
+    wrong, right = (part / max(float(part.mean()), _TINY) for part in (error, objects))
+    return (1 - _OBJECTS) * wrong + _OBJECTS * right
 
 
 def similarities(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ from unveil.operators.acquisition import (
     overlapping,
     pixel_error,
     similarities,
+    sure_foreground,
     worth,
 )
 from unveil.operators.normalization import fit
@@ -138,7 +139,7 @@ def suggest_blocks(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
-    """One plane, and of its blocks error, foreground and contrast, ``(3, n_y, n_x)``, and which are annotated."""
+    """One plane, and what `_BlockSums` found of its blocks, ``(4, n_y, n_x)``, and which are annotated."""
 
     image: int
     frame: Frame
@@ -152,14 +153,15 @@ class _Plane:
 class _Block:
     plane: int
     corner: tuple[int, int]
+    is_annotated: bool
     error: float
     foreground: float
     contrast: float
-    is_annotated: bool
+    objects: float
 
 
 class _BlockSums:
-    """What blocks of a plane are like, from sums over the maps of tiles: of error, foreground, and its square."""
+    """What blocks of a plane are like, from sums over the maps of tiles."""
 
     def __init__(
         self, starts: tuple[list[int], list[int]], shape: tuple[int, ...], block_px: int, n_classes: int
@@ -169,7 +171,7 @@ class _BlockSums:
             for begin, length in zip(starts, shape, strict=True)
         ]
         self._n_classes = n_classes
-        self._sums = np.zeros((3, *(len(begin) for begin in starts)))
+        self._sums = np.zeros((4, *(len(begin) for begin in starts)))
 
     def write(self, window: Window, maps: NDArray[np.float32]) -> None:
         """Add the maps ``(K, *window)`` of a tile; the first tile of a plane begins anew, as it is when tiles halve."""
@@ -177,7 +179,8 @@ class _BlockSums:
             self._sums[:] = 0
         probabilities = maps[: self._n_classes]
         foreground = 1 - probabilities[0]
-        summed = np.stack([pixel_error(probabilities), foreground, foreground**2]).cumsum(1, np.float64).cumsum(2)
+        parts = pixel_error(probabilities), foreground, foreground**2, sure_foreground(probabilities)
+        summed = np.stack(parts).cumsum(1, np.float64).cumsum(2)
         below = np.pad(summed, ((0, 0), (1, 0), (1, 0)))
         (top, bottom), (left, right) = (
             [np.clip(at - part.start, 0, part.stop - part.start) for at in span]
@@ -187,10 +190,10 @@ class _BlockSums:
         self._sums += rows[:, :, right] - rows[:, :, left]
 
     def found(self) -> NDArray[np.float64]:
-        """Return pixel error and foreground of each block, their means, and its contrast, ``(3, n_y, n_x)``."""
+        """Return error, foreground, contrast and sure foreground of each block, ``(4, n_y, n_x)``."""
         heights, widths = (stop - start for start, stop in self._spans)
-        error, foreground, squared = self._sums / np.outer(heights, widths)
-        return np.stack([error, foreground, contrast(foreground, squared)])
+        error, foreground, squared, sure = self._sums / np.outer(heights, widths)
+        return np.stack([error, foreground, contrast(foreground, squared), sure])
 
 
 def _looks_of(
@@ -263,8 +266,8 @@ def _most_valuable(planes: Sequence[_Plane], most: int) -> list[_Block]:
         _Block(
             number,
             (top, left),
+            bool(plane.is_annotated[y, x]),
             *plane.found[:, y, x].tolist(),
-            is_annotated=bool(plane.is_annotated[y, x]),
         )
         for number, plane in enumerate(planes)
         for y, top in enumerate(plane.starts[0])
@@ -279,11 +282,9 @@ def _most_valuable(planes: Sequence[_Plane], most: int) -> list[_Block]:
 
 
 def _worth(blocks: Sequence[_Block]) -> NDArray[np.float64]:
-    return worth(
-        np.array([block.contrast for block in blocks]),
-        np.array([block.error for block in blocks]),
-        is_anything_annotated=_is_begun(blocks),
-    )
+    if not _is_begun(blocks):
+        return np.array([block.contrast for block in blocks])
+    return worth(np.array([block.error for block in blocks]), np.array([block.objects for block in blocks]))
 
 
 def _is_begun(blocks: Sequence[_Block]) -> bool:
