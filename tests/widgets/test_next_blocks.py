@@ -19,7 +19,7 @@ WAIT_MS = 60_000
 
 @pytest.fixture
 def scene(viewer: Any) -> Any:
-    """A viewer with an image of 4 × 3 blocks, grey where the model is unsure, and bare labels; both have a scale."""
+    """A viewer with an image of 4 × 3 blocks, most to see in that of row 3, and bare labels; both have a scale."""
     pixels = np.zeros((384, 288), np.float32)
     pixels[::40, ::40] = 1
     pixels[300:360, 110:170] = 0.5
@@ -49,7 +49,7 @@ def blocks(scene: Any) -> Any:
     return scene.layers[SUGGESTED]
 
 
-def test_blocks_are_drawn_where_the_model_is_unsure_and_nothing_else_changes(qtbot, scene, panel):
+def test_blocks_are_drawn_where_there_is_something_to_learn_and_nothing_else_changes(qtbot, scene, panel):
     scene.layers.selection.active = scene.layers["painted"]
     ask(qtbot, panel)
     layer = blocks(scene)
@@ -59,7 +59,7 @@ def test_blocks_are_drawn_where_the_model_is_unsure_and_nothing_else_changes(qtb
     np.testing.assert_allclose(first.min(axis=0), [10 + 2 * (288 - 0.5), 2 * (96 - 0.5)])
     np.testing.assert_allclose(first.max(axis=0), [10 + 2 * (384 - 0.5), 2 * (192 - 0.5)])
     assert len({tuple(colour) for colour in layer.edge_color}) == 10
-    assert "of its pixels to be wrong" in panel.next.button.bar.line.text()
+    assert "of its pixels for objects" in panel.next.button.bar.line.text()
     assert scene.layers.selection.active == scene.layers["painted"]
     assert layer not in shapes_among(scene.layers)  # what is suggested is not annotated
 

@@ -72,6 +72,7 @@ class JobButton(QObject):
         try:
             work, title, show = self._prepare()
         except InputError as error:
+            self.say("")
             tell_failure(error)
             return
         job = self._job = Job(work, title, self)
