@@ -1,6 +1,6 @@
 """Train a U-Net with Lipschitz-1 layers and without, and compare what it finds and how far its maps can move.
 
-    python benchmarks/guarantees/lip1_unet.py --data FOLDER [--steps 1500] [--batch 8] [--patch-px 96] [--width 16]
+    python benchmarks/guarantees/lip1_unet.py --data FOLDER [--steps 1000] [--batch 8] [--patch-px 64] [--width 16]
         [--output FOLDER]
 
 FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Both networks learn from all
@@ -68,9 +68,9 @@ def _pairs(folder: Path) -> tuple[list[Image], list[Image]]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real images")
-    parser.add_argument("--steps", type=int, default=1500, help="steps of each training")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of each training")
     parser.add_argument("--batch", type=int, default=8, help="patches per step")
-    parser.add_argument("--patch-px", type=int, default=96, help="edge of the training patches")
+    parser.add_argument("--patch-px", type=int, default=64, help="edge of the training patches")
     parser.add_argument("--width", type=int, default=16, help="features of the first level")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the results")
     return parser.parse_args()
