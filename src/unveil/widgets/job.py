@@ -81,8 +81,9 @@ class Job(QObject):
         self._bar = bar = _ActivityBar()
         self._ended = False
         # a deleted job (its panel is gone) cannot be asked any more, but its thread and its bar must end
-        self.destroyed.connect(self._errand.stop)
-        self.destroyed.connect(lambda: bar.close())
+        self._at_deletion = self._errand.stop, lambda: bar.close()
+        for end in self._at_deletion:
+            self.destroyed.connect(end)
 
     def start(self) -> None:
         """Start the thread and return at once."""
@@ -127,6 +128,8 @@ class Job(QObject):
             self._deliver()
         self._ended = True
         self._bar.close()
+        for end in self._at_deletion:  # nothing is left to end, and Qt calls back while it tears a window down
+            self.destroyed.disconnect(end)
         outcome = self._errand.take_outcome()
         if isinstance(outcome, _Failed):
             self.failed.emit(outcome.error)
