@@ -328,7 +328,7 @@ def _suggestion(
     others = choice.n_alike - 1
     alike = f", and {others} other block{'s look' if others > 1 else ' looks'} much like it" if others > 0 else ""
     wrong = f"the model expects {block.error:.1%} of its pixels to be wrong"
-    seen = f"the model takes {block.foreground:.0%} of its pixels for objects and tells them from the background"
+    seen = f"the model takes {block.foreground:.0%} of its pixels for objects"
     return SuggestedBlock(
         plane.image,
         dict(plane.frame.index),

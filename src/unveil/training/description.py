@@ -23,8 +23,8 @@ def object_rule(objects: ObjectFacts) -> ObjectRule:
 
     A few small objects are annotated soon, and do not say that there are no larger ones.
     """
-    usual = ObjectRule()
-    return usual.model_copy(update={"reach_px": max(usual.reach_px, int(np.ceil(1.5 * objects.largest_radius_px)))})
+    reach_px = int(np.ceil(1.5 * objects.largest_radius_px))
+    return ObjectRule(reach_px=max(ObjectRule().reach_px, reach_px))
 
 
 def common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
