@@ -127,10 +127,12 @@ def test_each_image_has_a_layer_of_its_own(qtbot, scene, panel):
     assert {layer.name for layer in panel.next.layers.layers()} == {f"{SUGGESTED} · cells", f"{SUGGESTED} · more"}
 
 
-def test_without_a_model_it_says_what_to_do(scene, panel, notifications):
+def test_without_a_model_it_says_what_to_do_and_nothing_of_before(scene, panel, notifications):
+    panel.next.button.say("10 blocks")
     panel.form.start_list.setCurrentIndex(panel.form.start_list.findData("scratch"))
     panel.next.button.start()
     assert "no model to ask" in notifications[-1][1]
+    assert panel.next.button.bar.line.text() == ""
     assert panel.next.button.bar.state is PanelState.READY
 
 
