@@ -5,7 +5,8 @@
 
 FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Both networks learn from all
 images of ``train`` by the *auto* recipe, the same patches in the same order; scores are pooled over ``test``, on which
-nothing is chosen. Per model two constants of its maps: the certified bound, and the largest ratio that an ascent found.
+nothing is chosen. Per model three constants: certified bounds of its scores before softmax and of its probabilities
+and distances, and the largest ratio that an ascent found for the latter.
 Writes ``lip1_unet.json``.
 """
 
@@ -25,6 +26,7 @@ from unveil.events import ignore
 from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
 from unveil.model.lipschitz import model_bound
+from unveil.networks.lipschitz import certified_bound
 from unveil.operators.stretching import ascend
 
 ASCENT_PX = 32
@@ -54,6 +56,8 @@ def _examined(model: Model, judges: tuple[list[Image], list[Image]]) -> dict[str
     network = copy.deepcopy(model.inference_module()).double()
     start = torch.from_numpy(model.check_input[..., :ASCENT_PX, :ASCENT_PX]).double()
     return {
+        "temperature": model.card.temperature,
+        "certified_scores": certified_bound(model.network),
         "certified": model_bound(model),
         "found": ascend(network, start, n_rounds=4),
         **{name: scores[name] for name in ("iou", "ap", "ap_mean")},

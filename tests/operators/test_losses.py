@@ -18,6 +18,17 @@ def test_even_maps_cost_the_logarithm_of_the_number_of_classes() -> None:
     assert loss.item() == pytest.approx(math.log(3))
 
 
+def test_a_temperature_divides_the_scores_of_classes_and_nothing_else() -> None:
+    maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.cat([torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.25)], dim=1)
+    divided = torch.cat([maps[:, :2] / 0.1, maps[:, 2:]], dim=1)
+    at_low, plain = (
+        segmentation_loss(scores, target, BOTH, n_classes=2, overlap=True, temperature=temperature)
+        for scores, temperature in ((maps, 0.1), (divided, 1.0))
+    )
+    torch.testing.assert_close(at_low, plain)
+
+
 def test_the_distance_adds_its_absolute_error() -> None:
     maps = torch.zeros(2, 3, 4, 4)
     target = torch.cat([torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.25)], dim=1)

@@ -52,6 +52,20 @@ def test_it_learns_to_segment(scenes: Make, segmentation: Make) -> None:
     assert model.card.pixel_size_um == {"Y": 0.5, "X": 0.5}
 
 
+def test_layers_that_move_no_two_images_apart_learn_to_segment(scenes: Make, segmentation: Make) -> None:
+    events: list[Event] = []
+    learner = segmentation().architecture.model_copy(update={"width": 8})
+    config = segmentation(architecture=learner, lip1_layers=True, epochs=2, steps_per_epoch=40, learning_rate=1e-2)
+    model = train(*scenes(6), config, preview=lambda: scenes(1)[0][0], monitor=events.append)
+    epochs, previews = ([e for e in events if isinstance(e, kind)] for kind in (EpochEnd, Preview))
+    assert epochs[-1].metric > 0.9
+    assert previews[-1].maps.max() > 0.8  # and it is sure of something
+    assert model.card.temperature < 0.1
+    assert model.card.certificate is not None
+    alone = config.model_copy(update={"validation_fraction": 0.0, "epochs": 1, "steps_per_epoch": 1})
+    assert train(*scenes(2), alone, monitor=ignore).card.temperature < 0.1
+
+
 def test_the_rule_of_objects_is_chosen_on_what_is_annotated(scenes: Make, segmentation: Make) -> None:
     images, annotations = scenes(4)
     learner = segmentation().architecture.model_copy(update={"width": 8})

@@ -182,6 +182,14 @@ def test_the_temperature_makes_a_network_as_sure_as_it_is_right() -> None:
     assert temperature_of(network, [example], UNET, n_classes=2) == pytest.approx(2, rel=0.03)
 
 
+def test_what_learnt_at_a_temperature_is_judged_at_it() -> None:
+    example, network = wrong_about(0.1, 256, 2 * math.log(9) / 100)
+    found = temperature_of(network, [example], UNET, n_classes=2, learnt_at=0.01)
+    assert found == pytest.approx(0.02, rel=0.03)
+    few = replace(example, weight=example.weight * (np.indices((256, 256)).sum(axis=0) < 20))
+    assert temperature_of(network, [few], UNET, n_classes=2, learnt_at=0.01) == 0.01
+
+
 def test_what_is_judged_sets_the_temperature_and_too_little_sets_none() -> None:
     example, network = wrong_about(0.1, 256, 2 * math.log(9))
     weight = np.zeros_like(example.weight)

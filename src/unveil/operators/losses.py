@@ -10,7 +10,9 @@ _NEGLIGIBLE_ERROR = 1e-6
 """Mean squared error, in normalized intensity, below which nothing is gained: 60 dB."""
 
 
-def segmentation_loss(maps: Tensor, target: Tensor, weight: Tensor, *, n_classes: int, overlap: bool = False) -> Tensor:
+def segmentation_loss(
+    maps: Tensor, target: Tensor, weight: Tensor, *, n_classes: int, overlap: bool = False, temperature: float = 1.0
+) -> Tensor:
     """Cross entropy of the classes plus the absolute error of the normalized distance where there is one.
 
     With `overlap`, how far the classes other than the background fall short of overlapping is added: 1 − soft Dice
@@ -25,12 +27,15 @@ def segmentation_loss(maps: Tensor, target: Tensor, weight: Tensor, *, n_classes
         ``(N, 1 + d, *spatial)`` float32: the class index, then the distance in 0 … 1.
     weight
         ``(N, 1 + d, *spatial)`` float32: 1 where a person judged the class, and where the distance is known, else 0.
+    temperature
+        Of the softmax over the classes.
     """
     maps = maps.float()
-    entropy = functional.cross_entropy(maps[:, :n_classes], target[:, 0].long(), reduction="none")[:, None]
+    scores = maps[:, :n_classes] / temperature
+    entropy = functional.cross_entropy(scores, target[:, 0].long(), reduction="none")[:, None]
     loss = _weighted_mean(entropy, weight[:, :1])
     if overlap:
-        loss = loss + 1 - _soft_dice(maps[:, :n_classes], target[:, :1], weight[:, :1])
+        loss = loss + 1 - _soft_dice(scores, target[:, :1], weight[:, :1])
     if target.shape[1] > 1:
         loss = loss + _weighted_mean((maps[:, n_classes:] - target[:, 1:]).abs(), weight[:, 1:])
     return loss

@@ -236,7 +236,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         lesson.architecture,
         name=settings.name,
         normalization=lesson.normalization,
-        temperature=lesson.temperature(apply) if lesson.temperature is not None else 1.0,
+        temperature=lesson.temperature(apply) if lesson.temperature is not None else lesson.learnt_at,
         training=record,
         **lesson.card_fields,
     )

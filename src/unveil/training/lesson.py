@@ -40,6 +40,7 @@ from unveil.training.batches import NoiseScale, Source, denoising_batches, segme
 from unveil.training.description import common_pixel_size, object_rule, objects_of
 from unveil.training.division import Division, divide
 from unveil.training.fit import Batches, Loss
+from unveil.training.norm_limits import LIP1_TEMPERATURE
 from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_foreground, check_pairs, image_pairs, pair_up
 from unveil.training.plan import Plan
 from unveil.training.validation import (
@@ -78,8 +79,10 @@ class Lesson:
         Which part of which image judges; empty where whole images do.
     objects
         What the annotated objects are like; nothing where there are none.
+    learnt_at
+        Temperature of the softmax over classes while a segmentation network learns.
     temperature
-        Finds the temperature of a segmentation network on what was held out; None where nothing was.
+        Finds the temperature of the finished one on what was held out; None where nothing was.
     judged
         The images that judge a segmentation as a whole, with their annotations.
     """
@@ -99,6 +102,7 @@ class Lesson:
     n_validation_px: int
     held_out: tuple[HeldOut, ...]
     objects: ObjectFacts = _NO_OBJECTS
+    learnt_at: float = 1.0
     temperature: Callable[[Apply], float] | None = None
     judged: Sequence[tuple[Image, Annotation]] = ()
 
@@ -164,7 +168,10 @@ def _segmentation_lesson(
     if judging is not None and not division.judging:
         raise ImageError("No pixel of the validation images is annotated. Annotate part of one, or give none.")
     n_classes = len(config.classes)
-    loss = partial(segmentation_loss, n_classes=n_classes, overlap=config.loss == "cross_entropy_dice")
+    learnt_at = LIP1_TEMPERATURE if config.lip1_layers else 1.0
+    loss = partial(
+        segmentation_loss, n_classes=n_classes, overlap=config.loss == "cross_entropy_dice", temperature=learnt_at
+    )
     annotations = [annotation for _, annotation in pairs]
     objects = objects_of(annotations, architecture.n_dims) if config.objects else _NO_OBJECTS
     return Lesson(
@@ -184,7 +191,14 @@ def _segmentation_lesson(
             "channel_names": pairs[0][0].channel_names,
         },
         objects=objects,
-        temperature=partial(temperature_of, examples=division.judging, architecture=architecture, n_classes=n_classes)
+        learnt_at=learnt_at,
+        temperature=partial(
+            temperature_of,
+            examples=division.judging,
+            architecture=architecture,
+            n_classes=n_classes,
+            learnt_at=learnt_at,
+        )
         if division.judging
         else None,
         judged=[pairs[number] for number in division.judging_images] if judging is None else judging,

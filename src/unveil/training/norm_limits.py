@@ -15,6 +15,10 @@ from unveil.networks.nonexpansive import LARGEST_NORM, Step
 
 Limits: TypeAlias = Mapping[_ConvNd, float]
 
+LIP1_TEMPERATURE = 0.01
+"""At which a network of Lipschitz-1 layers learns classes: its scores differ little from pixel to pixel, and at 1 it
+could be sure of none. Lower temperatures trade stability for accuracy (Béthune 2022, arXiv 2104.05097)."""
+
 _MARGIN = {2: 0.98, 3: 0.93}
 """Part of a limit that is used while the norm is estimated, from below: the certified bound is up to 1 % above the norm
 in two dimensions and 6 % in three."""

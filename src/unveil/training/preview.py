@@ -35,6 +35,7 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
         maps.append(output if task == "segmentation" else intensities.invert(output))
     if task == "segmentation":
         n_classes = len(lesson.card_fields["classes"])
-        probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(maps[0][:n_classes]), dim=0).numpy()
+        scores = torch.from_numpy(maps[0][:n_classes]) / lesson.learnt_at
+        probabilities: NDArray[np.float32] = torch.softmax(scores, dim=0).numpy()
         return probabilities
     return np.concatenate(maps)

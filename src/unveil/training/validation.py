@@ -30,7 +30,8 @@ _MOST_PIXELS = 1 << 20
 _HIDDEN_SHARE = 0.04
 _LEAST_TO_CALIBRATE = 10_000
 _TEMPERATURES = (0.5, 4.0)
-"""What a few held-out windows may ask for: a network without an error on them would be made as sure as can be."""
+"""What a few held-out windows may ask for, in units of the training's: a network without an error on them would be made
+as sure as can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,18 @@ def segmentation_judge(
     return judge
 
 
-def temperature_of(network: Apply, examples: Sequence[Example], architecture: Architecture, *, n_classes: int) -> float:
+def temperature_of(
+    network: Apply,
+    examples: Sequence[Example],
+    architecture: Architecture,
+    *,
+    n_classes: int,
+    learnt_at: float = 1.0,
+) -> float:
     """Return the temperature at which the probabilities of a segmentation network fit `examples` best.
 
-    At most some million pixels of them, as many as a validation may take; 1 where all judged pixels are of one class,
-    or too few to say.
+    At most some million pixels of them, as many as a validation may take; `learnt_at`, the temperature of the training,
+    where all judged pixels are of one class, or too few to say.
     """
     scores, classes, n_seen = [], [], 0
     for example in examples:
@@ -89,9 +97,9 @@ def temperature_of(network: Apply, examples: Sequence[Example], architecture: Ar
         n_seen += judged.size
     maps, true = np.concatenate(scores, axis=1), np.concatenate(classes)
     if len(true) < _LEAST_TO_CALIBRATE or len(np.unique(true)) < 2:
-        return 1.0
+        return learnt_at
     low, high = _TEMPERATURES
-    return float(np.clip(fit_temperature(softmax(maps, axis=0), true), low, high))
+    return learnt_at * float(np.clip(fit_temperature(softmax(maps / learnt_at, axis=0), true), low, high))
 
 
 def denoising_judge(
