@@ -1,7 +1,7 @@
 """Simulate annotation block by block, and count how many ranked blocks teach what random ones teach.
 
     python benchmarks/guarantees/annotate_next.py --data FOLDER [--left-out 80] [--pool 60]
-        [--seeds 40 41 42 43] [--arms random ranked] [--counts 5 10 16 24] [--steps 300] [--shrink 2]
+        [--seeds 40 41 … 51] [--arms random ranked] [--counts 5 10 16 24] [--steps 300] [--shrink 2]
         [--output FILE]
     python benchmarks/guarantees/annotate_next.py --plot SVG [--output FILE]
 
@@ -9,19 +9,21 @@ FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb20
 left out of all pools, and judge beside those of ``test``; from the others a pool is drawn, per seed another one. Of
 each image the middle counts, at most 256 × 256 pixels, here and where it is judged, at half its size, which saves time
 for more pools.
-A round reveals the masks of so many blocks more, random ones or those that `suggest_blocks` ranks first by the model of
-the round before, and trains `simulated-cells`, which has never seen a real image, on all revealed so far: always from
-its own weights, for the same number of steps. AP is pooled over all images that judge. Where no counts are given,
-ranked blocks are revealed until there are 0.6 times as many as random ones: the goal.
+The masks of more and more blocks are revealed, random ones or those that `suggest_blocks` ranks first, and
+`simulated-cells`, which has never seen a real image, is trained on all revealed so far: always from its own weights,
+for the same number of steps. It ranks the first ten itself, as many as the panel suggests at a time; after these, the
+model that was trained last ranks. AP is pooled over all images that judge. Where no counts are given, ranked blocks are
+revealed until there are 0.6 times as many as random ones: the goal.
 
 The table is written after every round, and what it holds is not computed again. ``--plot`` draws it, and prints how
-many ranked blocks reach the AP of N random ones, divided by N.
+many ranked blocks reach the AP of N random ones, divided by N, and how far 0.6 N of them are ahead.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -43,11 +45,18 @@ from unveil.tasks.suggest import suggest_blocks
 START = "simulated-cells"
 CROP_PX = 256
 ARMS = ("random", "ranked")
+ROUND = 10
+"""Blocks that are ranked at a time."""
 COUNTS = {"random": (5, 10, 16, 24), "ranked": (3, 6, 9, 14)}
 JUDGES = ("test", "left out")
 COLOURS = {"random": "#1f6f8b", "ranked": "#c1440e"}
 LEFT, RIGHT, TOP, BOTTOM = 60, 620, 40, 340
 
+GOAL = 0.6
+"""Ranked blocks that are to teach as much as a random one."""
+N_RESAMPLES, INTERVAL = 2000, (0.05, 0.95)
+
+Floats = NDArray[np.float64]
 Pair = tuple[Image, Image]
 Block = tuple[int, int, int]
 """Image, first row, first column."""
@@ -106,18 +115,22 @@ def _simulated(
 ) -> Iterator[Row]:
     """Go through the rounds of one arm and seed, and yield a row for each that is not in the table."""
     done = {row["n"]: row for row in report["rows"] if _is(row, arm, seed)}
+    first = _ranked(pool, [], ROUND, load_model(START), terms) if arm == "ranked" else []
     revealed: list[Block] = []
-    model: Model | None = load_model(START)
+    model: Model | None = None
     for n in counts:
         if n in done:
             revealed, model = [tuple(block) for block in done[n]["blocks"]], None
             continue
         if arm == "random":
             revealed = revealed + _random(pool, revealed, n - len(revealed), seed, terms)
-        else:
+        elif n > len(first):
             # gone on with, the model of the round before is made again
             model = model or _trained(pool, revealed, seed, terms)
+            revealed = revealed + first[len(revealed) :]
             revealed = revealed + _ranked(pool, revealed, n - len(revealed), model, terms)
+        else:
+            revealed = first[:n]
         model = _trained(pool, revealed, seed, terms)
         shown = _shown(pool, revealed, terms)
         yield {"arm": arm, "seed": seed, "n": n, **_scores(model, judges), **shown, "blocks": revealed}
@@ -210,33 +223,50 @@ def _overlap(one: Block, other: Block, terms: Terms) -> bool:
 def ratios(report: Row) -> list[Row]:
     """Return, per N, the ranked blocks that reach what N random ones reach, divided by N.
 
-    Means over seeds, joined by straight lines that begin at the model as shipped. N at which random blocks are not
-    better than no blocks is left out; None where the ranked ones do not get there.
+    Means over pools, joined by straight lines that begin at the model as shipped. N at which random blocks are not
+    better than no blocks is left out; None where the ranked ones do not get there. The interval holds 90 % of what
+    comes of pools drawn anew from these, with replacement, the same for both arms.
     """
     return [row for judge, measure in product(JUDGES, ("ap50", "ap_mean")) for row in _ratios(report, judge, measure)]
 
 
 def _ratios(report: Row, judge: str, measure: str) -> Iterator[Row]:
     start = _value(report["start"], judge, measure)
+    pools = sorted({row["seed"] for row in report["rows"]})
     curves = {arm: _curve(report, arm, judge, measure) for arm in ARMS}
-    ranked = [(0, start), *((n, mean(values)) for n, values in curves["ranked"].items())]
-    singles = [
-        [(0, start), *((row["n"], _value(row, judge, measure)) for row in report["rows"] if _is(row, "ranked", seed))]
-        for seed in sorted({row["seed"] for row in report["rows"]})
-    ]
-    for n, values in curves["random"].items():
-        if mean(values) > start:
-            needed = _reach(ranked, mean(values))
-            each = [_reach(single, mean(values)) for single in singles]
+    values = {
+        arm: {n: np.array([of_pool[pool] for pool in pools]) for n, of_pool in curve.items()}
+        for arm, curve in curves.items()
+    }
+    drawn = np.random.default_rng(0).integers(len(pools), size=(N_RESAMPLES, len(pools)))
+    for n, random in values["random"].items():
+        if random.mean() > start:
+            needed = _needed(start, values["ranked"], random, np.arange(len(pools)))
+            resampled = [_needed(start, values["ranked"], random, some) or math.inf for some in drawn]
+            low, high = np.quantile(resampled, INTERVAL, method="nearest") / n
             yield {
                 "judge": judge,
                 "measure": measure,
                 "n_random": n,
-                "random": mean(values),
+                "random": float(random.mean()),
                 "n_ranked": needed,
                 "ratio": None if needed is None else needed / n,
-                "ratio_per_seed": [None if one is None else one / n for one in each],
+                "interval": [end if math.isfinite(end) else None for end in (float(low), float(high))],
+                **_ahead(values["ranked"].get(int(GOAL * n)), random),
             }
+
+
+def _ahead(ranked: Floats | None, random: Floats) -> Row:
+    """Return by how much 0.6 N ranked blocks are ahead of N random ones, and the standard error over pools."""
+    if ranked is None:
+        return {}
+    ahead = ranked - random
+    return {"ahead": float(ahead.mean()), "standard_error": float(ahead.std(ddof=1) / math.sqrt(len(ahead)))}
+
+
+def _needed(start: float, ranked: dict[int, Floats], random: Floats, pools: NDArray[np.intp]) -> float | None:
+    curve = [(0, start), *((n, float(values[pools].mean())) for n, values in ranked.items())]
+    return _reach(curve, float(random[pools].mean()))
 
 
 def _is(row: Row, arm: str, seed: int) -> bool:
@@ -251,11 +281,12 @@ def _reach(curve: Sequence[tuple[float, float]], ap: float) -> float | None:
     return None
 
 
-def _curve(report: Row, arm: str, judge: str, measure: str) -> dict[int, list[float]]:
-    values = defaultdict(list)
+def _curve(report: Row, arm: str, judge: str, measure: str) -> dict[int, dict[int, float]]:
+    """Return, per number of blocks, the value of each pool."""
+    values: dict[int, dict[int, float]] = defaultdict(dict)
     for row in report["rows"]:
         if row["arm"] == arm:
-            values[row["n"]].append(_value(row, judge, measure))
+            values[row["n"]][row["seed"]] = _value(row, judge, measure)
     return dict(sorted(values.items()))
 
 
@@ -286,7 +317,7 @@ def figure(report: Row, judge: str = "test") -> str:
     )
     parts.append(_text((LEFT + RIGHT) / 2, TOP - 18, f"AP@0.50 on {report['n_judges'][judge]} test images", "middle"))
     for number, arm in enumerate(ARMS):
-        means = [(0.0, start), *((n, mean(aps)) for n, aps in _curve(report, arm, judge, "ap50").items())]
+        means = [(0.0, start), *((n, mean(aps.values())) for n, aps in _curve(report, arm, judge, "ap50").items())]
         points = " ".join(f"{x(n):.1f},{y(ap):.1f}" for n, ap in means)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[arm]}" stroke-width="2"/>')
         parts += [
@@ -344,7 +375,7 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--plot", type=Path, help="draw the table into this SVG file instead of simulating")
     parser.add_argument("--left-out", type=int, default=80, help="images of train in no pool, which judge")
     parser.add_argument("--pool", type=int, default=60, help="images of which blocks can be revealed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(40, 44)), help="one pool each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(40, 52)), help="one pool each")
     parser.add_argument("--arms", choices=ARMS, nargs="+", default=ARMS, help="which blocks are revealed")
     parser.add_argument("--counts", type=int, nargs="+", help="blocks after each round")
     parser.add_argument("--steps", type=int, default=300, help="steps of each training")
