@@ -75,7 +75,7 @@ def predict(image: Image, model: Model, options: SegmentationOptions) -> NDArray
     def keep(window: Window, maps: NDArray[np.float32]) -> None:
         probabilities[window] = maps[1]
 
-    with running(image, model, options, scale=(), n_frames=1, monitor=ignore) as run:
+    with running(image, [model], options, scale=(), n_frames=1, monitor=ignore) as run:
         run.predict(next(frames(image, 2, (0,))), keep)
     return probabilities
 

@@ -32,7 +32,7 @@ def prepare(task: Task) -> tuple[Turn, dict[str, Any]]:
 def _door(task: Task, model: Model, options: SegmentationOptions) -> tuple[Turn, dict[str, Any]]:
     """Return what `segment` does up to the probabilities: statistics, normalization, tiles."""
     image = Image(task.grey(), name="image")
-    with running(image, model, options, scale=(), n_frames=1, monitor=ignore) as run:
+    with running(image, [model], options, scale=(), n_frames=1, monitor=ignore) as run:
         report = run.finish()
     tile = " × ".join(map(str, report.tile))
     facts = {
