@@ -196,6 +196,8 @@ def start_all(
         try:
             contender.facts = contender.listen()
         except PeerFailedError as error:
+            if key == "unveil":  # without ours there is nothing to compare
+                raise SystemExit(f"{name}: {error}") from error
             left_out[name] = str(error)
             continue
         print(f"{name}: ready, {contender.facts['first_seconds']:.2f} s", file=sys.stderr, flush=True)
