@@ -103,8 +103,9 @@ class TrainingSchedule(Config):
     augmentation: AugmentationConfig | None = None
     """Random changes of the training patches."""
     lip1_layers: bool = Field(False, title="Lipschitz-1 layers")
-    """Keep the norm of every convolution at 1 or less, so that no layer moves two images apart: a DnCNN, and a U-Net up
-    to its softmax, then amplify a disturbance at most twice. It costs accuracy. dncnn-stable has its own limits."""
+    """Keep the norm of every convolution at 1 or less, so that no layer moves two images apart: a DnCNN, and a U-Net
+    of three poolings up to its softmax, then amplify a disturbance at most twice. It costs accuracy. dncnn-stable has
+    its own limits."""
     name: str = "model"
     """Name of the model in its card."""
 
