@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -157,7 +158,7 @@ def point(arguments: argparse.Namespace) -> dict[str, float]:
     return {"n": n, **times, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
 
 
-def _segmentation(size: int, model_name: str, make: Callable[..., Any], n_dims: int) -> tuple[Call, int]:
+def _segmentation(n_dims: int, size: int, model_name: str, make: Callable[..., Any]) -> tuple[Call, int]:
     from unveil import Image, SegmentationOptions, load_model, segment
     from unveil.events import ignore
     from unveil.tasks.results import SegmentationSink
@@ -256,8 +257,8 @@ def _scores(size: int, *_: Any) -> tuple[Call, int]:
 
 
 PREPARED: dict[str, Callable[..., tuple[Call, int]]] = {
-    "images": lambda *given: _segmentation(*given, n_dims=2),
-    "volumes": lambda *given: _segmentation(*given, n_dims=3),
+    "images": partial(_segmentation, 2),
+    "volumes": partial(_segmentation, 3),
     "objects": _objects,
     "measurements": _measurements,
     "scores": _scores,

@@ -88,7 +88,7 @@ def held() -> Row:
     return {
         "rss_mib": round(memory.rss / 2**20, 1),
         "uss_mib": round(memory.uss / 2**20, 1),
-        "descriptors": process.num_handles() if sys.platform == "win32" else process.num_fds(),
+        "descriptors": getattr(process, "num_handles" if sys.platform == "win32" else "num_fds")(),
         "threads": process.num_threads(),
         "children": len(process.children(recursive=True)),
     }

@@ -112,19 +112,23 @@ def inspect() -> str:
         names = [layer.name for layer in panel.inspected.summary.layers]
         for name, button in (("down.0.0", panel.maps.filters), ("down.1.2", panel.maps.maps)):
             panel.table.choose(names.index(name))
-            button.start()
-            wait_until(lambda button=button: not button.is_running)
+            press(button)
         maps = window.layers[-1]
         liveliest = int(maps.data.std(axis=(1, 2)).argmax())
         window.dims.set_current_step(0, liveliest)
-        panel.lipschitz.numbers.start()
-        wait_until(lambda: not panel.lipschitz.numbers.is_running)
+        press(panel.lipschitz.numbers)
         panel.table.choose(names.index("down.3.2"))
         panel.field.box.setChecked(True)
         window.cursor.position = (liveliest, *window.layers["nuclei"].data_to_world((200, 260)))
         wait_until(lambda: panel.field.layer is not None)
         window.reset_view()
         return save(window, "inspect.png")
+
+
+def press(button: Any) -> None:
+    """Press a button, and wait until what it starts is done."""
+    button.start()
+    wait_until(lambda: not button.is_running)
 
 
 @contextmanager

@@ -105,9 +105,7 @@ def resized_pair(pair: Pair, scale: float) -> Pair:
         return pair
     image, labels = (np.asarray(part.data) for part in pair)
     shape = resized_shape(labels.shape, (scale, scale))
-    nearest = resize(  # type: ignore[no-untyped-call]
-        labels, shape, order=0, mode="edge", anti_aliasing=False, preserve_range=True
-    )
+    nearest = resize(labels, shape, order=0, mode="edge", anti_aliasing=False, preserve_range=True)
     return Image(resized(image[None], shape)[0], name=pair[0].name), Image(nearest.astype(labels.dtype))
 
 

@@ -72,7 +72,7 @@ class Training:
         self.path, self.architecture, self.n_steps, self.seconds = path, architecture, 0, 0.0
         self.rate = RATE_OF_START if start else RATE
         self.history: list[tuple[int, float, float]] = []
-        self.network = build_network(architecture).to(memory_format=torch.channels_last)
+        self.network = build_network(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if start:
             grow(load_model(start).network, self.network)
         self.average = deepcopy(self.network)

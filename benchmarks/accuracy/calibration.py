@@ -97,7 +97,7 @@ def _scores(model: Model, images: list[Image], references: list[Image]) -> dict[
         true = np.asarray(reference.data) > 0
         reliability.add(foreground, true)
         union = np.count_nonzero(predicted | true)
-        errors.append((found.report.expected_iou or 0) - np.count_nonzero(predicted & true) / max(1, union))
+        errors.append((found.report.expected_iou or 0) - np.count_nonzero(predicted & true) / max(1, int(union)))
     return {
         **reliability.as_dict(),
         "mean_absolute_error_of_expected_iou": float(np.abs(errors).mean()),

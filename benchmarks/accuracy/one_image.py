@@ -100,7 +100,7 @@ def train_from(pair: Pair, judges: list[Pair], settings: SegmentationTraining, s
         **scores_of(model, judges),
         **seen,
         "seconds": round(taken, 1),
-        "n_steps": record.config["epochs"] * record.config["steps_per_epoch"],  # type: ignore[operator]
+        "n_steps": record.config["epochs"] * record.config["steps_per_epoch"],
         "validation_iou": max(epoch.metric or 0 for epoch in record.history),
     }
 

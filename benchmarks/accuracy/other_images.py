@@ -110,9 +110,7 @@ def membrane_scores(name: str, model: Model, arguments: argparse.Namespace) -> R
 def thinned(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Label the connected parts of ``(Y, X)`` and grow them until lines of one pixel, 0, are left between them."""
     parts, _ = ndimage.label(inside)
-    lines: NDArray[np.int32] = watershed(  # type: ignore[no-untyped-call]
-        np.zeros(inside.shape, np.uint8), parts, watershed_line=True
-    )
+    lines: NDArray[np.int32] = watershed(np.zeros(inside.shape, np.uint8), parts, watershed_line=True)
     return lines
 
 
@@ -127,7 +125,7 @@ def agreement(found: NDArray[np.int32], true: NDArray[np.int32]) -> tuple[float,
     mine = found[inside]
     alone = mine == 0
     mine[alone] = mine.max(initial=0) + 1 + np.arange(np.count_nonzero(alone))
-    both = contingency_table(true[inside], mine, normalize=True)  # type: ignore[no-untyped-call]
+    both = contingency_table(true[inside], mine, normalize=True)
     p, s, t = both.data, np.asarray(both.sum(axis=0)).ravel(), np.asarray(both.sum(axis=1)).ravel()
     mean_entropy = (_entropy(s) + _entropy(t)) / 2
     rand = np.sum(p**2) / (np.sum(s**2) / 2 + np.sum(t**2) / 2)

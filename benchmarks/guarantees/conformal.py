@@ -119,7 +119,7 @@ def coverage(rows: Rows, scores: NDArray[np.float64], widths: Callable[[Rows, fl
     for split in range(N_SPLITS):
         order = rng.permutation(n)
         calibration, test = order[: n // 2], order[n // 2 :]
-        quantile = conformal_quantile(scores[calibration])
+        quantile = conformal_quantile(scores[calibration].tolist())
         covered[split, test] = scores[test] <= quantile
         wide[split, test] = np.broadcast_to(widths(rows, quantile), n)[test]
     per_split = np.nanmean(covered, axis=1)

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 import unveil
-from unveil import Model, load_model, summarize
+from unveil import Image, Model, load_model, summarize
 from unveil.io.images import read_image
 from unveil.operators.normalization import fit_array
 
@@ -36,7 +36,7 @@ def main() -> None:
     arguments = _arguments()
     samples = Path(unveil.__file__).parent / "sample_data"
     report = {
-        name: _measured(load_model(name), read_image(samples / sample).data, arguments.pixels)
+        name: _measured(load_model(name), read_image(samples / sample), arguments.pixels)
         for name, sample in MODELS.items()
     }
     page = _page(report, arguments.pixels)
@@ -45,9 +45,9 @@ def main() -> None:
     (arguments.output / "receptive_field.md").write_text(page + "\n", encoding="utf-8")
 
 
-def _measured(model: Model, image: NDArray[Any], n_pixels: int) -> dict[str, Any]:
+def _measured(model: Model, image: Image, n_pixels: int) -> dict[str, Any]:
     last = summarize(model).layers[-1]
-    grey = np.asarray(image)[np.newaxis]
+    grey = np.asarray(image.data)[np.newaxis]
     normalized = fit_array(model.card.normalization, grey).apply(grey)
     by_reach = np.zeros(WINDOW)
     outside, farthest = 0.0, 0

@@ -94,7 +94,7 @@ def _picture(image: Image, found: Stability) -> NDArray[np.uint8]:
     assert found.sensitivity is not None
     region = np.asarray(image.data)[tuple(slice(start, stop) for start, stop in found.region)]
     both = [_bytes(region), np.full((len(region), 4), 255, np.uint8), _bytes(np.asarray(found.sensitivity.data))]
-    return np.kron(np.hstack(both), np.ones((ENLARGED, ENLARGED), np.uint8))
+    return np.hstack(both).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
 
 
 def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -58,7 +58,7 @@ def untrained_model() -> Model:
 def make_image(size: int) -> Image:
     """Draw bright discs on a noisy ground."""
     rng = np.random.default_rng(0)
-    grid = np.stack(np.indices((size, size)), axis=-1)
+    grid = np.moveaxis(np.indices((size, size)), 0, -1)
     pixels = rng.normal(200, 10, (size, size))
     for _ in range(size * size // 4000):
         centre, radius = rng.uniform(0, size, 2), rng.uniform(6, 14)

@@ -75,7 +75,7 @@ def train(model: StarDist2D, data: Path, file: Path, seconds: float) -> dict[str
     return state
 
 
-class Clock(keras.callbacks.Callback):
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends a training when its time is up, and keeps weights and numbers after each epoch."""
 
     def __init__(self, weights: Path, file: Path, state: dict[str, Any], seconds: float, best: Any) -> None:
@@ -113,7 +113,7 @@ class Augmenter:
 
     def __call__(self, image: NDArray[Any], mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return a changed copy of a square patch and its mask."""
-        turns, mirrored = self.rng.integers(4), self.rng.integers(2)
+        turns, mirrored = int(self.rng.integers(4)), self.rng.integers(2)
         image, mask = (np.rot90(array[:: -1 if mirrored else 1], turns) for array in (image, mask))
         image = image * self.rng.uniform(0.6, 2) + self.rng.uniform(-0.2, 0.2)
         return image + 0.02 * self.rng.uniform() * self.rng.normal(size=image.shape), mask
