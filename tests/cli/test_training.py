@@ -130,6 +130,22 @@ def test_train_denoising_from_the_frames_of_a_stack(
     assert training.history[0].validation_loss is not None
 
 
+def test_train_denoising_adapts_the_shipped_denoiser(
+    unveil: Callable[..., Any], refused: Callable[..., str], annotated: Path
+) -> None:
+    adapt = ["--set", "noisy_only=adapt", *QUICK, "--set", "epochs=1", "--output", annotated / "mine"]
+
+    message = refused("train", "denoising", "--images", annotated / "noisy", *adapt, "--start", "scratch")
+    assert "begins with a trained denoiser" in message
+    outcome = unveil("train", "denoising", "--images", annotated / "noisy", *adapt)
+
+    assert outcome.code == 0, outcome.err
+    assert "'fluorescence-denoiser' is adapted to these images" in outcome.out + outcome.err
+    training = read_card(annotated / "mine.safetensors").training
+    assert training is not None
+    assert training.parent_sha256 == load_model("fluorescence-denoiser").card.weights_sha256
+
+
 def test_denoising_needs_a_folder(refused: Callable[..., str], annotated: Path) -> None:
     assert "--clean" in refused("train", "denoising", "--output", annotated / "mine")
 

@@ -100,6 +100,12 @@ def test_the_usual_network_starts_from_simulated_cells(settings: SegmentationTra
     assert load_model(parent).card.task == "segmentation"
 
 
+def test_what_is_adapted_is_the_shipped_denoiser() -> None:
+    parent = default_parent(DenoisingTraining(noisy_only="adapt"))
+    assert parent == shipped_models_folder() / "fluorescence-denoiser.safetensors"
+    assert load_model(parent).card.task == "denoising"
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -199,6 +199,7 @@ def test_tasks_show_what_they_need(viewer, docked, blobs):
         (TrainingTask.CLASSES, row.image_list, row.labels_list),
         (TrainingTask.PAIRS, row.image_list, row.clean_list),
         (TrainingTask.NOISY_ONLY, row.image_list, None),
+        (TrainingTask.ADAPT, row.image_list, None),
         (TrainingTask.FRAMES, row.image_list, None),
         (TrainingTask.CLEAN_ONLY, None, row.clean_list),
         (TrainingTask.OBJECTS, row.image_list, row.labels_list),

@@ -353,6 +353,26 @@ def test_another_plane_in_view_is_previewed(qtbot, scene, panel):
     wait_for_end(qtbot, panel)
 
 
+def test_adapting_fits_a_denoiser_to_the_image(qtbot, scene, panel, models_folder, save_segmenter, save_denoiser):
+    save_segmenter()
+    start = read_card(save_denoiser("keeper"))
+    form = panel.form
+    form.task_list.setCurrentIndex(form.task_list.findData("adapt"))
+    assert [form.start_list.itemText(i) for i in range(form.start_list.count())] == ["automatic", "keeper"]
+    assert form.request().parent.name == "fluorescence-denoiser.safetensors"
+
+    form.start_list.setCurrentText("keeper")
+    press(qtbot, panel.bar.start_button)
+    wait_for_end(qtbot, panel)
+    (made,) = (path for path in models_folder.glob("*.safetensors") if path.stem not in ("keeper", "blobs"))
+    card = read_card(made)
+    assert card.architecture == start.architecture
+    assert card.training is not None
+    assert card.training.parent_sha256 == start.weights_sha256
+    assert card.training.config["noisy_only"] == "adapt"
+    assert panel.after.use_button.text() == "Denoise with it"
+
+
 def test_noisy_only_and_fine_tuning(qtbot, scene, panel, models_folder):
     panel.form.task_list.setCurrentIndex(panel.form.task_list.findData("noisy_only"))
     assert panel.bar.state is TrainState.READY, panel.bar.line.text()

@@ -117,13 +117,14 @@ def denoising(
     ----------
     images
         Folder of noisy images; with --clean they pair by name. Alone, each pixel is learnt from its neighbours, or
-        each frame from another (--set noisy_only=frames).
+        each frame from another (--set noisy_only=frames), or a denoiser is fitted to them (--set noisy_only=adapt).
     clean
         Folder of clean images. Alone, noise is added to them.
     output
         Model file to write, ending in .safetensors.
     start
-        Begin with the weights of this model: its name, or a model file. auto and scratch begin with random weights.
+        Begin with the weights of this model: its name, or a model file. auto and scratch begin with random weights;
+        where a denoiser is fitted to images, auto takes fluorescence-denoiser.
     config
         YAML file with training settings (epochs: 50).
     assignments

@@ -134,10 +134,11 @@ class DenoisingTraining(TrainingSchedule):
     alike."""
     noise: NoiseConfig = NoiseConfig()
     """Noise added to clean images where no noisy ones are given."""
-    noisy_only: Literal["blind_spot", "frames"] = "blind_spot"
+    noisy_only: Literal["blind_spot", "frames", "adapt"] = "blind_spot"
     """Where no clean images are given: blind_spot predicts each pixel from its neighbours (Noise2Void), for noise that
     is independent from pixel to pixel; frames predicts each frame of a stack from another of the same, still scene
-    (Noise2Noise)."""
+    (Noise2Noise); adapt begins with a trained denoiser, and teaches it by what it makes of the images, under noise as
+    strong as theirs."""
     architecture: TrainableArchitecture = DnCNNConfig()
     """The network."""
 

@@ -82,10 +82,14 @@ def find_model(name_or_path: str | Path) -> Path:
 def default_parent(settings: SegmentationTraining | DenoisingTraining) -> Path | None:
     """Return the model that a training starts from where nobody chose one; None is from scratch.
 
-    The usual U-Net for planes starts from the shipped `simulated-cells`, which knows cells from simulations; other
-    networks, denoisers and the lecture's recipe start from scratch.
+    The usual U-Net for planes starts from the shipped `simulated-cells`, which knows cells from simulations, and what
+    is adapted is the shipped `fluorescence-denoiser`; other networks, denoisers and the lecture's recipe start from
+    scratch.
     """
-    if isinstance(settings, DenoisingTraining) or settings.recipe == "lecture":
+    if isinstance(settings, DenoisingTraining):
+        adapts = settings.noisy_only == "adapt"
+        return shipped_models_folder() / f"fluorescence-denoiser{ENDING}" if adapts else None
+    if settings.recipe == "lecture":
         return None
     usual, asked = UNetConfig(), settings.architecture or UNetConfig()
     maps = {"in_channels": usual.in_channels, "out_channels": usual.out_channels}

@@ -20,8 +20,8 @@ from unveil.config.architecture import Architecture
 from unveil.config.options import Device
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
-from unveil.data.examples import Example
-from unveil.errors import MismatchError
+from unveil.data.examples import Example, digest_of
+from unveil.errors import ConfigError, MismatchError
 from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
 from unveil.image import Image, n_frames
 from unveil.inference.engines import choose_device
@@ -31,6 +31,7 @@ from unveil.model.model import Model
 from unveil.operators.conformal import least_images
 from unveil.operators.objects import ObjectFacts
 from unveil.operators.receptive_field import extension, size_step
+from unveil.tasks.adaptation import adaptation
 from unveil.tasks.course import AskPreview, Checkpoints, Course
 from unveil.tasks.intervals import outcomes, record_of
 from unveil.tasks.matching import card_of
@@ -42,7 +43,7 @@ from unveil.training.initial_weights import inherit, random_network, root_mean_s
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.norm_limits import NormLimiter, norm_limits, settle
 from unveil.training.pace import measure_pace
-from unveil.training.pairs import Targets, annotated_pairs, pair_up
+from unveil.training.pairs import Targets, annotated_pairs, arrays_of, pair_up
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import number_format, training_dtype
 from unveil.training.validation import on_device
@@ -78,7 +79,8 @@ def train(
         Begin with the weights of this model wherever they fit.
     validation
         Images and targets to judge by (None as targets: noisy images, judged as they teach); by default
-        `config.validation_fraction` is held out: whole images, or a block of a single one.
+        `config.validation_fraction` is held out: whole images, or a block of a single one. Nothing judges a denoiser
+        that is adapted.
     checkpoints
         Where the state is kept after each validation; a training that was interrupted goes on from there.
     preview
@@ -99,7 +101,8 @@ def train(
     """
     parent = card_of(start) if start is not None else None
     settled = with_recipe(config)
-    lesson = prepare_lesson(images, targets, settled, validation)
+    with _nothing_to_keep_yet():
+        lesson, settled = _lesson(images, targets, settled, start, validation, monitor)
     settled = settled.model_copy(update={"architecture": lesson.architecture})
     device = torch.device(choose_device(config.device))
     autocast = training_dtype(device, config.precision)
@@ -137,6 +140,29 @@ def train(
         model = _with_rule(model, pairs, lesson.objects, config.device)
     model = _with_record(model, lesson.judged, config.device)
     return _with_appearance(model, images, targets, config, lesson.objects, monitor)
+
+
+def _lesson(
+    images: Sequence[Image] | None,
+    targets: Targets | None,
+    settled: SegmentationTraining | DenoisingTraining,
+    start: Model | None,
+    validation: tuple[Sequence[Image], Targets | None] | None,
+    monitor: Monitor,
+) -> tuple[Lesson, SegmentationTraining | DenoisingTraining]:
+    """Prepare what is to be learnt, and the settings for it: a denoiser that is adapted learns its own results."""
+    adapts = isinstance(settled, DenoisingTraining) and settled.noisy_only == "adapt"
+    if images is None or targets is not None or not adapts:
+        return prepare_lesson(images, targets, settled, validation), settled
+    assert isinstance(settled, DenoisingTraining)
+    if validation is not None:
+        raise ConfigError(
+            f"{len(validation[0])} image(s) are given to judge by, and a denoiser that is adapted learns from all, "
+            f"judged by none. Leave them out."
+        )
+    clean, settled = adaptation(images, start, settled, monitor)
+    noisy = digest_of(arrays_of(pair) for pair in pair_up(images, None))
+    return replace(prepare_lesson(None, clean, settled, None), data_sha256=noisy, is_adaptation=True), settled
 
 
 @contextmanager
@@ -188,6 +214,7 @@ def _facts(lesson: Lesson, device: torch.device, *, is_fine_tuning: bool = False
         n_judged=sum(int((example.weight[0] > 0).sum()) for example in lesson.teaching),
         largest_object_px=2 * lesson.objects.largest_radius_px,
         is_fine_tuning=is_fine_tuning,
+        is_adaptation=lesson.is_adaptation,
     )
 
 

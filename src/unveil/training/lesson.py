@@ -53,7 +53,7 @@ from unveil.training.validation import (
 )
 
 _NO_OBJECTS = ObjectFacts()
-_UNIT_RANGE = PercentileNormalization(low=0.5, high=99.9)
+UNIT_RANGE = PercentileNormalization(low=0.5, high=99.9)
 """Intensities 0 and 1 when noise is added."""
 
 
@@ -85,6 +85,8 @@ class Lesson:
         Finds the temperature of the finished one on what was held out; None where nothing was.
     judged
         The images that judge a segmentation as a whole, with their annotations.
+    is_adaptation
+        Whether a denoiser is fitted to these images and no others.
     """
 
     architecture: Architecture
@@ -105,6 +107,7 @@ class Lesson:
     learnt_at: float = 1.0
     temperature: Callable[[Apply], float] | None = None
     judged: Sequence[tuple[Image, Annotation]] = ()
+    is_adaptation: bool = False
 
 
 def prepare_lesson(
@@ -146,7 +149,10 @@ def prepare_lesson(
 def _source(images: Sequence[Image] | None, targets: Targets | None, config: DenoisingTraining) -> Source:
     if images is None:
         return "clean_only"
-    return config.noisy_only if targets is None else "pairs"
+    if targets is not None:
+        return "pairs"
+    assert config.noisy_only != "adapt", "what is adapted learns from its own results, as from clean images"
+    return config.noisy_only
 
 
 def _segmentation_lesson(
@@ -226,7 +232,7 @@ def _denoising_lesson(
         if isinstance(normalization, NoiseNormalization):
             scale, given = "noise", fit_fixed([image for image, _ in pairs])
         elif isinstance(normalization, StabilizedNormalization):
-            scale, given = "stabilized", _UNIT_RANGE
+            scale, given = "stabilized", UNIT_RANGE
     make = partial(denoising_examples, normalization=given, n_dims=architecture.n_dims)
     division = divide(pairs, judging, make, config, architecture)
     fixed_range = None
@@ -324,7 +330,7 @@ def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -
 
 def _intensity_range(examples: Sequence[Example]) -> tuple[float, float]:
     """Return the normalized intensities that count as 0 and 1 when noise is added: the shipped normalization's."""
-    intensities = fit(_UNIT_RANGE, lambda: (example.target.reshape(1, -1) for example in examples))
+    intensities = fit(UNIT_RANGE, lambda: (example.target.reshape(1, -1) for example in examples))
     dark, bright = intensities.invert(np.array([[0.0, 1.0]], np.float32))[0]
     return float(dark), float(bright)
 

@@ -26,6 +26,8 @@ _LECTURE_BATCH = 16
 _LECTURE_RATE = 1e-3
 _RATES = {"segmentation": 1e-3, "denoising": 2e-3}
 _FINE_TUNING_RATE = 3e-4
+_ADAPTATION_RATE = 2e-3
+_FLIPS = _NONE.model_copy(update={"flips": True})
 _VALIDATE_EVERY_S = 8.0
 """Seconds between validations, where the pace allows: a person wants to see it learn."""
 _SHARE_PLANNED = 0.95
@@ -46,6 +48,8 @@ class Facts:
         Pixels from which there is something to learn.
     largest_object_px
         Largest diameter of a training object; 0 where there are none.
+    is_adaptation
+        Whether a denoiser is fitted to these images and no others.
     """
 
     device: str
@@ -53,6 +57,7 @@ class Facts:
     n_judged: int
     largest_object_px: float
     is_fine_tuning: bool
+    is_adaptation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,8 @@ def choose_patches(config: TrainingSettings, architecture: Architecture, facts: 
         edge, batch, why = _auto_patch(config, architecture, facts)
         rate = _FINE_TUNING_RATE if facts.is_fine_tuning else _RATES[config.task]
         schedule, augmentation = "cosine", AugmentationConfig()
+        if facts.is_adaptation:  # to these images as they are: nothing else is to be known
+            rate, augmentation = _ADAPTATION_RATE, _FLIPS
     edge, batch = config.patch_px or edge, config.batch_size or batch
     steps = size_step(architecture)
     edge = round_up(edge, max(steps[-2:]))
@@ -143,7 +150,7 @@ def choose_patches(config: TrainingSettings, architecture: Architecture, facts: 
     reasons = []
     if config.patch_px is None or config.batch_size is None:
         reasons.append(f"{batch} patches of {' × '.join(map(str, patch))} px per step ({why}).")
-    if config.learning_rate is None and facts.is_fine_tuning:
+    if config.learning_rate is None and facts.is_fine_tuning and not facts.is_adaptation:
         reasons.append(f"Learning rate {rate:g}, lower than from scratch, so that what was learnt is kept.")
     return Plan(
         patch=patch,
@@ -180,9 +187,9 @@ def choose_steps(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace 
             per_epoch,
             [f"A validation every {per_epoch} steps, about {per_epoch * pace.step_s:.0f} s."],
         )
-    total, _ = _total_steps(config, pace, per_epoch, n_windows)
+    total, _ = _total_steps(config, facts, pace, per_epoch, n_windows)
     per_epoch = config.steps_per_epoch or max(1, min(per_epoch, total // 4))
-    total, why = _total_steps(config, pace, per_epoch, n_windows)
+    total, why = _total_steps(config, facts, pace, per_epoch, n_windows)
     epochs = max(1, round(total / per_epoch))
     return epochs, per_epoch, [f"{epochs} epochs of {per_epoch} steps: {why}."]
 
@@ -237,12 +244,16 @@ def _steps_between_validations(pace: Pace) -> int:
     return int(min(max(by_clock, by_share, 4), 1000))
 
 
-def _total_steps(config: TrainingSettings, pace: Pace, per_epoch: int, n_windows: float) -> tuple[int, str]:
+def _total_steps(
+    config: TrainingSettings, facts: Facts, pace: Pace, per_epoch: int, n_windows: float
+) -> tuple[int, str]:
     """Return how many steps to take, and why."""
     per_step = pace.step_s + pace.validation_s / per_epoch
     if config.time_budget_s is not None:
         total = max(1, int(_SHARE_PLANNED * (config.time_budget_s - pace.spent_s) / per_step))
         return total, f"what {config.time_budget_s:.0f} s allow at {pace.step_s:.2g} s per step"
     low, high, per_window = (300, 4000, 40) if config.task == "segmentation" else (1000, 10000, 10)
+    if facts.is_adaptation:
+        low, high, per_window = 400, 4000, 3
     total = int(min(max(low, per_window * n_windows), high))
     return total, f"for about {n_windows:.0f} patches of annotated pixels, some {total * per_step / 60:.0f} min"

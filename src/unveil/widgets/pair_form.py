@@ -31,6 +31,7 @@ _HEADINGS = {
     TrainingTask.CLASSES: ("Image", "Labels"),
     TrainingTask.PAIRS: ("Noisy image", "Clean image"),
     TrainingTask.NOISY_ONLY: ("Noisy image", ""),
+    TrainingTask.ADAPT: ("Noisy image", ""),
     TrainingTask.FRAMES: ("Stack of frames", ""),
     TrainingTask.CLEAN_ONLY: ("", "Clean image"),
 }

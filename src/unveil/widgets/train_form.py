@@ -33,8 +33,14 @@ _TASKS = {
     TrainingTask.CLASSES: "Segment classes",
     TrainingTask.PAIRS: "Denoise: noisy and clean",
     TrainingTask.NOISY_ONLY: "Denoise: noisy only",
+    TrainingTask.ADAPT: "Denoise: adapt to noisy images",
     TrainingTask.FRAMES: "Denoise: frames of a still scene",
     TrainingTask.CLEAN_ONLY: "Denoise: clean only, add noise",
+}
+_NOISY_ONLY = {
+    TrainingTask.NOISY_ONLY: "blind_spot",
+    TrainingTask.ADAPT: "adapt",
+    TrainingTask.FRAMES: "frames",
 }
 _TIMES_S = {
     "automatic": None,
@@ -190,8 +196,8 @@ class TrainForm(QWidget):
             others["objects"] = self.task is TrainingTask.OBJECTS
             numbers = () if others["objects"] else data.class_numbers
             others["classes"] = class_names(numbers) if numbers else _TWO
-        elif self.task in (TrainingTask.NOISY_ONLY, TrainingTask.FRAMES):
-            others["noisy_only"] = "frames" if self.task is TrainingTask.FRAMES else "blind_spot"
+        elif self.task in _NOISY_ONLY:
+            others["noisy_only"] = _NOISY_ONLY[self.task]
         settings = self.settings.config(**others)
         if self.n_dims == 2:
             return settings
@@ -261,14 +267,16 @@ class TrainForm(QWidget):
         with QSignalBlocker(self.start_list):
             self.start_list.clear()
             self.start_list.addItem("automatic", _AUTOMATIC)
-            self.start_list.addItem("scratch", _SCRATCH)
+            if self.task is not TrainingTask.ADAPT:
+                self.start_list.addItem("scratch", _SCRATCH)
             for entry in entries:
                 if entry.card is not None and not entry.card.is_filter:
                     self.start_list.addItem(entry.name, str(entry.path.resolve()))
             self.start_list.setCurrentIndex(max(self.start_list.findData(chosen), 0))
 
     def _draw(self) -> None:
-        has_depth = any("Z" in pair.axes_meant for pair in self.pairs.pairs())
+        is_open = self.task is not TrainingTask.ADAPT  # what is adapted goes on seeing what it saw
+        has_depth = is_open and any("Z" in pair.axes_meant for pair in self.pairs.pairs())
         self.sees_list.setVisible(has_depth)
         self._rows.labelForField(self.sees_list).setVisible(has_depth)
         self.reason.setVisible(bool(self.reason.text()))
@@ -283,7 +291,8 @@ class TrainForm(QWidget):
         for words, seconds in _TIMES_S.items():
             self.time_list.addItem(words, seconds)
         self.start_list.setToolTip(
-            "Begin with what a model has learnt, as far as its layers fit; automatic takes simulated cells for planes"
+            "Begin with what a model has learnt, as far as its layers fit; automatic takes simulated cells for planes, "
+            "and what is adapted is the fluorescence denoiser"
         )
         self.time_list.setToolTip("How long to train; Stop ends it earlier and keeps the best")
         self.name.setToolTip("What the model will be called in every list")

@@ -28,6 +28,8 @@ class TrainingTask(Enum):
     """Denoising from noisy images and clean ones of the same scene."""
     NOISY_ONLY = "noisy_only"
     """Denoising from noisy images alone, by blind spots."""
+    ADAPT = "adapt"
+    """Denoising of noisy images by a trained denoiser, once it has been fitted to them."""
     FRAMES = "frames"
     """Denoising from the frames of a stack that show the same, still scene."""
     CLEAN_ONLY = "clean_only"
