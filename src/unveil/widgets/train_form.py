@@ -33,7 +33,7 @@ _TASKS = {
     TrainingTask.CLASSES: "Segment classes",
     TrainingTask.PAIRS: "Denoise: noisy and clean",
     TrainingTask.NOISY_ONLY: "Denoise: noisy only",
-    TrainingTask.ADAPT: "Denoise: adapt to noisy images",
+    TrainingTask.ADAPT: "Denoise: adapt to images",
     TrainingTask.FRAMES: "Denoise: frames of a still scene",
     TrainingTask.CLEAN_ONLY: "Denoise: clean only, add noise",
 }
