@@ -130,6 +130,16 @@ def test_noise_of_all_frames_and_channels_is_learnt(adapting: Make, small: Make)
     assert strongest > 2 * weakest
 
 
+def test_a_plane_that_shows_nothing_does_not_count_as_very_noisy(adapting: Make) -> None:
+    _, noisy = scene(2, size=64)
+    noisy[1] = 200 + np.random.default_rng(1).normal(0, READ_NOISE, (64, 64))
+    once = adapting(epochs=1, steps_per_epoch=1)
+
+    model = train([Image(noisy, "TYX")], None, once, start=load_model("fluorescence-denoiser"), monitor=ignore)
+
+    assert model.card.training.config["noise"]["gaussian"][1] < 0.2  # by its own range, the empty one's is 1.5
+
+
 def test_there_must_be_a_denoiser_to_adapt(adapting: Make) -> None:
     _, noisy = scene(size=64)
     with pytest.raises(ConfigError, match="begins with a trained denoiser"):

@@ -31,6 +31,8 @@ from unveil.training.lesson import UNIT_RANGE
 
 _MOST_FRAMES = 8
 """Of an image, evenly spread, whose noise is measured."""
+_BURIED = 0.5
+"""Noise of this part of the range and more is that of a plane that shows nothing."""
 _OPTIONS = DenoisingOptions(accurate=True, skip_assessment=True, skip_check=True)
 
 Levels = tuple[float, float]
@@ -81,7 +83,7 @@ def adaptation(
 def _noise_of(noisy: Sequence[Image], clean: Sequence[Image], start: Model, given: NoiseConfig) -> NoiseConfig:
     """Return `given` with the levels that the images show, on intensities from 0 to 1 as the training takes them."""
     levels = [found for pair in zip(noisy, clean, strict=True) for found in _levels(*pair, start)]
-    poisson, gaussian = zip(*levels, strict=True)
+    poisson, gaussian = zip(*([level for level in levels if level[1] < _BURIED] or levels), strict=True)
     if not any(poisson + gaussian):
         raise ImageError("The images show no noise, so there is nothing to adapt to. Use the denoiser as it is.")
     return given.model_copy(
@@ -99,7 +101,7 @@ def _levels(noisy: Image, clean: Image, start: Model) -> Iterator[Levels]:
         for with_noise, without in islice(both, step // 2, None, step):
             noise = estimate_noise(_middle(with_noise))
             intensities = fit_array(normalization if known else UNIT_RANGE, _middle(without)[np.newaxis])
-            dark, bright = intensities.invert(np.array([[0.0, 1.0]], np.float32))[0].astype(float)
+            dark, bright = map(float, intensities.invert(np.array([[0.0, 1.0]], np.float32))[0])
             yield noise.gain / (bright - dark), math.sqrt(noise.variance(np.array(dark))) / (bright - dark)
 
 
