@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from unveil.config.architecture import DnCNNConfig
-from unveil.config.normalization import FixedNormalization, StabilizedNormalization
+from unveil.config.normalization import FixedNormalization, NoiseNormalization, StabilizedNormalization
 from unveil.config.options import DenoisingOptions
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Notice, ignore
@@ -105,7 +105,8 @@ def test_the_same_images_give_the_same_digest_whatever_the_denoiser(adapting: Ma
 
 
 @pytest.mark.parametrize(
-    "normalization", [StabilizedNormalization(), FixedNormalization(mean=(200.0,), std=(80.0,)), None]
+    "normalization",
+    [NoiseNormalization(), StabilizedNormalization(), FixedNormalization(mean=(200.0,), std=(80.0,)), None],
 )
 def test_every_normalization_adapts_and_keeps_its_level(normalization: Any, adapting: Make, small: Make) -> None:
     clean, noisy = scene(size=64)

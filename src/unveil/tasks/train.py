@@ -151,10 +151,8 @@ def _lesson(
     monitor: Monitor,
 ) -> tuple[Lesson, SegmentationTraining | DenoisingTraining]:
     """Prepare what is to be learnt, and the settings for it: a denoiser that is adapted learns its own results."""
-    adapts = isinstance(settled, DenoisingTraining) and settled.noisy_only == "adapt"
-    if images is None or targets is not None or not adapts:
+    if images is None or targets is not None or settled.task == "segmentation" or settled.noisy_only != "adapt":
         return prepare_lesson(images, targets, settled, validation), settled
-    assert isinstance(settled, DenoisingTraining)
     if validation is not None:
         raise ConfigError(
             f"{len(validation[0])} image(s) are given to judge by, and a denoiser that is adapted learns from all, "
