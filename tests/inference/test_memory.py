@@ -43,7 +43,9 @@ print((status("VmHWM") - before) / edge**2)
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read as Linux counts them")
 @pytest.mark.parametrize("kind", ["torch", "openvino"])
 @pytest.mark.parametrize(
-    "architecture", [UNetConfig(), DnCNNConfig(), DnCNNConfig(skips=True)], ids=["U-Net", "DnCNN", "skips"]
+    "architecture",
+    [UNetConfig(), DnCNNConfig(), DnCNNConfig(skips=True), DnCNNConfig(width=64, skips=True, stride=2)],
+    ids=["U-Net", "DnCNN", "skips", "stride"],
 )
 def test_estimate_holds_the_measured_peak(architecture: Architecture, kind: str) -> None:
     command = [sys.executable, "-c", PEAK, repr(architecture), kind]

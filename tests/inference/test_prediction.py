@@ -85,6 +85,7 @@ PLANE_NETWORKS: list[Architecture] = [
     NonexpansiveConfig(width=3, dilations=(2, 1)),
     DnCNNConfig(depth=4, width=3),
     DnCNNConfig(depth=4, width=3, dilations=(1, 4, 2, 1), skips=True),
+    DnCNNConfig(depth=4, width=3, dilations=(1, 3, 2, 1), skips=True, stride=2),
     NonexpansiveConfig(width=3, dilations=(1,), taps=5),
 ]
 VOLUME_NETWORKS: list[Architecture] = [
@@ -92,6 +93,7 @@ VOLUME_NETWORKS: list[Architecture] = [
     UNetConfig(n_dims=3, width=2, poolings=(1, 2, 2)),
     UNetConfig(n_dims=3, width=2, poolings=(0, 1, 1)),
     DnCNNConfig(n_dims=3, depth=3, width=2),
+    DnCNNConfig(n_dims=3, depth=2, width=2, stride=2),
     NonexpansiveConfig(n_dims=3, width=2, dilations=(1,)),
 ]
 

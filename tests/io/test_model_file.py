@@ -81,7 +81,13 @@ def models(draw: st.DrawFn) -> Model:
     channels = draw(st.integers(1, 3))
     architecture: Architecture
     if draw(st.booleans()):
-        architecture = DnCNNConfig(n_dims=n_dims, in_channels=channels, depth=draw(st.integers(2, 4)), width=2)
+        architecture = DnCNNConfig(
+            n_dims=n_dims,
+            in_channels=channels,
+            depth=draw(st.integers(2, 4)),
+            width=2,
+            stride=draw(st.sampled_from((1, 2))),
+        )
     else:
         poolings = tuple(draw(st.integers(0, 2)) for _ in range(n_dims))
         architecture = UNetConfig(n_dims=n_dims, in_channels=channels, out_channels=3, width=2, poolings=poolings)

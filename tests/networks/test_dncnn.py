@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
+from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
 from unveil.config.architecture import DnCNNConfig
 from unveil.networks.build import build_network, count_parameters
@@ -72,6 +75,36 @@ def test_skips_cost_no_parameters_and_add_what_went_in() -> None:
         nn.init.zeros_(inner.bias)  # type: ignore[arg-type]
     first, *_, last = convolutions(skipping)
     torch.testing.assert_close(skipping(image), image - last(first(image).relu()))
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_a_stride_makes_blocks_of_pixels_channels(n_dims: int) -> None:
+    network = build_network(DnCNNConfig(n_dims=n_dims, depth=3, width=4, stride=2))  # type: ignore[arg-type]
+    first, inner, last = (m for m in network.modules() if isinstance(m, _ConvNd))
+    image = torch.rand(1, 1, *(6, 8, 4)[:n_dims])
+    blocks = network.layers[:-1](image)  # type: ignore[index]
+    assert blocks.shape[2:] == tuple(size // 2 for size in image.shape[2:])
+    assert first.kernel_size == last.kernel_size == (6,) * n_dims  # 3 blocks
+    assert inner.kernel_size == (3,) * n_dims
+    assert network(image).shape == image.shape
+
+
+def test_a_strided_layer_is_one_on_blocks_of_pixels_sorted_into_channels() -> None:
+    network = build_network(DnCNNConfig(depth=2, width=4, stride=2))
+    first, last = network.layers[0], network.layers[-1]  # type: ignore[index]
+    image = torch.rand(1, 1, 8, 6)
+    sorted_ = first.weight.reshape(4, 1, 3, 2, 3, 2).permute(0, 3, 5, 1, 2, 4).reshape(4, 4, 3, 3)
+    blocks = functional.conv2d(functional.pixel_unshuffle(image, 2), sorted_, first.bias, padding=1).relu()
+    torch.testing.assert_close(blocks, network.layers[:2](image))  # type: ignore[index]
+    written = last.weight.reshape(4, 1, 3, 2, 3, 2).flip(2, 4).permute(3, 5, 1, 0, 2, 4).reshape(4, 4, 3, 3)
+    noise = functional.pixel_shuffle(functional.conv2d(blocks, written, padding=1), 2) + last.bias
+    torch.testing.assert_close(network(image), image - noise)
+
+
+@pytest.mark.parametrize("dilations", [(2, 1, 1), (1, 1, 2)])
+def test_the_layers_that_sort_pixels_have_no_gaps(dilations: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="must be 1"):
+        DnCNNConfig(depth=3, dilations=dilations, stride=2)
 
 
 def test_parameters_in_three_dimensions() -> None:

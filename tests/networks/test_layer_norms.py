@@ -9,7 +9,9 @@ from unveil.networks.layer_norms import convolutions, layer_norms
 from unveil.networks.summary import summarize_network
 
 
-@pytest.mark.parametrize("architecture", [UNetConfig(width=2, poolings=1), DnCNNConfig(depth=4, width=3, skips=True)])
+@pytest.mark.parametrize(
+    "architecture", [UNetConfig(width=2, poolings=1), DnCNNConfig(depth=4, width=3, skips=True, stride=2)]
+)
 def test_all_layers_with_parameters_are_found(architecture: UNetConfig | DnCNNConfig) -> None:
     with_parameters = [layer.name for layer in summarize_network(architecture, (16, 16)).layers if layer.n_parameters]
     assert sorted(name for name, _ in convolutions(build_network(architecture))) == sorted(with_parameters)

@@ -18,6 +18,8 @@ ARCHITECTURES = {
     "dncnn": DnCNNConfig(depth=3, width=4),
     "dilated": DnCNNConfig(depth=4, width=4, dilations=(1, 2, 3, 1)),
     "skips": DnCNNConfig(depth=4, width=4, skips=True),
+    "strided": DnCNNConfig(depth=4, width=4, skips=True, stride=2),
+    "strided volumes": DnCNNConfig(depth=2, width=2, n_dims=3, stride=2),
     "channels": DnCNNConfig(depth=2, width=4, in_channels=3),
     "volumes": DnCNNConfig(depth=2, width=2, n_dims=3),
     "unet": UNetConfig(width=2, poolings=2, out_channels=3),

@@ -56,6 +56,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "thin volumes": UNetConfig(n_dims=3, width=2, poolings=(1, 2, 2)),
     "dncnn": DnCNNConfig(width=2),
     "dilated": DnCNNConfig(width=2, depth=4, dilations=(1, 2, 3, 1), skips=True),
+    "strided": DnCNNConfig(width=2, depth=4, dilations=(1, 2, 2, 1), skips=True, stride=2),
     "volumes": DnCNNConfig(n_dims=3, width=2, depth=3),
 }
 of_each = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)

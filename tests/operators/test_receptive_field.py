@@ -22,7 +22,10 @@ ARCHITECTURES = [
     DnCNNConfig(),
     DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1)),
     DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1), skips=True),
+    DnCNNConfig(depth=4, width=2, dilations=(1, 3, 2, 1), skips=True, stride=2),
+    DnCNNConfig(depth=2, width=2, stride=4),
     DnCNNConfig(n_dims=3, depth=3, width=2),
+    DnCNNConfig(n_dims=3, depth=2, width=2, stride=2),
     NonexpansiveConfig(width=3, dilations=(2, 1)),
     NonexpansiveConfig(width=3, dilations=(1,), taps=5),
 ]
@@ -76,6 +79,8 @@ def test_three_poolings_need_a_halo_of_48() -> None:
 def test_margin_of_the_dncnn_is_its_depth() -> None:
     assert margin(DnCNNConfig()) == halo(DnCNNConfig()) == (6, 6)
     assert size_step(DnCNNConfig()) == (1, 1)
+    assert margin(DnCNNConfig(stride=2)) == halo(DnCNNConfig(stride=2)) == (12, 12)
+    assert size_step(DnCNNConfig(n_dims=3, stride=4)) == (4, 4, 4)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "median", "clipped_high_pass", "texture"])

@@ -68,7 +68,9 @@ def test_it_learns_to_denoise_there_and_denoises_the_same_here(scenes: Make, den
     np.testing.assert_allclose(*results, rtol=1e-3, atol=1e-3 * float(np.ptp(results[1])))
 
 
-@pytest.mark.parametrize("architecture", [UNetConfig(width=4, poolings=2), DnCNNConfig(depth=6, width=8, skips=True)])
+@pytest.mark.parametrize(
+    "architecture", [UNetConfig(width=4, poolings=2), DnCNNConfig(depth=6, width=8, skips=True, stride=2)]
+)
 def test_recorded_kernels_learn_what_launched_ones_do(architecture: Architecture) -> None:
     device = torch.device("cuda")
     plain, recorded = (random_network(architecture, 3).to(device) for _ in range(2))

@@ -40,7 +40,7 @@ def example(shape: tuple[int, ...], seed: int = 0) -> Example:
 
 @settings(max_examples=60)
 @given(
-    st.sampled_from([UNET, THIN, DnCNNConfig(depth=3, width=4)]),
+    st.sampled_from([UNET, THIN, DnCNNConfig(depth=3, width=4), DnCNNConfig(depth=3, width=4, stride=4)]),
     st.integers(0, 1),
     st.booleans(),
     st.integers(1, 30),

@@ -38,7 +38,14 @@ def test_the_signal_keeps_its_strength(rms: float, n_dims: int, shape: tuple[int
     assert all(0.4 < strength < 3.5 for strength in found.values()), found
 
 
-@pytest.mark.parametrize("architecture", [DnCNNConfig(), UNetConfig(out_channels=1, width=8, residual=True)])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        DnCNNConfig(),
+        DnCNNConfig(width=64, depth=8, skips=True, stride=2),
+        UNetConfig(out_channels=1, width=8, residual=True),
+    ],
+)
 def test_a_denoiser_begins_near_the_identity(architecture: Architecture) -> None:
     image = torch.randn((1, 1, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

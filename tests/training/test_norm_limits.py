@@ -13,6 +13,7 @@ from unveil.training.norm_limits import NormLimiter, norm_limits, settle
 
 ARCHITECTURES = {
     "dncnn": DnCNNConfig(depth=4, width=4, dilations=(1, 3, 2, 1)),
+    "strided": DnCNNConfig(depth=4, width=4, skips=True, stride=2),
     "unet": UNetConfig(width=3, poolings=2),
     "volumes": UNetConfig(width=2, poolings=1, n_dims=3),
     "stable": NonexpansiveConfig(width=4, dilations=(1, 2)),

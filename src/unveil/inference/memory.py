@@ -35,13 +35,15 @@ def bytes_per_pixel(architecture: Architecture) -> int:
     """Estimate the peak memory of a window per pixel, in bytes of float32 maps that live at the same time.
 
     A U-Net peaks at the last merge: the skip, what comes up, and both concatenated, 4 · width channels of full size.
-    A DnCNN holds the maps before and after a layer, and with skips those to which they will be added.
+    A DnCNN holds the maps before and after a layer, of blocks of pixels where it has a stride, and with skips those to
+    which they will be added.
     """
     match architecture:
         case UNetConfig():
             channels = 4 * architecture.width + architecture.in_channels + 2 * architecture.out_channels
         case DnCNNConfig():
-            channels = (2 + architecture.skips) * architecture.width + 3 * architecture.in_channels
+            maps = (2 + architecture.skips) * architecture.width
+            channels = -(-maps // architecture.stride**architecture.n_dims) + 3 * architecture.in_channels
         case NonexpansiveConfig():  # two maps per filter, of a block each; the image before and after
             channels = 4 + -(-2 * architecture.width // BLOCK_PX**architecture.n_dims)
         case FilterConfig():

@@ -134,9 +134,12 @@ def _up_convolution(
     stride, padding, output_padding, dilation = (
         _per_axis(value, weight) for value in (stride, padding, output_padding, dilation)
     )
-    plain = groups == 1 and not any(padding) and not any(output_padding) and set(dilation) == {1}
-    _require(plain, "transposed convolutions with groups, padding or dilation")
-    return image.plus_bias(image.ops.convolution_backprop_data(image.node, image.constant(weight), stride), bias)
+    plain = groups == 1 and not any(output_padding) and set(dilation) == {1}
+    _require(plain, "transposed convolutions with groups, dilation or padding of the output")
+    node = image.ops.convolution_backprop_data(
+        image.node, image.constant(weight), stride, pads_begin=padding, pads_end=padding
+    )
+    return image.plus_bias(node, bias)
 
 
 def _max_pooling(

@@ -1,4 +1,4 @@
-"""DnCNN (Zhang 2017, arXiv 1608.03981) in the lecture's variant: any depth, width and dilation, in 2D and 3D."""
+"""DnCNN (Zhang 2017, arXiv 1608.03981) in the lecture's variant, of any depth, width, dilation and stride."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from unveil.config.architecture import DnCNNConfig
 class DnCNN(nn.Module):
     """Zero-padded 3×3 convolutions with bias, ReLU after each but the last; output = input − network(input).
 
-    Input and output ``(N, in_channels, *spatial)`` of any spatial size.
+    With a stride the first layer sees 3×3 blocks of pixels and the last, a transposed convolution, writes them: what
+    lies between works on blocks (FFDNet, Zhang 2018, arXiv 1710.04026). Input and output
+    ``(N, in_channels, *spatial)``, every spatial size a multiple of the stride.
     """
 
     def __init__(self, config: DnCNNConfig) -> None:
@@ -23,6 +25,11 @@ class DnCNN(nn.Module):
             conv(n_in, n_out, 3, padding=dilation, dilation=dilation)
             for (n_in, n_out), dilation in zip(pairwise(widths), config.dilation_per_layer, strict=True)
         )
+        if config.stride > 1:
+            up = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[config.n_dims]
+            blocks = {"kernel_size": 3 * config.stride, "stride": config.stride, "padding": config.stride}
+            first = conv(config.in_channels, config.width, **blocks)
+            last = up(config.width, config.in_channels, **blocks)
         if config.skips:
             pairs = [AddedPair(*pair) for pair in zip(inner[::2], inner[1::2], strict=True)]
             self.layers = nn.Sequential(first, *pairs, nn.ReLU(), last)

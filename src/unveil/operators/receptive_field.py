@@ -2,7 +2,7 @@
 
 The tiling rests on three numbers per axis::
 
-    step     sizes and tile borders are multiples of it (2 to the number of poolings)
+    step     sizes and tile borders are multiples of it (2 to the number of poolings; the stride)
     margin   pixels beyond a tile's border that its output depends on
     halo     the margin, rounded up to the step: with it a tile equals the whole (arXiv 2101.05846)
 """
@@ -26,7 +26,9 @@ def size_step(architecture: Architecture) -> tuple[int, ...]:
             return tuple(2**n for n in architecture.poolings_per_axis)
         case NonexpansiveConfig():
             return (BLOCK_PX,) * architecture.n_dims
-        case DnCNNConfig() | FilterConfig():
+        case DnCNNConfig():
+            return (architecture.stride,) * architecture.n_dims
+        case FilterConfig():
             return (1,) * architecture.n_dims
         case _:
             assert_never(architecture)
@@ -47,7 +49,7 @@ def margin(architecture: Architecture) -> tuple[int, ...]:
             factors = pooled_axes(architecture)
             return tuple(_unet_margin([factor[axis] for factor in factors]) for axis in range(architecture.n_dims))
         case DnCNNConfig():
-            return (sum(architecture.dilation_per_layer),) * architecture.n_dims
+            return (architecture.stride * sum(architecture.dilation_per_layer),) * architecture.n_dims
         case NonexpansiveConfig():  # each step looks out and back
             return (BLOCK_PX * 2 * (architecture.taps // 2) * sum(architecture.dilations),) * architecture.n_dims
         case FilterConfig():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from unveil.config.architecture import Architecture, DnCNNConfig, NonexpansiveConfig
 from unveil.data.examples import Example
@@ -37,14 +38,15 @@ def random_network(architecture: Architecture, seed: int, *, input_rms: float = 
         network = build_network(architecture)
         if isinstance(architecture, NonexpansiveConfig):
             return network  # begins as the soft threshold of cosines
-        convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
-        for convolution in convolutions:
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        convolutions = [m for m in network.modules() if isinstance(m, _ConvNd)]
+        for convolution in sorted(convolutions, key=lambda m: m.transposed):
+            if convolution.transposed:  # no ReLU follows
+                n_added = convolution.in_channels * math.prod(convolution.kernel_size) / math.prod(convolution.stride)
+                nn.init.normal_(convolution.weight, std=n_added**-0.5)
+            else:
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             if convolution.bias is not None:
                 nn.init.zeros_(convolution.bias)
-        for transposed in (m for m in network.modules() if isinstance(m, nn.ConvTranspose2d | nn.ConvTranspose3d)):
-            nn.init.normal_(transposed.weight, std=transposed.in_channels**-0.5)
-            nn.init.zeros_(transposed.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             convolutions[0].weight /= max(input_rms, _LEAST_RMS)
             if isinstance(architecture, DnCNNConfig) and architecture.skips:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd
 
 from unveil.networks.lipschitz import layer_bound
 from unveil.networks.nonexpansive import LARGEST_NORM, Step
@@ -51,9 +51,9 @@ class NormLimiter:
         """Forget what was estimated, so that a training that goes on from here does the same as one that began."""
         generator = torch.Generator().manual_seed(seed)
         for layer in self._limits:
-            edge = 1 if isinstance(layer, _ConvTransposeNd) else _SIZE_PX
-            shape = (1, layer.in_channels, *(edge,) * (layer.weight.dim() - 2))
-            direction = torch.randn(shape, generator=generator)
+            _, n_channels, *taps = _on_blocks(layer).shape
+            edge = 1 if max(taps) == 1 else _SIZE_PX  # windows side by side: one tells all
+            direction = torch.randn((1, n_channels, *(edge,) * len(taps)), generator=generator)
             self._directions[layer] = (direction / direction.norm()).to(layer.weight.device)
         self.apply(_N_FIRST)
 
@@ -75,21 +75,30 @@ def settle(limits: Limits) -> None:
             layer.weight *= limit / bound * (1 - 2**-22)  # float32 rounds each weight
 
 
+def _on_blocks(layer: _ConvNd) -> Tensor:
+    """Return the kernel ``(out, in · stride^d, *taps)`` of the convolution by 1 that has the norm of `layer`.
+
+    A stride makes blocks of pixels channels; a transposed convolution has the norm of the one it transposes. A dilation
+    changes no norm, and is left out.
+    """
+    n_out, n_in, *sizes = layer.weight.shape
+    taps = [size // step for size, step in zip(sizes, layer.stride, strict=True)]
+    split = layer.weight.reshape(n_out, n_in, *(n for pair in zip(taps, layer.stride, strict=True) for n in pair))
+    axes = range(2, split.dim(), 2)
+    return split.permute(0, 1, *(axis + 1 for axis in axes), *axes).reshape(n_out, -1, *taps)
+
+
 def _stretched(layer: _ConvNd, direction: Tensor) -> tuple[Tensor, Tensor]:
     """Return Wᵀ W u / ‖Wᵀ W u‖ and ‖Wᵀ W u‖, which approaches ‖W‖² from below for u of length 1.
 
-    A dilation changes no norm, and is left out; the image goes on at its other side.
+    The image goes on at its other side.
     """
-    weight, n_dims = layer.weight, layer.weight.dim() - 2
+    weight, n_dims = _on_blocks(layer), direction.dim() - 2
     convolve = functional.conv2d if n_dims == 2 else functional.conv3d
-    back = functional.conv_transpose2d if n_dims == 2 else functional.conv_transpose3d
-    if isinstance(layer, _ConvTransposeNd):  # windows side by side: one pixel tells all
-        image = convolve(back(direction, weight), weight)
-    else:
-        taps = weight.shape[-1]
-        around = (taps // 2, (taps - 1) // 2) * n_dims
-        found = convolve(functional.pad(direction, around, mode="circular"), weight)
-        adjoint = weight.transpose(0, 1).flip(*range(2, weight.dim()))
-        image = convolve(functional.pad(found, around[::-1], mode="circular"), adjoint)
+    taps = weight.shape[-1]
+    around = (taps // 2, (taps - 1) // 2) * n_dims
+    found = convolve(functional.pad(direction, around, mode="circular"), weight)
+    adjoint = weight.transpose(0, 1).flip(*range(2, weight.dim()))
+    image = convolve(functional.pad(found, around[::-1], mode="circular"), adjoint)
     length = image.norm()
     return image / length.clamp(min=1e-30), length
