@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,31 +63,35 @@ def weights(model: Model) -> dict[str, list[float]]:
     return {name: tensor.tolist() for name, tensor in model.network.state_dict().items()}
 
 
-@pytest.fixture(params=["segmentation", "a block of one image", "clean only", "auto"])
-def case(request: pytest.FixtureRequest, scenes: Make, segmentation: Make, denoising: Make) -> tuple[Any, Any]:
-    """Data and settings of a training of five epochs of four steps."""
+@pytest.fixture(params=["segmentation", "a block of one image", "clean only", "adapting", "auto"])
+def training(request: pytest.FixtureRequest, scenes: Make, segmentation: Make, denoising: Make) -> Callable[..., Model]:
+    """Return a training of five epochs of four steps."""
+    start = None
     match request.param:
         case "segmentation":
-            return scenes(3), segmentation(epochs=5)
+            data, config = scenes(3), segmentation(epochs=5)
         case "a block of one image":
-            return scenes(1, 128, 30), segmentation(epochs=5)
+            data, config = scenes(1, 128, 30), segmentation(epochs=5)
         case "clean only":
-            return (None, scenes(3)[0]), denoising(epochs=5)
+            data, config = (None, scenes(3)[0]), denoising(epochs=5)
+        case "adapting":
+            start = train(None, scenes(3)[0], denoising(epochs=1, steps_per_epoch=1), monitor=ignore)
+            data, config = (scenes(1)[0], None), denoising(epochs=5, noisy_only="adapt")
         case _:
-            return scenes(3), segmentation(epochs=5, patch_px=None, batch_size=None, learning_rate=None)
+            data, config = scenes(3), segmentation(epochs=5, patch_px=None, batch_size=None, learning_rate=None)
+    return partial(train, *data, config, start=start)
 
 
 @pytest.mark.parametrize("crash_at_step", [9, 12, 17], ids=["begins epoch 3", "ends epoch 3", "in epoch 5"])
-def test_a_resumed_training_equals_an_uninterrupted_one(case: tuple[Any, Any], crash_at_step: int) -> None:
-    data, config = case
+def test_a_resumed_training_equals_an_uninterrupted_one(training: Callable[..., Model], crash_at_step: int) -> None:
     whole: list[Event] = []
-    expected = train(*data, config, monitor=listen(whole))
+    expected = training(monitor=listen(whole))
     kept, before, after = Kept(), [], []
     with pytest.raises(Crash):
-        train(*data, config, checkpoints=kept, monitor=listen(before, crash_at_step=crash_at_step))
+        training(checkpoints=kept, monitor=listen(before, crash_at_step=crash_at_step))
     n_epochs = (crash_at_step - 1) // 4
     assert kept.n_saved == n_epochs
-    model = train(*data, config, checkpoints=kept, monitor=listen(after))
+    model = training(checkpoints=kept, monitor=listen(after))
     assert steps(before) == steps(whole)[:crash_at_step]
     assert steps(after) == steps(whole)[4 * n_epochs :]
     assert weights(model) == weights(expected)
