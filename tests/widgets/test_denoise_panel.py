@@ -85,6 +85,7 @@ def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):
     assert all(widget.native.isVisibleTo(panel) for widget in form.filter.widgets.values())
     form.models.list.setCurrentText("median-filter")
     assert form.filter.widgets["size_px"].value == 1
+    assert not panel.adapt_button.isEnabled()  # it has nothing to learn
     assert not form.filter.widgets["strength"].native.isVisibleTo(panel)
     form.filter.widgets["size_px"].value = 2
     run(panel)
@@ -95,6 +96,25 @@ def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):
     form.models.list.setCurrentText("fluorescence-denoiser")
     assert not form.filter.widgets["size_px"].native.isVisibleTo(panel)
     assert panel.form.options().size_px is None
+    assert panel.adapt_button.isEnabled()
+
+
+def test_a_denoiser_is_adapted_in_the_train_panel(viewer, blobs, models_folder, save_denoiser):
+    save_denoiser("keeper")
+    for name in ("one", "two", "three"):
+        viewer.add_image(blobs(32, 40), name=name)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-unveil", "Denoise")
+    form = panel.form
+    form.models.list.setCurrentText("keeper")
+    form.source.choose("two")
+    for _ in range(2):  # the Train panel is opened, and found open
+        panel.adapt_button.click()
+        _, train = viewer.window.add_plugin_dock_widget("napari-unveil", "Train")
+        assert train.form.task_list.currentText() == "Denoise: adapt to images"
+        assert [pair.image.name for pair in train.form.pairs.pairs()] == ["two"]
+        assert train.form.request().parent.stem == "keeper"
+    viewer.layers.clear()
+    assert not panel.adapt_button.isEnabled()
 
 
 def test_models_that_have_learned_come_before_filters(viewer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from unveil.config.options import DenoisingOptions
 from unveil.widgets.disk_run import denoise_on_disk
@@ -29,7 +29,7 @@ class DenoisePanel(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._layers = ResultLayers(napari_viewer)
+        self._viewer, self._layers = napari_viewer, ResultLayers(napari_viewer)
         self.result: Denoised | None = None
         self.form = RunForm(napari_viewer, "denoising", DenoisingOptions)
         self.residual = QCheckBox("Show what was removed")
@@ -47,11 +47,30 @@ class DenoisePanel(QWidget):
             more_options=lambda: {"residual": self.residual.isChecked()},
         )
         self.replace = self.runner.replace
-        runner = self.runner
-        put_in_scroll_area(
-            self, self.form, self.residual, self.replace, runner.bar, runner.warning, runner.folder_button
+        self.adapt_button = QPushButton("Adapt to this image…")
+        self.adapt_button.setToolTip(
+            "Train this denoiser for about a minute on the image itself, in the Train panel: it then knows its "
+            "structures and its noise better"
         )
+        self.adapt_button.clicked.connect(self.adapt)
+        self.form.changed.connect(self._draw)
+        runner = self.runner
+        parts = (runner.bar, runner.warning, self.adapt_button, runner.folder_button)
+        put_in_scroll_area(self, self.form, self.residual, self.replace, *parts)
         self._watch = ClosingWatch(self, self.runner.close_for_good)
+        self._draw()
+
+    def adapt(self) -> None:
+        """Open the Train panel, ready to adapt the chosen denoiser to the chosen image."""
+        layer, entry = self.form.source.layer, self.form.models.entry
+        if layer is not None and entry is not None:
+            _, panel = self._viewer.window.add_plugin_dock_widget("napari-unveil", "Train")
+            panel.form.adapt(layer, self.form.source.axes, entry.path)
+
+    def _draw(self) -> None:
+        card = self.form.models.card
+        can_learn = card is not None and not card.is_filter
+        self.adapt_button.setEnabled(can_learn and self.form.source.layer is not None)
 
     def _show(self, request: Request, restored: Restored) -> str:
         """Insert the layer of a finished run; called in the main thread."""

@@ -154,6 +154,12 @@ class TrainForm(QWidget):
         self._fill_models()
         self.start_list.setCurrentIndex(max(self.start_list.findData(str(model.resolve())), 0))
 
+    def adapt(self, image: ImageLayer, axes: str, denoiser: Path) -> None:
+        """Offer to adapt `denoiser` to `image`."""
+        self.task_list.setCurrentIndex(self.task_list.findData(TrainingTask.ADAPT.value))
+        self.pairs.set_pairs([LayerPair(image, axes=axes)])
+        self.start_from(denoiser)
+
     def show_choices(self, event: TrainingStart) -> None:
         """Say what the recipe chose, and why."""
         self.choices.setText(" ".join(event.reasons))
