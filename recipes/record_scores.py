@@ -25,7 +25,7 @@ DATA = {
         "48 frames of W2S (widefield) against averages of 400, gain fitted; 36 of them helped to choose the recipe",
     ),
 }
-LEFT_OUT = {"model_sha256", "notices", "specimens"}
+LEFT_OUT = {"model_sha256", "notices", "specimens", "moved"}
 
 
 def main(report: dict[str, Any], zoo: Path) -> None:

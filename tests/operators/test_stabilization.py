@@ -34,6 +34,26 @@ def test_noise_has_a_standard_deviation_of_one_whatever_the_light(photons: int, 
     assert scale.apply(noisy.astype(np.float32)).std() == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.parametrize("photons", [3, 10, 100, 1000])
+def test_the_mean_on_the_scale_leads_back_without_bias(photons: int, rng: np.random.Generator) -> None:
+    gain, reading = 2.0, 3.0
+    noisy = gain * rng.poisson(photons, 10**6) + reading * rng.standard_normal(10**6)
+    scale = scale_of(gain, reading**2, reading**2 / 2)
+    mean = scale.apply(noisy.astype(np.float32)).mean(keepdims=True, dtype=float).astype(np.float32)
+    clean, hardly = np.float32([gain * photons]), 0.02 * (gain**2 * photons + reading**2) ** 0.5
+    assert mean == pytest.approx(scale.expect(clean), abs=0.02)
+    assert scale.restore(mean) == pytest.approx(clean, abs=hardly)
+    assert scale.invert(mean) == pytest.approx(clean - gain / 4, abs=hardly)
+
+
+@given(st.floats(0, 10), st.floats(0.01, 100), st.floats(0.01, 1))
+def test_what_is_expected_is_restored(gain: float, variance: float, share: float) -> None:
+    scale = scale_of(gain, variance, share * variance)
+    grey = np.linspace(0, 500, 40, dtype=np.float32)
+    std = np.sqrt(scale.variance_of(grey))
+    np.testing.assert_array_less(np.abs(scale.restore(scale.expect(grey)) - grey), 0.07 * std + 1e-3)
+
+
 def test_even_noise_is_divided_by_its_standard_deviation() -> None:
     grey = np.linspace(-9, 9, 7, dtype=np.float32)
     np.testing.assert_allclose(scale_of(0, 4, 2).apply(grey), grey / 2, rtol=1e-6)

@@ -84,11 +84,16 @@ def _segmentation_target(
 
 
 def denoising_examples(
-    pairs: Iterable[tuple[Image, Image]], normalization: Normalization, *, n_dims: int
+    pairs: Iterable[tuple[Image, Image]], normalization: Normalization, *, n_dims: int, noisy_targets: bool = False
 ) -> list[Example]:
     """Make one example per channel of each plane or volume of (noisy, clean) images.
 
     Where noisy and clean are the same image, the example is one that awaits synthetic noise, or hidden pixels.
+
+    Parameters
+    ----------
+    noisy_targets
+        What is called clean is as noisy: another frame of the same scene.
     """
     examples = []
     for noisy, clean in pairs:
@@ -98,7 +103,8 @@ def denoising_examples(
             for frame, reference in zip(sources, frames(clean, n_dims, (channel,)), strict=True):
                 grey = _finite(frame)
                 intensities = fit_array(normalization, grey)
-                target = intensities.apply(_finite(reference))
+                normalize = intensities.apply if noisy is clean or noisy_targets else intensities.expect
+                target = normalize(_finite(reference))
                 examples.append(Example(intensities.apply(grey), target, np.ones_like(target[:1]), intensities.scale))
     return examples
 

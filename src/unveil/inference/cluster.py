@@ -223,7 +223,7 @@ def compute_tile(
     """Compute a tile on a worker and write it; return it."""
     with _engine(models, options) as engine:
         maps = predict_window(engine, frame.read(tile.window))[(slice(None), *tile.crop)]
-    put(tile.inner, frame.intensities.invert(maps) if is_denoising else maps)
+    put(tile.inner, frame.intensities.restore(maps) if is_denoising else maps)
     return tile
 
 

@@ -31,6 +31,9 @@ _NO_NOISE = 1e-4
 
 DARK_END = 2.3
 """Standard deviations below black at which a noisy image's percentile 1 lies."""
+_UP_TO_BLACK = 1.8
+"""Standard deviations above percentile 1 at which black lies for stabilized noise: fewer than where much is dark, since
+what networks saw least lies below black."""
 
 Strips = Callable[[], Iterable[NDArray[Any]]]
 """Gives, at each call, the frame once, in pieces ``(C, …)``."""
@@ -62,6 +65,14 @@ class Affine:
         )
         grey: NDArray[np.float32] = normalized * scale + offset
         return grey
+
+    def expect(self, clean: NDArray[Any]) -> NDArray[np.float32]:
+        """Normalize a clean image to what the mean of noisy ones becomes."""
+        return self.apply(clean)
+
+    def restore(self, denoised: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what was denoised to grey values, float32."""
+        return self.invert(denoised)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +106,17 @@ class Stabilized:
         """Return normalized ``(C, *spatial)`` to grey values, float32."""
         black, stabilization = self._broadcast(normalized.ndim)
         grey: NDArray[np.float32] = stabilization.invert(normalized) + black
+        return grey
+
+    def expect(self, clean: NDArray[Any]) -> NDArray[np.float32]:
+        """Normalize a clean image to what the mean of noisy ones becomes, which lies lower where few photons are."""
+        black, stabilization = self._broadcast(clean.ndim)
+        return stabilization.expect(clean.astype(np.float32) - black)
+
+    def restore(self, denoised: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what was denoised to grey values, float32, without the bias of the scale."""
+        black, stabilization = self._broadcast(denoised.ndim)
+        grey: NDArray[np.float32] = stabilization.restore(denoised) + black
         return grey
 
     def _broadcast(self, n_axes: int) -> tuple[NDArray[np.float32], Stabilization[NDArray[np.float32]]]:
@@ -182,7 +204,7 @@ def _stabilized(strips: Strips) -> Stabilized:
     gain, offset, least = total / np.maximum(count, 1)
     least = np.where(std > _TINY, np.maximum(least, np.square(_NO_NOISE * std)), 1.0)
     (dark,) = _percentiles(strips, (1.0,))
-    black = np.minimum(dark + DARK_END * np.sqrt(np.maximum(gain * dark + offset, least)), mean)
+    black = np.minimum(dark + _UP_TO_BLACK * np.sqrt(np.maximum(gain * dark + offset, least)), mean)
     return Stabilized(black, gain, np.maximum(gain * black + offset, least), least)
 
 

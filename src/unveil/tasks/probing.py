@@ -51,5 +51,5 @@ def probe(frame: NormalizedFrame, tile: Tile, denoised: NDArray[np.float32], eng
     size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - denoised))))
     signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), normalized.shape)
     stepped = frame.intensities.apply(frame.intensities.invert(normalized) + size * signs)
-    after = frame.intensities.invert(engine.compute(stepped[np.newaxis])[0])[inner]
+    after = frame.intensities.restore(engine.compute(stepped[np.newaxis])[0])[inner]
     return Probe(noisy, denoised, signs[inner] * (after - denoised) / max(size, _TINY))

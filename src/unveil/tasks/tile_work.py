@@ -85,7 +85,7 @@ class TileWork:
             yield
 
     def _put(self, tile: Tile, maps: NDArray[np.float32]) -> None:
-        self.write(tile.inner, self.frame.intensities.invert(maps) if self.is_denoising else maps)
+        self.write(tile.inner, self.frame.intensities.restore(maps) if self.is_denoising else maps)
         self._note(tile)
 
     def _note(self, tile: Tile) -> None:

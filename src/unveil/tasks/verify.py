@@ -191,7 +191,7 @@ class _Results:
         everything = compute(self.model.inference_module(), window[np.newaxis])[0]
         maps: Maps = everything[(slice(None), *(slice(0, size) for size in sizes))]
         if self.card.task == "denoising":
-            return seen.intensities.invert(maps)
+            return seen.intensities.restore(maps)
         return maps if self.card.gives_features else maps[1:]
 
     def difference(self, one: Maps, other: Maps) -> NDArray[np.float64]:

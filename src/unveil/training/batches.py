@@ -121,7 +121,7 @@ def synthetic_noise(
         even = Stabilization(poisson, dark_variance, dark_variance / 2)
         variance = even.variance_of(clean)
         mean = variance.mean(dim=tuple(range(1, clean.dim())), keepdim=True)
-        return even.apply(noisy), even.apply(clean), variance / mean
+        return even.apply(noisy), even.expect(clean), variance / mean
     alike = torch.ones((1,) * clean.dim(), device=clean.device)
     if fixed_range is not None:
         dark, bright = fixed_range

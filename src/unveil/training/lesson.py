@@ -233,7 +233,9 @@ def _denoising_lesson(
             scale, given = "noise", fit_fixed([image for image, _ in pairs])
         elif isinstance(normalization, StabilizedNormalization):
             scale, given = "stabilized", UNIT_RANGE
-    make = partial(denoising_examples, normalization=given, n_dims=architecture.n_dims)
+    make = partial(
+        denoising_examples, normalization=given, n_dims=architecture.n_dims, noisy_targets=source == "frames"
+    )
     division = divide(pairs, judging, make, config, architecture)
     fixed_range = None
     if source == "clean_only":

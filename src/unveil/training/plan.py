@@ -132,14 +132,13 @@ def with_recipe(config: TrainingSettings) -> TrainingSettings:
 
 def choose_patches(config: TrainingSettings, architecture: Architecture, facts: Facts) -> Plan:
     """Choose what does not depend on the pace: patches, batch, learning rate and augmentation."""
-    keeps = facts.is_fine_tuning and not facts.is_adaptation
     if config.recipe == "lecture":
         shortest = min(min(shape[-2:]) for shape in facts.shapes)
         edge, batch = min(_LECTURE_PATCH_PX[config.task], max(shortest, 8)), _LECTURE_BATCH
         rate, schedule, augmentation, why = _LECTURE_RATE, "constant", _NONE, "as in the lecture"
     else:
         edge, batch, why = _auto_patch(config, architecture, facts)
-        rate = _FINE_TUNING_RATE if keeps else _RATES[config.task]
+        rate = _FINE_TUNING_RATE if facts.is_fine_tuning else _RATES[config.task]
         # a denoiser is adapted to images as they are: nothing else is to be known
         schedule, augmentation = "cosine", _FLIPS if facts.is_adaptation else AugmentationConfig()
     edge, batch = config.patch_px or edge, config.batch_size or batch
@@ -149,7 +148,7 @@ def choose_patches(config: TrainingSettings, architecture: Architecture, facts: 
     reasons = []
     if config.patch_px is None or config.batch_size is None:
         reasons.append(f"{batch} patches of {' × '.join(map(str, patch))} px per step ({why}).")
-    if config.learning_rate is None and keeps:
+    if config.learning_rate is None and facts.is_fine_tuning:
         reasons.append(f"Learning rate {rate:g}, lower than from scratch, so that what was learnt is kept.")
     return Plan(
         patch=patch,

@@ -32,7 +32,7 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
             grey = np.where(is_finite, grey, grey[is_finite].min() if is_finite.any() else 0)
         intensities = fit_array(lesson.normalization, grey)
         output = maps_of(network, intensities.apply(grey), lesson.architecture)
-        maps.append(output if task == "segmentation" else intensities.invert(output))
+        maps.append(output if task == "segmentation" else intensities.restore(output))
     if task == "segmentation":
         n_classes = len(lesson.card_fields["classes"])
         scores = torch.from_numpy(maps[0][:n_classes]) / lesson.learnt_at
