@@ -27,9 +27,9 @@ class DnCNN(nn.Module):
         )
         if config.stride > 1:
             up = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[config.n_dims]
-            blocks = {"kernel_size": 3 * config.stride, "stride": config.stride, "padding": config.stride}
-            first = conv(config.in_channels, config.width, **blocks)
-            last = up(config.width, config.in_channels, **blocks)
+            blocks = 3 * config.stride, config.stride, config.stride  # taps, stride and padding
+            first = conv(config.in_channels, config.width, *blocks)
+            last = up(config.width, config.in_channels, *blocks)
         if config.skips:
             pairs = [AddedPair(*pair) for pair in zip(inner[::2], inner[1::2], strict=True)]
             self.layers = nn.Sequential(first, *pairs, nn.ReLU(), last)

@@ -74,7 +74,7 @@ class Stabilization(Generic[Array]):
 
         Mäkitalo and Foi 2011 (IEEE Trans. Image Process. 20, 99), to the first order.
         """
-        clean: Array = self.invert(mean) + self.gain / 4
+        clean: Array = self.invert(mean) + 0.25 * self.gain
         return clean
 
     def variance_of(self, intensity: Array) -> Array:
