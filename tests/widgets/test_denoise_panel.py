@@ -99,7 +99,7 @@ def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):
     assert panel.adapt_button.isEnabled()
 
 
-def test_a_denoiser_is_adapted_in_the_train_panel(viewer, blobs, models_folder, save_denoiser):
+def test_a_denoiser_is_adapted_in_the_train_panel(viewer, blobs, models_folder, save_denoiser, monkeypatch, tmp_path):
     save_denoiser("keeper")
     for name in ("one", "two", "three"):
         viewer.add_image(blobs(32, 40), name=name)
@@ -110,9 +110,16 @@ def test_a_denoiser_is_adapted_in_the_train_panel(viewer, blobs, models_folder, 
     for _ in range(2):  # the Train panel is opened, and found open
         panel.adapt_button.click()
         _, train = viewer.window.add_plugin_dock_widget("napari-unveil", "Train")
+        assert not train.form.folder.is_set
         assert train.form.task_list.currentText() == "Denoise: adapt to images"
         assert [pair.image.name for pair in train.form.pairs.pairs()] == ["two"]
         assert train.form.request().parent.stem == "keeper"
+        train.form.folder.choose(tmp_path, None)
+    form.source.choose("three")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(train), "is_training", True)
+        panel.adapt_button.click()
+    assert [pair.image.name for pair in train.form.pairs.pairs()] == ["two"]  # what is being learnt stays
     viewer.layers.clear()
     assert not panel.adapt_button.isEnabled()
 

@@ -61,11 +61,12 @@ class DenoisePanel(QWidget):
         self._draw()
 
     def adapt(self) -> None:
-        """Open the Train panel, ready to adapt the chosen denoiser to the chosen image."""
+        """Open the Train panel, ready to adapt the chosen denoiser to the chosen image, unless it is training."""
         layer, entry = self.form.source.layer, self.form.models.entry
         if layer is not None and entry is not None:
             _, panel = self._viewer.window.add_plugin_dock_widget("napari-unveil", "Train")
-            panel.form.adapt(layer, self.form.source.axes, entry.path)
+            if not panel.is_training:
+                panel.form.adapt(layer, self.form.source.axes, entry.path)
 
     def _draw(self) -> None:
         card = self.form.models.card

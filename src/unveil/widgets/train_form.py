@@ -155,7 +155,8 @@ class TrainForm(QWidget):
         self.start_list.setCurrentIndex(max(self.start_list.findData(str(model.resolve())), 0))
 
     def adapt(self, image: ImageLayer, axes: str, denoiser: Path) -> None:
-        """Offer to adapt `denoiser` to `image`."""
+        """Offer to adapt `denoiser` to `image` alone."""
+        self.folder.choose(None, None)
         self.task_list.setCurrentIndex(self.task_list.findData(TrainingTask.ADAPT.value))
         self.pairs.set_pairs([LayerPair(image, axes=axes)])
         self.start_from(denoiser)
