@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unveil.config.normalization import PercentileNormalization, StandardNormalization
+from unveil.config.normalization import PercentileNormalization, StabilizedNormalization, StandardNormalization
 from unveil.data.annotation import Annotation, scribbled
 from unveil.data.examples import (
     Example,
@@ -19,6 +19,7 @@ from unveil.data.examples import (
 from unveil.data.split import Block
 from unveil.errors import ImageError
 from unveil.image import Image
+from unveil.operators.normalization import fit_array
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (3, 20, 30)).astype(np.uint8)
@@ -207,3 +208,18 @@ def test_each_frame_is_to_be_predicted_from_the_one_before() -> None:
 def test_a_single_frame_is_not_compared(image: Image, n_dims: int) -> None:
     with pytest.raises(ImageError, match="at least two along T"):
         successive_frames(image, n_dims)
+
+
+def test_clean_images_teach_what_the_mean_of_noisy_ones_becomes(rng: np.random.Generator) -> None:
+    clean = np.broadcast_to(np.linspace(40, 400, 256, dtype=np.float32), (256, 256))
+    noisy, other = (4 * rng.poisson(clean / 4, (2, 256, 256))).astype(np.float32)
+    normalization = StabilizedNormalization()
+    intensities = fit_array(normalization, noisy[np.newaxis])
+    for reference, noisy_targets, expected in (
+        (clean, False, intensities.expect(clean[np.newaxis])),
+        (other, True, intensities.apply(other[np.newaxis])),
+    ):
+        pairs = [(Image(noisy), Image(reference))]
+        (made,) = denoising_examples(pairs, normalization, n_dims=2, noisy_targets=noisy_targets)
+        np.testing.assert_array_equal(made.target, expected)
+    assert (intensities.expect(clean[np.newaxis]) < intensities.apply(clean[np.newaxis])).all()

@@ -16,6 +16,7 @@ from unveil.config.options import DenoisingOptions
 from unveil.errors import ImageError, MismatchError, UnveilWarning
 from unveil.events import Cancelled, Event, Progress, ignore
 from unveil.image import Image
+from unveil.io.model_file import load_model
 from unveil.model.card import ModelCard
 from unveil.model.model import Model, compute
 from unveil.networks.build import build_network
@@ -196,3 +197,14 @@ def test_report_tells_what_was_done(make_tiny_model: Any, make_blobs: Any) -> No
     report = denoise(make_blobs(), make_tiny_model("denoising"), options=EXACT, monitor=ignore).report
     assert (report.model, report.engine, report.precision) == ("tiny-denoising", "torch", "float32")
     assert report.n_objects is None
+
+
+@pytest.mark.parametrize("photons", [0, 25], ids=["of the camera", "of the light"])
+def test_flat_ground_keeps_its_brightness(photons: int, rng: np.random.Generator) -> None:
+    yy, xx = np.mgrid[:256, :256]
+    clean = 100 + 500 * np.exp(-((yy - 60) ** 2 + (xx - 60) ** 2) / 450)
+    noisy = 100 / photons * rng.poisson(clean * photons / 100) if photons else clean + rng.normal(0, 20, clean.shape)
+    denoised = denoise(Image(noisy.astype(np.float32)), load_model("fluorescence-denoiser"), options=EXACT).image
+    ground = np.asarray(denoised.data)[130:250, 130:250]
+    assert ground.mean() == pytest.approx(100, abs=0.05 * 20)  # of the noise's standard deviation
+    assert ground.std() < 0.1 * 20
