@@ -79,7 +79,7 @@ def _on_blocks(layer: _ConvNd) -> Tensor:
     """Return the kernel ``(out, in · stride^d, *taps)`` of the convolution by 1 that has the norm of `layer`.
 
     A stride makes blocks of pixels channels; a transposed convolution has the norm of the one it transposes. A dilation
-    changes no norm, and is left out.
+    changes no norm, and is left out. (For arrays, and for any kernel: operators/convolution_norms.py.)
     """
     n_out, n_in, *sizes = layer.weight.shape
     taps = [size // step for size, step in zip(sizes, layer.stride, strict=True)]
