@@ -64,6 +64,11 @@ def test_layers_that_move_no_two_images_apart_learn_to_segment(scenes: Make, seg
     assert model.card.certificate is not None
     alone = config.model_copy(update={"validation_fraction": 0.0, "epochs": 1, "steps_per_epoch": 1})
     assert train(*scenes(2), alone, monitor=ignore).card.temperature < 0.1
+    unsaid = alone.model_copy(update={"lip1_layers": False})
+    further = train(*scenes(2), unsaid, start=model, monitor=events.append)
+    assert further.card.certificate is not None
+    assert further.card.temperature < 0.1
+    assert "keeps them" in next(e.message for e in events[::-1] if isinstance(e, Notice) and "Lipschitz" in e.message)
 
 
 def test_the_rule_of_objects_is_chosen_on_what_is_annotated(scenes: Make, segmentation: Make) -> None:

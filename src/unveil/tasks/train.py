@@ -100,7 +100,7 @@ def train(
         If the monitor says so, or asks to stop before the first step.
     """
     parent = card_of(start) if start is not None else None
-    settled = with_recipe(config)
+    settled = _with_limits_of(parent, with_recipe(config), monitor)
     with _nothing_to_keep_yet():
         lesson, settled = _lesson(images, targets, settled, start, validation, monitor)
     settled = settled.model_copy(update={"architecture": lesson.architecture})
@@ -140,6 +140,18 @@ def train(
         model = _with_rule(model, pairs, lesson.objects, config.device)
     model = _with_record(model, lesson.judged, config.device)
     return _with_appearance(model, images, targets, config, lesson.objects, monitor)
+
+
+def _with_limits_of(
+    parent: ModelCard | None, settled: SegmentationTraining | DenoisingTraining, monitor: Monitor
+) -> SegmentationTraining | DenoisingTraining:
+    """Keep the Lipschitz-1 layers of a parent: without them its scores, which hardly differ, would teach anew."""
+    limited = parent is not None and parent.training is not None and parent.training.config.get("lip1_layers")
+    if settled.lip1_layers or not limited:
+        return settled
+    assert parent is not None
+    monitor(Notice(f"'{parent.name}' has Lipschitz-1 layers, and keeps them. Train from scratch to be without."))
+    return settled.model_copy(update={"lip1_layers": True})
 
 
 def _lesson(
