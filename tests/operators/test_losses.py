@@ -29,10 +29,10 @@ def test_a_temperature_divides_the_scores_of_classes_and_nothing_else() -> None:
     torch.testing.assert_close(at_low, plain)
 
 
-def test_the_distance_adds_its_absolute_error() -> None:
+def test_the_distance_adds_its_squared_error() -> None:
     maps = torch.zeros(2, 3, 4, 4)
     target = torch.cat([torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.25)], dim=1)
-    assert segmentation_loss(maps, target, BOTH, n_classes=2).item() == pytest.approx(math.log(2) + 0.25)
+    assert segmentation_loss(maps, target, BOTH, n_classes=2).item() == pytest.approx(math.log(2) + 20 * 0.25**2)
 
 
 def test_each_map_has_a_weight_of_its_own() -> None:
@@ -46,8 +46,8 @@ def test_each_map_has_a_weight_of_its_own() -> None:
     assert segmentation_loss(wild, target, weight, n_classes=2) == loss
     wild[:, 0, :2] = 99
     assert segmentation_loss(wild, target, weight, n_classes=2) != loss
-    expected = (maps[:, 2, 2:] - 0.25).abs().mean() + segmentation_loss(maps[:, :2], target[:, :1], ONES, n_classes=2)
-    torch.testing.assert_close(loss, expected)
+    of_classes = segmentation_loss(maps[:, :2], target[:, :1], ONES, n_classes=2)
+    torch.testing.assert_close(loss, 20 * (maps[:, 2, 2:] - 0.25).square().mean() + of_classes)
 
 
 def test_the_overlap_counts_judged_objects_of_every_class_alike() -> None:

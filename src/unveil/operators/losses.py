@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_DISTANCE_WEIGHT = 20.0
+"""An error of 0.2, usual while it learns, counts 0.8. The absolute error, whose slope is the same however large it is,
+leaves valleys between touching objects filled for long (decision 0018)."""
 _NEGLIGIBLE_ERROR = 1e-6
 """Mean squared error, in normalized intensity, below which nothing is gained: 60 dB."""
 
@@ -13,7 +16,7 @@ _NEGLIGIBLE_ERROR = 1e-6
 def segmentation_loss(
     maps: Tensor, target: Tensor, weight: Tensor, *, n_classes: int, overlap: bool = False, temperature: float = 1.0
 ) -> Tensor:
-    """Cross entropy of the classes plus the absolute error of the normalized distance where there is one.
+    """Cross entropy of the classes plus twenty times the squared error of the normalized distance where there is one.
 
     With `overlap`, how far the classes other than the background fall short of overlapping is added: 1 − soft Dice
     (Milletari 2016, arXiv 1606.04797), as nnU-Net does. Where objects cover little, cross entropy alone is slow to
@@ -37,7 +40,8 @@ def segmentation_loss(
     if overlap:
         loss = loss + 1 - _soft_dice(scores, target[:, :1], weight[:, :1])
     if target.shape[1] > 1:
-        loss = loss + _weighted_mean((maps[:, n_classes:] - target[:, 1:]).abs(), weight[:, 1:])
+        error = _weighted_mean((maps[:, n_classes:] - target[:, 1:]).square(), weight[:, 1:])
+        loss = loss + _DISTANCE_WEIGHT * error
     return loss
 
 
