@@ -117,17 +117,12 @@ def simulated_structures(seed: int, size: int = 256) -> NDArray[np.float32]:
 
 
 def _filaments(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """Draw curves of random direction, bend and brightness, few long or many short ones, and points.
-
-    In every other image they run side by side: stress fibres of actin do, microtubules and mitochondria do not.
-    """
+    """Draw curves of random direction, bend, length and brightness, and points."""
     canvas = np.zeros((size, size))
-    course, spread, bending = rng.uniform(0, 2 * np.pi), *((np.pi, 1.0) if rng.random() < 0.5 else (0.2, 0.15))
-    length = 8 * 40 ** rng.random()
-    for _ in range(int(rng.uniform(5, 120) * max(1, (100 / length)) ** 0.75)):
-        n_steps = int(length * rng.uniform(0.5, 1.5))
+    for _ in range(rng.integers(5, 120)):
+        n_steps = rng.integers(20, 400)
         bend = np.cumsum(rng.normal(0, 0.05, n_steps)) + np.linspace(0, rng.normal(), n_steps)
-        direction = course + rng.uniform(-spread, spread) + bending * bend
+        direction = rng.uniform(0, 2 * np.pi) + bend
         path = rng.uniform(0, size, (2, 1)) + np.cumsum([np.sin(direction), np.cos(direction)], axis=1)
         inside = np.rint(path[:, ((path >= 0) & (path < size - 1)).all(axis=0)]).astype(int)
         np.add.at(canvas, tuple(inside), rng.uniform(0.1, 1))
@@ -137,14 +132,9 @@ def _filaments(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
 
 
 def _texture(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """Draw a log-normal field whose spectrum falls with a random power: cytoplasm, chromatin, tissue.
-
-    Every other one is drawn out along one direction: dense fibres, muscle.
-    """
-    stretch, turn = 1 if rng.random() < 0.5 else 15 ** rng.random(), rng.uniform(0, np.pi)
-    rows, columns = np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size), indexing="ij")
-    along, across = rows * np.cos(turn) + columns * np.sin(turn), columns * np.cos(turn) - rows * np.sin(turn)
-    radius = np.hypot(stretch * along, across)
+    """Draw a log-normal field whose spectrum falls with a random power: cytoplasm, chromatin, tissue."""
+    frequencies = np.fft.fftfreq(size)
+    radius = np.hypot(*np.meshgrid(frequencies, frequencies))
     radius[0, 0] = radius[0, 1]
     field = np.fft.ifft2(np.fft.fft2(rng.normal(size=(size, size))) * radius ** -rng.uniform(0.6, 1.8)).real
     return np.exp(rng.uniform(0.4, 1.2) * field / field.std())
