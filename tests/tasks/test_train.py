@@ -70,6 +70,12 @@ def test_layers_that_move_no_two_images_apart_learn_to_segment(scenes: Make, seg
     assert further.card.temperature < 0.1
     assert "keeps them" in next(e.message for e in events[::-1] if isinstance(e, Notice) and "Lipschitz" in e.message)
 
+    def stop(event: Event) -> None:
+        raise StopEarly
+
+    with pytest.raises(Cancelled):  # at once, there is nothing to keep
+        train(*scenes(2), unsaid, start=model, monitor=stop)
+
 
 def test_the_rule_of_objects_is_chosen_on_what_is_annotated(scenes: Make, segmentation: Make) -> None:
     images, annotations = scenes(4)

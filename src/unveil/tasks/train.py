@@ -100,8 +100,8 @@ def train(
         If the monitor says so, or asks to stop before the first step.
     """
     parent = card_of(start) if start is not None else None
-    settled = _with_limits_of(parent, with_recipe(config), monitor)
     with _nothing_to_keep_yet():
+        settled = _with_limits_of(parent, with_recipe(config), monitor)
         lesson, settled = _lesson(images, targets, settled, start, validation, monitor)
     settled = settled.model_copy(update={"architecture": lesson.architecture})
     device = torch.device(choose_device(config.device))
@@ -146,10 +146,10 @@ def _with_limits_of(
     parent: ModelCard | None, settled: SegmentationTraining | DenoisingTraining, monitor: Monitor
 ) -> SegmentationTraining | DenoisingTraining:
     """Keep the Lipschitz-1 layers of a parent: without them its scores, which hardly differ, would teach anew."""
-    limited = parent is not None and parent.training is not None and parent.training.config.get("lip1_layers")
-    if settled.lip1_layers or not limited:
+    if parent is None or parent.training is None or settled.lip1_layers:
         return settled
-    assert parent is not None
+    if not parent.training.config.get("lip1_layers"):
+        return settled
     monitor(Notice(f"'{parent.name}' has Lipschitz-1 layers, and keeps them. Train from scratch to be without."))
     return settled.model_copy(update={"lip1_layers": True})
 
