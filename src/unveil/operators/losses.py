@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _DISTANCE_WEIGHT = 20.0
-"""An error of 0.2, usual while it learns, counts 0.8. The absolute error, whose slope is the same however large it is,
-leaves valleys between touching objects filled for long (decision 0018)."""
+"""An error of 0.2, usual while it learns, counts 0.8 (decision 0018, on trial)."""
 _NEGLIGIBLE_ERROR = 1e-6
 """Mean squared error, in normalized intensity, below which nothing is gained: 60 dB."""
 
