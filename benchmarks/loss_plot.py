@@ -91,7 +91,7 @@ def fill(plot: Any, n_steps: int, n_epochs: int) -> None:
         plot.add_steps(steps[begin:end].tolist(), losses[begin:end].tolist())
         validation_loss = 1.1 * falling[end - 1]
         metric = 1 - validation_loss - 0.1 * (epoch / n_epochs) ** 2
-        plot.add_epoch(end, validation_loss=validation_loss, metric=metric, is_best=metric > best)
+        plot.add_epoch(end, validation_loss=validation_loss, metric=metric, is_kept=metric > best)
         best = max(best, metric)
 
 

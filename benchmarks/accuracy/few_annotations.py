@@ -1,14 +1,15 @@
 """See how AP grows with the number of annotated images, from scratch and from what the trainings start from.
 
     python benchmarks/accuracy/few_annotations.py --data FOLDER [--counts 1 3 10 30 100 all] [--draws 1]
-        [--starts scratch simulated-cells] [--seconds 180 | --steps STEPS] [--device auto] [--output FOLDER]
+        [--starts scratch simulated-cells] [--judges test] [--seconds 180 | --steps STEPS] [--device auto]
+        [--output FOLDER]
     python benchmarks/accuracy/few_annotations.py --plot FILE [--output FOLDER]
 
 FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Of each image of ``train`` a
 window of 256 × 256 pixels around one of its objects counts as annotated. A draw is a seeded order of all of them, and
 its first n teach: what validates is held out of these n (of a single one a block, or nothing where too little is left),
 and the rule of objects stays the default. `simulated-cells` has never seen a real image. AP is pooled over ``test``,
-on which nothing is chosen.
+on which nothing is chosen; to choose by, there is ``--judges val``.
 
 The table is written after every training, and what it holds already is not trained again. ``--plot`` draws it as SVG.
 """
@@ -66,7 +67,7 @@ def main() -> None:
         arguments.plot.write_text(figure(json.loads(path.read_text())), encoding="utf-8")
         return
     windows = _windows(arguments.data / "train", arguments.crop)
-    judges = _pairs(arguments.data / "test")
+    judges = _pairs(arguments.data / arguments.judges)
     report = _begun(path, _terms(arguments), judges, arguments.device)
     counts = [len(windows) if count == "all" else min(int(count), len(windows)) for count in arguments.counts]
     done = {(row["start"], row["n_images"], row["draw"]) for row in report["rows"]}
@@ -138,7 +139,7 @@ def figure(report: dict[str, Any]) -> str:
     axes = Axes(counts[-1])
     lines: list[str] = []
     words = [
-        _text(MIDDLE, TOP - 18, f"AP@0.50 on {report['n_judges']} test images", "middle"),
+        _text(MIDDLE, TOP - 18, f"AP@0.50 on {report['n_judges']} {report.get('judges', 'test')} images", "middle"),
         _text(MIDDLE, BOTTOM + 40, f"annotated windows of {report['crop_px']}² pixels", "middle"),
         *(_text(axes.x(n), BOTTOM + 18, str(n), "middle") for n in counts),
     ]
@@ -210,7 +211,7 @@ def _begun(path: Path, terms: Row, judges: Sequence[Pair], device: Device) -> di
 
 def _terms(arguments: argparse.Namespace) -> Row:
     seconds = None if arguments.steps else arguments.seconds
-    return {"seconds": seconds, "steps": arguments.steps, "crop_px": arguments.crop}
+    return {"seconds": seconds, "steps": arguments.steps, "crop_px": arguments.crop, "judges": arguments.judges}
 
 
 def _settings(arguments: argparse.Namespace, draw: int) -> SegmentationTraining:
@@ -242,6 +243,7 @@ def _arguments() -> argparse.Namespace:
     budget.add_argument("--steps", type=int, help="steps of each training, instead of a time")
     parser.add_argument("--counts", nargs="+", default=["1", "3", "10", "30", "100", "all"], help="numbers of images")
     parser.add_argument("--starts", nargs="+", default=[SCRATCH, "simulated-cells"], help="scratch, or models")
+    parser.add_argument("--judges", choices=("val", "test"), default="test", help="which images are scored")
     parser.add_argument("--draws", type=int, default=1, help="how many orders of the images")
     parser.add_argument("--crop", type=int, default=256, help="edge of the annotated windows, in pixels")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")

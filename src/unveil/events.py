@@ -104,7 +104,8 @@ class EpochEnd:
     """The validation metric in its own unit (see `metric_name`); None without validation or without a clean image."""
     metric_name: str
     """IoU (0 to 1) for segmentation, PSNR (dB) for denoising."""
-    is_best: bool
+    is_kept: bool
+    """Whether its weights are the ones to keep, so far."""
     seconds: float
     """Seconds since training began."""
 

@@ -35,7 +35,7 @@ _events = st.one_of(
         validation_loss=st.none() | _losses,
         metric=st.none() | _losses,
         metric_name=_words,
-        is_best=st.booleans(),
+        is_kept=st.booleans(),
         seconds=st.floats(0, 1e6),
     ),
     st.builds(

@@ -43,7 +43,7 @@ def squared(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def scores(*losses: float) -> Judge:
     """Give these verdicts, one per epoch, whatever the network says."""
     rest = iter(losses)
-    return lambda network: Verdict(next(rest), 0.5)
+    return lambda network: Verdict(((next(rest), 1.0),), 0.5)
 
 
 def plan(**changes: Any) -> Plan:
@@ -144,7 +144,7 @@ def test_patience_ends_it() -> None:
     losses = [3, 2, 2.5, 2.6, 2.1, 9, 9, 9]
     events = list(run(state, plan(epochs=8, stop_after=8, patience=3), judge=scores(*losses)))
     epochs = [event for event in events if isinstance(event, EpochEnd)]
-    assert [epoch.is_best for epoch in epochs] == [True, True, False, False, False]
+    assert [epoch.is_kept for epoch in epochs] == [True, True, False, False, False]
     assert isinstance(events[-1], Notice)
     assert "validation loss has not improved for 3 epochs" in events[-1].message
     assert "model of epoch 2" in events[-1].message
@@ -166,7 +166,7 @@ def test_without_validation_the_training_loss_decides() -> None:
     epochs = [event for event in events if isinstance(event, EpochEnd)]
     assert {epoch.validation_loss for epoch in epochs} == {epoch.metric for epoch in epochs} == {None}
     best = [min(epochs[: i + 1], key=lambda e: e.training_loss) is epochs[i] for i in range(4)]
-    assert [epoch.is_best for epoch in epochs] == best
+    assert [epoch.is_kept for epoch in epochs] == best
 
 
 def test_stop_after_ends_earlier_and_changes_nothing_before() -> None:
@@ -248,7 +248,7 @@ def test_a_time_that_is_up_ends_the_training_and_keeps_the_best() -> None:
     assert state.ended_by == "time"
     assert [event.epoch for event in events if isinstance(event, EpochEnd)] == [1]
     assert len([event for event in events if isinstance(event, StepEnd)]) == 1
-    assert state.best_weights
+    assert state.kept_weights
     (notice,) = (event.message for event in events if isinstance(event, Notice))
     assert "time is up after epoch 1 of 60" in notice
 

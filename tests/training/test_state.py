@@ -6,7 +6,9 @@ import copy
 import json
 import math
 
+import numpy as np
 import torch
+from scipy.stats import ttest_rel
 from torch import nn
 
 from unveil.training.state import TrainingState
@@ -56,15 +58,15 @@ def test_a_checkpoint_goes_on_in_another_process() -> None:
     for seed in range(3):
         step(state, seed)
     state.epoch, state.seconds, state.n_setbacks, state.rate_factor = 3, 12.5, 1, 0.5
-    state.note_score(0.7)
+    state.note_score(0.7, [(0.6, 4.0), (0.8, 4.0)])
     step(state, 9)
     tensors, numbers = copy.deepcopy(state.tensors()), json.loads(json.dumps(state.numbers()))
     ahead = [step(state, seed) for seed in range(3)]
     other = begun()
     other.resume(tensors, numbers)
     assert other.numbers() == state.numbers()
-    assert {name: t.tolist() for name, t in other.best_weights.items()} == {
-        name: t.tolist() for name, t in state.best_weights.items()
+    assert {name: t.tolist() for name, t in other.kept_weights.items()} == {
+        name: t.tolist() for name, t in state.kept_weights.items()
     }
     assert [step(other, seed) for seed in range(3)] == ahead
 
@@ -79,8 +81,43 @@ def test_the_best_is_kept_while_training_goes_on() -> None:
     assert not state.note_score(0.5)
     assert not state.note_score(math.nan)
     assert (state.best_loss, state.best_epoch) == (0.5, 1)
-    assert all(torch.equal(state.best_weights[name], tensor) for name, tensor in best.items())
+    assert all(torch.equal(state.kept_weights[name], tensor) for name, tensor in best.items())
     assert not torch.equal(state.network.state_dict()["0.weight"], best["0.weight"])
+
+
+def test_of_epochs_that_a_few_examples_cannot_tell_apart_the_latest_is_kept() -> None:
+    state, weights = begun(), [3.0, 1.0]
+
+    def note(epoch: int, *losses: float) -> bool:
+        state.epoch = epoch
+        return state.note_score(float(np.average(losses, weights=weights)), list(zip(losses, weights, strict=True)))
+
+    assert note(1, 0.5, 0.5)
+    assert note(2, 0.5, 0.9), "worse on one, as before on the other"
+    assert (state.best_epoch, state.kept_epoch) == (1, 2)
+    assert not note(3, 0.6, 0.61), "about as much worse on both"
+    assert note(4, 0.4, 0.4)
+    assert not state.note_score(math.nan, [(math.nan, 3.0), (0.1, 1.0)])
+    assert (state.best_epoch, state.kept_epoch) == (4, 4)
+
+
+def test_chance_is_that_of_a_paired_t_test() -> None:
+    before = np.random.default_rng(0).uniform(0.4, 0.6, 12)
+    found = set()
+    for more in np.linspace(0, 0.02, 41):
+        after = before + more + np.random.default_rng(1).normal(0, 0.02, 12)
+        state = begun()
+        state.note_score(float(before.mean()), [(loss, 1.0) for loss in before])
+        is_kept = state.note_score(float(after.mean()), [(loss, 1.0) for loss in after])
+        assert is_kept == (ttest_rel(after, before, alternative="greater").pvalue >= 0.05)
+        found.add(is_kept)
+    assert found == {True, False}
+
+
+def test_one_example_tells_nothing_of_chance() -> None:
+    state = begun()
+    assert state.note_score(0.5, [(0.5, 9.0)])
+    assert not state.note_score(0.51, [(0.51, 9.0)])
 
 
 def test_patience() -> None:

@@ -46,8 +46,8 @@ def drawn(plot, name):
 def test_curves_hold_what_was_given(plot):
     plot.add_steps([1, 2], [0.5, 0.25])
     plot.add_steps([3], [0.125])
-    plot.add_epoch(2, validation_loss=0.3, metric=0.7, is_best=True)
-    plot.add_epoch(3, validation_loss=0.2, metric=0.8, is_best=True)
+    plot.add_epoch(2, validation_loss=0.3, metric=0.7, is_kept=True)
+    plot.add_epoch(3, validation_loss=0.2, metric=0.8, is_kept=True)
     plot.redraw()
     assert drawn(plot, "steps") == ([1, 2, 3], [0.5, 0.25, 0.125])
     assert drawn(plot, "validation") == ([2, 3], [0.3, 0.2])
@@ -71,7 +71,7 @@ def test_steps_and_losses_must_match(plot):
 
 def test_what_is_not_finite_leaves_a_gap(shown_plot):
     shown_plot.add_steps([1, 2, 3, 4, 5], [0.5, float("nan"), 0.4, float("inf"), 0.3])
-    shown_plot.add_epoch(3, validation_loss=float("nan"), metric=float("inf"), is_best=True)
+    shown_plot.add_epoch(3, validation_loss=float("nan"), metric=float("inf"), is_kept=True)
     shown_plot.redraw()
     shown_plot.grab()
     _, losses = drawn(shown_plot, "steps")
@@ -96,14 +96,14 @@ def test_the_loss_is_logarithmic_where_it_can_be(plot, losses, is_log):
     plot.redraw()
     assert plot.loss.axis.logMode is is_log
     assert plot.curves["steps"].opts["logMode"] == [False, is_log]
-    plot.add_epoch(2, validation_loss=-1, metric=None, is_best=False)
+    plot.add_epoch(2, validation_loss=-1, metric=None, is_kept=False)
     plot.redraw()
     assert not plot.loss.axis.logMode
 
 
 def test_both_charts_show_the_same_steps(plot):
     plot.add_steps([5], [0.5])
-    plot.add_epoch(90, validation_loss=None, metric=0.5, is_best=True)
+    plot.add_epoch(90, validation_loss=None, metric=0.5, is_kept=True)
     plot.redraw()
     first, last = plot.loss.view.viewRange()[0]
     assert first < 5 < 90 < last
@@ -112,13 +112,13 @@ def test_both_charts_show_the_same_steps(plot):
 
 def test_the_metric_is_hidden_while_there_is_none(shown_plot):
     shown_plot.add_steps([1, 2], [0.5, 0.4])
-    shown_plot.add_epoch(2, validation_loss=0.5, metric=None, is_best=True)
+    shown_plot.add_epoch(2, validation_loss=0.5, metric=None, is_kept=True)
     shown_plot.redraw()
     QApplication.processEvents()
     assert not shown_plot.metric.view.isVisible()
     height_alone = shown_plot.loss.view.height()
     assert "★" not in shown_plot.legend.text()
-    shown_plot.add_epoch(3, validation_loss=0.5, metric=0.5, is_best=True)
+    shown_plot.add_epoch(3, validation_loss=0.5, metric=0.5, is_kept=True)
     shown_plot.redraw()
     QApplication.processEvents()
     assert shown_plot.metric.view.isVisible()
@@ -127,8 +127,8 @@ def test_the_metric_is_hidden_while_there_is_none(shown_plot):
 
 
 def test_the_star_marks_the_best(plot):
-    for step, (metric, is_best) in enumerate([(0.5, True), (0.8125, True), (0.7, False)]):
-        plot.add_epoch(step, validation_loss=1.0, metric=metric, is_best=is_best)
+    for step, (metric, is_kept) in enumerate([(0.5, True), (0.8125, True), (0.7, False)]):
+        plot.add_epoch(step, validation_loss=1.0, metric=metric, is_kept=is_kept)
     plot.redraw()
     assert drawn(plot, "best") == ([1], [0.8125])
     assert plot.curves["best"].opts["symbol"] == "star"
@@ -138,7 +138,7 @@ def test_the_star_marks_the_best(plot):
 
 def test_marks_give_way_to_the_line_when_they_would_touch(shown_plot):
     for step in range(1000):
-        shown_plot.add_epoch(step, validation_loss=1.0, metric=0.5, is_best=False)
+        shown_plot.add_epoch(step, validation_loss=1.0, metric=0.5, is_kept=False)
         if step in (9, 999):
             shown_plot.redraw()
             assert shown_plot.curves["metric"].opts["symbol"] == ("o" if step == 9 else None)
@@ -146,7 +146,7 @@ def test_marks_give_way_to_the_line_when_they_would_touch(shown_plot):
 
 def test_clear_begins_anew(plot):
     plot.add_steps([1, 2], [0.5, 0.25])
-    plot.add_epoch(2, validation_loss=0.3, metric=0.7, is_best=True)
+    plot.add_epoch(2, validation_loss=0.3, metric=0.7, is_kept=True)
     plot.redraw()
     plot.clear("PSNR (dB)")
     plot.redraw()

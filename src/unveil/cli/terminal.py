@@ -144,14 +144,14 @@ class ProgressLine:
 
 
 def epoch_line(event: EpochEnd) -> str:
-    """Write an epoch as one line: losses, metric, and a star where it is the best so far."""
+    """Write an epoch as one line: losses, metric, and a star where it is kept, so far."""
     parts = [f"epoch {event.epoch:>{len(str(event.n_epochs))}}/{event.n_epochs}", f"loss {event.training_loss:.4f}"]
     if event.validation_loss is not None:
         parts.append(f"validation {event.validation_loss:.4f}")
     if event.metric is not None:
         parts.append(f"{event.metric_name} {event.metric:.3f}")
     parts.append(f"{event.seconds:.0f} s")
-    return "  ".join(parts) + ("  *" if event.is_best else "")
+    return "  ".join(parts) + ("  *" if event.is_kept else "")
 
 
 def _finite(value: Any) -> Any:

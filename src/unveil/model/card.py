@@ -32,7 +32,7 @@ class Epoch(Config):
 
     @property
     def score(self) -> float:
-        """What decides which epoch is kept: the validation loss, or the training loss where nothing was held out."""
+        """The validation loss, or the training loss where nothing was held out."""
         return self.validation_loss if self.validation_loss is not None else self.training_loss
 
 
@@ -58,13 +58,16 @@ class TrainingRecord(Config):
     """Duration of the training."""
     ended_by: Literal["schedule", "user", "patience", "time"]
     """Whether the training ran to its end, was stopped with the best model kept, got no better, or ran out of time."""
+    kept_epoch: int | None = None
+    """Number of the epoch whose weights the model has; None in older cards, where it is the one of the lowest score."""
     parent_sha256: str | None = None
     """Weights digest of the model that training started from."""
 
     @property
     def kept(self) -> Epoch | None:
         """The epoch whose weights the model has; None where none was finished."""
-        return min(self.history, key=lambda epoch: epoch.score, default=None)
+        lowest = min(self.history, key=lambda epoch: epoch.score, default=None)
+        return next((epoch for epoch in self.history if epoch.epoch == self.kept_epoch), lowest)
 
 
 class MeasuredScores(Config):

@@ -96,10 +96,10 @@ class Course:
         except StopEarly:
             self.state.ended_by = "user"
 
-    def best_network(self) -> nn.Module:
-        """Return the network with its best weights, or the latest where nothing was validated yet."""
-        if self.state.best_weights:
-            self.state.network.load_state_dict(self.state.best_weights)
+    def kept_network(self) -> nn.Module:
+        """Return the network with the weights that are kept, or the latest where nothing was validated yet."""
+        if self.state.kept_weights:
+            self.state.network.load_state_dict(self.state.kept_weights)
         return self.state.network
 
     def _note(self, event: EpochEnd) -> None:
@@ -138,7 +138,6 @@ class Course:
             return
         monitor(Notice(f"Training goes on after epoch {self.state.epoch}."))
         n_epochs = self.settings.epochs or 0
-        best = min(self.history, key=lambda epoch: epoch.score)
         for epoch in self.history:
             monitor(
                 EpochEnd(
@@ -149,7 +148,7 @@ class Course:
                     validation_loss=epoch.validation_loss,
                     metric=epoch.metric,
                     metric_name=self._lesson.metric_name,
-                    is_best=epoch is best,
+                    is_kept=epoch.epoch == self.state.kept_epoch,
                     seconds=self.state.seconds * epoch.epoch / self.state.epoch,
                 )
             )

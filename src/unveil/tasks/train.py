@@ -263,9 +263,10 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(course.state.seconds, 1),
         ended_by=course.state.ended_by,
+        kept_epoch=course.state.kept_epoch or None,
         parent_sha256=start.card.weights_sha256 if start else None,
     )
-    network = course.best_network()
+    network = course.kept_network()
     limits = norm_limits(network, lip1_layers=settings.lip1_layers)
     settle(limits)
     apply = on_device(network, next(network.parameters()).device, None)

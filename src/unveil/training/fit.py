@@ -104,13 +104,13 @@ def _ending(state: TrainingState, plan: Plan, clock: _Clock, which: str) -> Noti
         state.ended_by = "patience"
         return Notice(
             f"The {which} loss has not improved for {plan.patience} epochs: training ends, and the model of epoch "
-            f"{state.best_epoch} is kept."
+            f"{state.kept_epoch} is kept."
         )
     if state.epoch and clock.share_of(plan.time_budget_s) >= 1:
         state.ended_by = "time"
         return Notice(
             f"The time is up after epoch {state.epoch} of {plan.epochs}: the computer was slower than it seemed at "
-            f"first. The model of epoch {state.best_epoch} is kept."
+            f"first. The model of epoch {state.kept_epoch} is kept."
         )
     return None
 
@@ -129,7 +129,7 @@ def _end_epoch(
     verdict: Verdict | None = judge(on_device(state.network, device, autocast)) if judge else None
     training_loss = sum(losses) / len(losses)
     state.epoch += 1
-    is_best = state.note_score(verdict.loss if verdict else training_loss)
+    is_kept = state.note_score(verdict.loss, verdict.losses) if verdict else state.note_score(training_loss)
     return EpochEnd(
         epoch=state.epoch,
         n_epochs=plan.stop_after,
@@ -138,7 +138,7 @@ def _end_epoch(
         validation_loss=verdict.loss if verdict else None,
         metric=verdict.metric if verdict else None,
         metric_name=metric_name,
-        is_best=is_best,
+        is_kept=is_kept,
         seconds=clock.read(),
     )
 

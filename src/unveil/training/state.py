@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
+
+_CONFIDENCE = 0.95
+"""With which an earlier epoch is to be better than a later one, to be kept instead."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +25,10 @@ class TrainingState:
     ----------
     epoch
         Epochs done.
+    best_loss, best_epoch, best_losses
+        The lowest loss so far, its epoch, and what it was on each held-out example, with their weights.
+    kept_epoch, kept_weights
+        What becomes of the training.
     rate_factor
         What setbacks have left of the learning rate, 1 at first.
     """
@@ -34,7 +42,9 @@ class TrainingState:
     n_setbacks: int = 0
     rate_factor: float = 1.0
     ended_by: Literal["schedule", "user", "patience", "time"] = "schedule"
-    best_weights: Tensors = field(default_factory=dict)
+    best_losses: list[list[float]] = field(default_factory=list)
+    kept_epoch: int = 0
+    kept_weights: Tensors = field(default_factory=dict)
 
     @classmethod
     def begin(cls, network: nn.Module) -> TrainingState:
@@ -42,13 +52,24 @@ class TrainingState:
         on_card = next(network.parameters()).device.type == "cuda"
         return cls(network, torch.optim.Adam(network.parameters(), fused=on_card))
 
-    def note_score(self, loss: float) -> bool:
-        """Remember the loss of the epoch just done; say whether it is the best so far."""
+    def note_score(self, loss: float, losses: Sequence[Sequence[float]] = ()) -> bool:
+        """Remember the epoch just done; say whether its weights are kept.
+
+        They are where no earlier epoch is better by more than chance, by a paired one-sided t-test over the held-out
+        examples: on a few of them some early epoch does best by luck, and the learning rate falls for a reason.
+
+        Parameters
+        ----------
+        losses
+            `loss` on each held-out example, with its weight; less than two say nothing of chance.
+        """
         is_best = loss < self.best_loss
+        is_kept = is_best or loss - self.best_loss <= _chance(losses, self.best_losses)
         if is_best:
-            self.best_loss, self.best_epoch = loss, self.epoch
-            self.best_weights = self.weights()
-        return is_best
+            self.best_loss, self.best_epoch, self.best_losses = loss, self.epoch, [list(each) for each in losses]
+        if is_kept:
+            self.kept_epoch, self.kept_weights = self.epoch, self.weights()
+        return is_kept
 
     def is_stuck(self, patience: int) -> bool:
         """Say whether nothing has improved for `patience` epochs; 0 is endless patience."""
@@ -83,7 +104,7 @@ class TrainingState:
 
     def tensors(self) -> Tensors:
         """Return everything that a checkpoint holds as tensors."""
-        return self.snapshot() | {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
+        return self.snapshot() | {f"kept.{name}": tensor for name, tensor in self.kept_weights.items()}
 
     def numbers(self) -> dict[str, Any]:
         """Return everything that a checkpoint holds as numbers."""
@@ -92,12 +113,25 @@ class TrainingState:
     def resume(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Go on where a checkpoint was made."""
         self.restore(tensors)
-        self.best_weights = _part(tensors, "best.")
+        self.kept_weights = _part(tensors, "kept.")
         for name in _NUMBERS:
             setattr(self, name, numbers[name])
 
 
-_NUMBERS = ("epoch", "best_loss", "best_epoch", "seconds", "n_setbacks", "rate_factor")
+_NUMBERS = ("epoch", "best_loss", "best_epoch", "best_losses", "kept_epoch", "seconds", "n_setbacks", "rate_factor")
+
+
+def _chance(losses: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> float:
+    """Return which weighted mean difference two equal losses of the same examples may have; below 0 where unknown."""
+    n = len(losses)
+    if n < 2 or n != len(others):
+        return -1.0
+    differences = [(weight, loss - other) for (loss, weight), (other, _) in zip(losses, others, strict=True)]
+    whole = sum(weight for weight, _ in differences)
+    mean = sum(weight * difference for weight, difference in differences) / whole
+    spread = sum((weight * (difference - mean)) ** 2 for weight, difference in differences)
+    standard_error = math.sqrt(n / (n - 1) * spread) / whole
+    return standard_error * float(stdtrit(n - 1, _CONFIDENCE))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:

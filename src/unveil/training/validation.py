@@ -40,14 +40,20 @@ class Verdict:
 
     Attributes
     ----------
-    loss
-        Mean over judged pixels.
+    losses
+        Of each held-out example: mean over its judged pixels, and their number.
     metric
         Foreground IoU pooled over all judged pixels, or the mean PSNR in dB; None where no clean image is known.
     """
 
-    loss: float
+    losses: tuple[tuple[float, float], ...]
     metric: float | None
+
+    @property
+    def loss(self) -> float:
+        """Mean over judged pixels."""
+        values, weights = zip(*self.losses, strict=True)
+        return float(np.average(values, weights=weights))
 
 
 Judge = Callable[[Apply], Verdict]
@@ -59,17 +65,18 @@ def segmentation_judge(
     """Return the judge of a segmentation network: loss and pooled foreground IoU."""
 
     def judge(network: Apply) -> Verdict:
-        losses, intersection, union = [], 0, 0
+        losses: list[tuple[float, float]] = []
+        intersection = union = 0
         for example in examples:
             maps = torch.from_numpy(maps_of(network, example.image, architecture))[None]
             target, weight = (torch.from_numpy(a)[None] for a in (example.target, example.weight))
-            losses.append((float(loss(maps, target, weight)), example.weight[0].sum()))
+            losses.append((float(loss(maps, target, weight)), float(example.weight[0].sum())))
             judged = example.weight[0] > 0
             predicted = (maps[0, :n_classes].argmax(dim=0).numpy() > 0) & judged
             true = (example.target[0] > 0) & judged
             intersection += int((predicted & true).sum())
             union += int((predicted | true).sum())
-        return Verdict(_mean(losses), intersection / union if union else 1.0)
+        return Verdict(tuple(losses), intersection / union if union else 1.0)
 
     return judge
 
@@ -112,9 +119,9 @@ def denoising_judge(
         for example in examples:
             output = maps_of(network, example.image, architecture)
             error = _error(output, example, example.weight)
-            losses.append((_error(output, example, example.weight, loss), example.weight.sum()))
+            losses.append((_error(output, example, example.weight, loss), float(example.weight.sum())))
             psnr.append(10 * np.log10(max(float(np.ptp(example.target)), 1e-6) ** 2 / max(error, 1e-12)))
-        return Verdict(_mean(losses), float(np.mean(psnr)))
+        return Verdict(tuple(losses), float(np.mean(psnr)))
 
     return judge
 
@@ -140,10 +147,10 @@ def noisy_judge(
 
     def judge(network: Apply) -> Verdict:
         losses = [
-            (_error(maps_of(network, image, architecture), example, weight, loss), weight.sum())
+            (_error(maps_of(network, image, architecture), example, weight, loss), float(weight.sum()))
             for example, (image, weight) in zip(examples, seen, strict=True)
         ]
-        return Verdict(_mean(losses), None)
+        return Verdict(tuple(losses), None)
 
     return judge
 
@@ -183,8 +190,3 @@ def _error(
 ) -> float:
     maps, target, judged = (torch.from_numpy(a)[None] for a in (output, example.target, weight))
     return float(loss(maps, target, judged))
-
-
-def _mean(weighted: list[tuple[float, float]]) -> float:
-    values, weights = zip(*weighted, strict=True)
-    return float(np.average(values, weights=weights))

@@ -127,7 +127,7 @@ class CardDialog(QDialog):
                 epoch.epoch,
                 validation_loss=epoch.validation_loss,
                 metric=epoch.metric,
-                is_best=epoch is record.kept,
+                is_kept=epoch is record.kept,
             )
 
     def _close(self) -> None:

@@ -71,13 +71,13 @@ class LossPlot(QWidget):
         self._training.extend(steps, losses)
         self._redraw_later()
 
-    def add_epoch(self, step: int, *, validation_loss: float | None, metric: float | None, is_best: bool) -> None:
+    def add_epoch(self, step: int, *, validation_loss: float | None, metric: float | None, is_kept: bool) -> None:
         """Append what was measured after the epoch that ended with `step`; None is what was not measured."""
         if validation_loss is not None:
             self._validation.extend([step], [validation_loss])
         if metric is not None:
             self._metric.extend([step], [metric])
-            if is_best and np.isfinite(metric):
+            if is_kept and np.isfinite(metric):
                 self._best = _Samples()
                 self._best.extend([step], [metric])
         self._redraw_later()

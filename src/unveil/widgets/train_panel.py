@@ -191,7 +191,7 @@ class TrainPanel(QWidget):
                         event.step,
                         validation_loss=event.validation_loss,
                         metric=event.metric,
-                        is_best=event.is_best,
+                        is_kept=event.is_kept,
                     )
                 case Preview():
                     self.preview.update(event, self._task)
