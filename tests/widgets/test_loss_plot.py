@@ -79,7 +79,7 @@ def test_what_is_not_finite_leaves_a_gap(shown_plot):
     assert shown_plot.curves["steps"].opts["connect"] == "finite"
     low, high = shown_plot.loss.view.viewRange()[1]
     assert low < np.log10(0.3) < np.log10(0.5) < high < 0
-    assert drawn(shown_plot, "best") == ([], [])
+    assert drawn(shown_plot, "kept") == ([], [])
 
 
 @pytest.mark.parametrize("losses", [[], [float("nan")] * 3, [0.0, 0.0], [-1.0, 2.0], [1e-300, 1e300]])
@@ -126,13 +126,13 @@ def test_the_metric_is_hidden_while_there_is_none(shown_plot):
     assert shown_plot.loss.view.height() < 0.7 * height_alone
 
 
-def test_the_star_marks_the_best(plot):
+def test_the_star_marks_what_is_kept(plot):
     for step, (metric, is_kept) in enumerate([(0.5, True), (0.8125, True), (0.7, False)]):
         plot.add_epoch(step, validation_loss=1.0, metric=metric, is_kept=is_kept)
     plot.redraw()
-    assert drawn(plot, "best") == ([1], [0.8125])
-    assert plot.curves["best"].opts["symbol"] == "star"
-    assert "best IoU 0.812" in plot.legend.text()
+    assert drawn(plot, "kept") == ([1], [0.8125])
+    assert plot.curves["kept"].opts["symbol"] == "star"
+    assert "kept, IoU 0.812" in plot.legend.text()
     assert plot.metric.axis.labelText == "IoU"
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _DISTANCE_WEIGHT = 20.0
-"""An error of 0.2, usual while it learns, counts 0.8 (decision 0018, on trial)."""
+"""An error of 0.2, usual while it learns, counts 0.8 (decision 0018)."""
 _NEGLIGIBLE_ERROR = 1e-6
 """Mean squared error, in normalized intensity, below which nothing is gained: 60 dB."""
 

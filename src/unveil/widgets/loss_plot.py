@@ -27,7 +27,7 @@ _STAR_PX = 14
 
 
 class LossPlot(QWidget):
-    """Training and validation loss, and the validation metric with its best value, over the optimizer steps.
+    """Training and validation loss, and the validation metric with a star at the epoch that is kept, over the optimizer steps.
 
     It is drawn at most five times a second and only while it can be seen. It takes no mouse events: the wheel scrolls
     the panel around it.
@@ -42,7 +42,7 @@ class LossPlot(QWidget):
             "smoothed": self.loss.add_curve(),
             "validation": self.loss.add_curve(),
             "metric": self.metric.add_curve(),
-            "best": self.metric.add_curve("star", _STAR_PX),
+            "kept": self.metric.add_curve("star", _STAR_PX),
         }
         self.curves["steps"].setOpacity(0.4)
         self._x_axis = pg.AxisItem("bottom", linkView=self.loss.view, maxTickLength=4)
@@ -62,7 +62,7 @@ class LossPlot(QWidget):
     def clear(self, metric_name: str, *, along: str = "optimizer step") -> None:
         """Begin a new training, judged by a metric in its own unit: ``IoU``, ``PSNR (dB)``; `along` is what counts."""
         self._x_label.setText(along)
-        self._training, self._validation, self._metric, self._best = (_Samples() for _ in range(4))
+        self._training, self._validation, self._metric, self._kept = (_Samples() for _ in range(4))
         self.metric.axis.setLabel(metric_name)
         self._redraw_later()
 
@@ -78,8 +78,8 @@ class LossPlot(QWidget):
         if metric is not None:
             self._metric.extend([step], [metric])
             if is_kept and np.isfinite(metric):
-                self._best = _Samples()
-                self._best.extend([step], [metric])
+                self._kept = _Samples()
+                self._kept.extend([step], [metric])
         self._redraw_later()
 
     def redraw(self) -> None:
@@ -92,7 +92,7 @@ class LossPlot(QWidget):
             "smoothed": smooth(self._training.curve),
             "validation": thin(self._validation.curve, n_bins),
             "metric": thin(self._metric.curve, n_bins),
-            "best": self._best.curve,
+            "kept": self._kept.curve,
         }.items():
             # pyqtgraph warns of a curve that is nothing but gaps
             self.curves[name].setData(*(curve if np.isfinite(curve[1]).any() else ([], [])))
@@ -139,7 +139,7 @@ class LossPlot(QWidget):
         entries = [(training, "━", "training")]
         if len(self._validation):
             entries.append((validation, "●", "validation"))
-        entries += [(text, "★", f"best {self.metric.axis.labelText} {best:.3g}") for best in self._best.curve[1]]
+        entries += [(text, "★", f"kept, {self.metric.axis.labelText} {kept:.3g}") for kept in self._kept.curve[1]]
         marks = [f'<span style="color: {colour.name()}">{mark}</span>&nbsp;{name}' for colour, mark, name in entries]
         return " &nbsp; ".join(marks)
 
@@ -163,7 +163,7 @@ class LossPlot(QWidget):
             chart.axis.setWidth(letters.horizontalAdvance("0.0001") + letters.height() + 4)
         self.curves["steps"].setPen(training, width=1)
         self.curves["smoothed"].setPen(training, width=2)
-        for name, colour in {"validation": validation, "metric": validation, "best": text}.items():
+        for name, colour in {"validation": validation, "metric": validation, "kept": text}.items():
             self.curves[name].setPen(colour, width=1.5)
             self.curves[name].setSymbolBrush(colour)
         self._redraw_later()
