@@ -27,7 +27,7 @@ _STAR_PX = 14
 
 
 class LossPlot(QWidget):
-    """Training and validation loss, and the validation metric with a star at the epoch that is kept, over the optimizer steps.
+    """Training and validation loss, and the metric with a star at the epoch that is kept, over the optimizer steps.
 
     It is drawn at most five times a second and only while it can be seen. It takes no mouse events: the wheel scrolls
     the panel around it.
