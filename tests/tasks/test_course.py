@@ -295,3 +295,16 @@ def test_the_global_random_state_stays_as_it_is(scenes: Make, segmentation: Make
     torch.manual_seed(5)
     train(*data, segmentation(epochs=1), checkpoints=kept, preview=lambda: data[0][0], monitor=ignore)
     torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_words(scenes: Make, segmentation: Make) -> None:
+    kept = Kept()
+    with pytest.raises(Crash):
+        train(*scenes(3), segmentation(epochs=3), checkpoints=kept, monitor=listen([], crash_at_step=5))
+    assert kept.last is not None
+    tensors, record = kept.last
+    numbers = json.loads(record)["numbers"]
+    del numbers["kept_epoch"]
+    kept.last = tensors, json.dumps({**json.loads(record), "numbers": numbers})
+    with pytest.raises(ConfigError, match=r"another version of Unveil\. Begin a new training"):
+        train(*scenes(3), segmentation(epochs=3), checkpoints=kept, monitor=ignore)

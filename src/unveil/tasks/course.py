@@ -53,7 +53,7 @@ class Course:
     Raises
     ------
     ConfigError
-        If the checkpoint was made with other settings, other data or another parent model.
+        If the checkpoint was made with other settings, other data, another parent model or another version of Unveil.
     """
 
     def __init__(
@@ -128,6 +128,8 @@ class Course:
                 f"The checkpoint was made with other {' and other '.join(unlike)}; training can only go on with the "
                 f"same. Give them as they were, or begin a new training."
             )
+        if set(record["numbers"]) != set(self.state.numbers()):
+            raise ConfigError("The checkpoint was made by another version of Unveil. Begin a new training.")
         self.settings = kind.model_validate(record["settings"])
         self.history = [Epoch.model_validate(epoch) for epoch in record["history"]]
         self.state.resume(tensors, record["numbers"])
