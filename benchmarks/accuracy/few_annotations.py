@@ -5,7 +5,7 @@
         [--output FOLDER]
     python benchmarks/accuracy/few_annotations.py --plot FILE [--output FOLDER]
 
-FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Of each image of ``train`` a
+FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Of each image of ``train`` a
 window of 256 × 256 pixels around one of its objects counts as annotated. A draw is a seeded order of all of them, and
 its first n teach: what validates, and chooses the rule of objects, is held out of these n (of a single one a block, or
 nothing where too little is left: the rule stays the default then). `simulated-cells` has never seen a real image. AP is
@@ -139,7 +139,7 @@ def figure(report: dict[str, Any]) -> str:
     axes = Axes(counts[-1])
     lines: list[str] = []
     words = [
-        _text(MIDDLE, TOP - 18, f"AP@0.50 on {report['n_judges']} {report.get('judges', 'test')} images", "middle"),
+        _text(MIDDLE, TOP - 18, f"AP@0.50 on {report['n_judges']} {report['judges']} images", "middle"),
         _text(MIDDLE, BOTTOM + 40, f"annotated windows of {report['crop_px']}² pixels", "middle"),
         *(_text(axes.x(n), BOTTOM + 18, str(n), "middle") for n in counts),
     ]
