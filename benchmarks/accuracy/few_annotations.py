@@ -5,11 +5,11 @@
         [--output FOLDER]
     python benchmarks/accuracy/few_annotations.py --plot FILE [--output FOLDER]
 
-FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Of each image of ``train`` a
-window of 256 × 256 pixels around one of its objects counts as annotated. A draw is a seeded order of all of them, and
-its first n teach: what validates, and chooses the rule of objects, is held out of these n (of a single one a block, or
-nothing where too little is left: the rule stays the default then). `simulated-cells` has never seen a real image. AP is
-pooled over ``test``, on which nothing is chosen; to choose by, there is ``--judges val``.
+FOLDER holds ``train``, ``val`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Of each image of
+``train`` a window of 256 × 256 pixels around one of its objects counts as annotated. A draw is a seeded order of all of
+them, and its first n teach: what validates, and chooses the rule of objects, is held out of these n (of a single one a
+block, or nothing where too little is left: the rule stays the default then). `simulated-cells` has never seen a real
+image. AP is pooled over ``test``, on which nothing is chosen; to choose by, there is ``--judges val``.
 
 The table is written after every training, and what it holds already is not trained again. ``--plot`` draws it as SVG.
 """
