@@ -219,7 +219,7 @@ def start(name: str, command: list[str], folder: Path, n_threads: int, options: 
     }
     (own / "task.json").write_text(json.dumps(task), encoding="utf-8")
     limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    ours = {"PYTHONPATH": str(HERE.parents[1] / "src")}
+    ours = {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1] / "src"), os.environ.get("PYTHONPATH", "")])}
     log = own / "log.txt"
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from unveil.config.architecture import Architecture, DnCNNConfig, NonexpansiveCo
 from unveil.config.options import RunOptions
 from unveil.errors import ConfigError, EngineError
 from unveil.inference import engines, openvino_engine
+from unveil.inference.cuda_engine import halved
 from unveil.inference.engines import (
     Engine,
     borrowed_engine,
@@ -30,6 +32,7 @@ from unveil.inference.engines import (
     choose_library,
     forget_engines,
     is_negligible,
+    one_ahead,
     open_engine,
 )
 from unveil.inference.openvino_engine import OpenVinoEngine, import_openvino
@@ -394,3 +397,27 @@ def test_cuda_computes_the_same_and_gives_its_memory_back(make_tiny_model: Any) 
         assert engine.precision == "float16"
         np.testing.assert_allclose(engine.compute(model.check_input), model.check_output, atol=2e-2)
     assert torch.cuda.memory_reserved() <= before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("side", [64, 1032])
+def test_cuda_answers_in_order_whether_its_kernels_are_recorded_or_not(
+    make_tiny_model: Any, rng: np.random.Generator, side: int
+) -> None:
+    model = make_tiny_model()
+    batches = [rng.random((1, *model.check_input.shape[1:2], side, side), np.float32) for _ in range(6)]
+    with borrowed_engine(model, RunOptions(device="cuda", precision="fast"), silent) as engine:
+        answers = [maps() for maps in one_ahead(engine.begin(batch) for batch in batches)]
+    for batch, answer in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(answer, compute(model.inference_module(), batch), atol=2e-2)
+
+
+def test_a_convolution_and_the_relu_behind_it_become_one_layer() -> None:
+    unet, skips = (
+        halved(copy.deepcopy(build_network(architecture)).eval())
+        for architecture in (UNetConfig(width=4), DnCNNConfig(depth=6, width=4, skips=True))
+    )
+    assert not any(isinstance(layer, nn.ReLU) for layer in unet.modules())
+    assert sum(isinstance(layer, nn.ReLU) for layer in skips.modules()) == 3  # one before each pair, and the last
+    assert {weights.dtype for weights in [*unet.parameters(), *skips.parameters()]} == {torch.float16}

@@ -197,6 +197,9 @@ class Recorder:
         self.shapes.append(batch.shape)
         return self.answer(batch)
 
+    def begin(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        return partial(self.compute, batch)
+
     def release(self) -> None:
         pass
 
@@ -210,6 +213,31 @@ def test_tiles_come_one_by_one_and_in_one_shape(rng: np.random.Generator) -> Non
     assert engine.shapes == [(1, 1, 32, 32)]
     list(tiles)
     assert set(engine.shapes) == {(1, 1, 32, 32)}
+
+
+def test_a_device_has_the_next_window_before_its_maps_are_waited_for(rng: np.random.Generator) -> None:
+    done: list[str] = []
+
+    class Device(Recorder):
+        def begin(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+            number = sum(what.startswith("begun") for what in done)
+            done.append(f"begun {number}")
+
+            def result() -> NDArray[np.float32]:
+                done.append(f"waited for {number}")
+                return batch
+
+            return result
+
+    image = rng.random((1, 8, 40))
+    tiling = Tiling.of((8, 40), 8, (8, 8), (0, 8))
+    for tile, maps in predict_tiles(prepared(ArrayFrame(image)), Device(lambda batch: batch), tiling):
+        np.testing.assert_allclose(maps, image[(slice(None), *tile.inner)], rtol=1e-6)
+    n = len(tiling)
+    order = ["begun 0"]
+    for number in range(n - 1):
+        order += [f"begun {number + 1}", f"waited for {number}"]
+    assert done == [*order, f"waited for {n - 1}"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -124,3 +124,17 @@ def test_patience() -> None:
     state = begun()
     state.epoch, state.best_epoch = 7, 4
     assert [state.is_stuck(patience) for patience in (0, 2, 3, 4)] == [False, True, True, False]
+
+
+def test_moments_come_back_in_the_order_of_their_parameters_memory() -> None:
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = TrainingState.begin(network)
+    network(torch.rand(1, 3, 8, 8)).square().sum().backward()
+    state.optimizer.step()
+    snapshot = state.snapshot()
+    assert all(tensor.is_contiguous() for tensor in snapshot.values())  # model files hold no other
+    state.restore(snapshot)
+    moments = state.optimizer.state[network.weight]
+    assert moments["exp_avg"].stride() == network.weight.stride()
+    torch.testing.assert_close(moments["exp_avg"], snapshot["optimizer.0.exp_avg"])

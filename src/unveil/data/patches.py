@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,22 +11,40 @@ from numpy.typing import NDArray
 from unveil.data.examples import Example
 
 
-def draw_windows(
-    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield batches of (image, target, weight), each ``(N, channels, *size)``, without end.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a window lies: in which example, and at which pixel it begins, before the first one where it is larger."""
 
-    Examples are drawn in proportion to their judged pixels, and each window is placed around a random judged pixel;
-    windows beyond an image are filled by reflection.
+    example: int
+    start: tuple[int, ...]
+
+
+def draw_places(
+    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int
+) -> Iterator[list[Place]]:
+    """Yield where the windows of each batch lie, without end.
+
+    Examples are drawn in proportion to their judged pixels, and each window is placed around a random judged pixel,
+    shifted inside its image where it fits there.
     """
     rng = np.random.default_rng(seed)
     judged = [_JudgedPixels(example) for example in examples]
     n_judged = np.array([pixels.count for pixels in judged], float)
     share = n_judged / n_judged.sum()
     while True:
-        batch = [
-            _cut(examples[i], judged[i].draw(rng), size, rng) for i in rng.choice(len(examples), batch_size, p=share)
-        ]
+        drawn = rng.choice(len(examples), batch_size, p=share)
+        yield [Place(int(i), _start(examples[i].spatial_shape, judged[i].draw(rng), size, rng)) for i in drawn]
+
+
+def draw_windows(
+    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield batches of (image, target, weight), each ``(N, channels, *size)``, without end.
+
+    They lie where `draw_places` says; beyond an image they are filled by reflection.
+    """
+    for places in draw_places(examples, size, batch_size, seed):
+        batch = [_cut(examples[place.example], place.start, size) for place in places]
         image, target, weight = (np.stack(parts) for parts in zip(*batch, strict=True))
         yield image, target, weight
 
@@ -44,20 +63,24 @@ class _JudgedPixels:
         return tuple(int(i) for i in np.unravel_index(at if self._flat is None else self._flat[at], self._shape))
 
 
-def _cut(
-    example: Example, pixel: tuple[int, ...], size: tuple[int, ...], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], ...]:
-    """Cut a window around `pixel`, shifted inside the image where it fits there."""
-    arrays = example.image, example.target, example.weight
+def _start(
+    shape: tuple[int, ...], pixel: tuple[int, ...], size: tuple[int, ...], rng: np.random.Generator
+) -> tuple[int, ...]:
+    """Place a window around `pixel`, in the middle of an axis that is shorter."""
     starts = []
-    for at, length, edge in zip(pixel, example.spatial_shape, size, strict=True):
+    for at, length, edge in zip(pixel, shape, size, strict=True):
         start = at - int(rng.integers(edge))
         starts.append(min(max(start, 0), length - edge) if edge <= length else -((edge - length) // 2))
+    return tuple(starts)
+
+
+def _cut(example: Example, starts: tuple[int, ...], size: tuple[int, ...]) -> tuple[NDArray[np.float32], ...]:
+    """Cut the window that begins at `starts`."""
     inside = tuple(
         slice(max(start, 0), min(start + edge, length))
         for start, edge, length in zip(starts, size, example.spatial_shape, strict=True)
     )
-    cut = [array[(slice(None), *inside)] for array in arrays]
+    cut = [array[(slice(None), *inside)] for array in (example.image, example.target, example.weight)]
     if min(starts) >= 0:
         return tuple(cut)
     beyond = [

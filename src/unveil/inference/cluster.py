@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -212,6 +213,10 @@ class ClusterEngine:
     def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``, computed by one of the workers."""
         return self.cluster.ask(_compute, self.models, self.options, batch)
+
+    def begin(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        """Return what has the maps of `batch` computed."""
+        return partial(self.compute, batch)
 
     def release(self) -> None:
         """Do nothing: the workers keep their engines, for the next tile."""

@@ -7,11 +7,11 @@ Everything above is ignorant of which one runs.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from unveil.config.options import Precision, RunOptions
 from unveil.errors import ConfigError, EngineError
+from unveil.inference.cuda_engine import CudaEngine
 from unveil.inference.memory import bytes_per_pixel, free_bytes
 from unveil.inference.openvino_engine import OpenVinoEngine
 from unveil.inference.torch_engine import TorchEngine
@@ -27,6 +28,8 @@ from unveil.model.model import Model
 
 DeviceName: TypeAlias = Literal["cpu", "cuda", "mps"]
 Library: TypeAlias = Literal["torch", "openvino"]
+
+Work = TypeVar("Work")
 
 PROBABILITY_TOLERANCE = 2e-3
 """Largest RMS deviation of probabilities and distances at which half precision counts as good enough."""
@@ -65,6 +68,12 @@ class Engine(Protocol):
             If memory runs out; a smaller batch may still work.
         EngineError
             If anything else fails.
+        """
+
+    def begin(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        """Begin with `batch` where something else than the caller can compute it; return what waits for its maps.
+
+        Both this and what it returns raise what `compute` does.
         """
 
     def release(self) -> None:
@@ -127,6 +136,16 @@ def borrowed_engine(
             engine.release()
     if (keep or engine.device == "cpu") and card.weights_sha256:
         _idle_engines.keep(key, engine)
+
+
+def one_ahead(begun: Iterable[Work]) -> Iterator[Work]:
+    """Yield what was `begun`, each after the next one has: a reader, or a graphics card, works while it is used."""
+    waiting: deque[Work] = deque()
+    for work in begun:
+        waiting.append(work)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def forget_engines() -> None:
@@ -235,6 +254,8 @@ def _make(model: Model, device: DeviceName, library: Library, *, fast: bool) -> 
     if library == "openvino":
         identity = _identity(model.card)
         return OpenVinoEngine(model.inference_module(), model.check_input.shape, fast=fast, identity=identity)
+    if device == "cuda":
+        return CudaEngine(model.inference_module(), fast=fast)
     return TorchEngine(model.inference_module(), device, fast=fast)
 
 

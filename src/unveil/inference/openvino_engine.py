@@ -8,7 +8,9 @@ import json
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -81,6 +83,10 @@ class OpenVinoEngine:
             return maps
         except RuntimeError as error:
             raise _named(error) from error
+
+    def begin(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        """Return what computes the maps of `batch`."""
+        return partial(self.compute, batch)
 
     def release(self) -> None:
         """Give back the memory of the maps; what is compiled stays."""

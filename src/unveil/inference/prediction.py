@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unveil.errors import EngineError
-from unveil.inference.engines import Engine
+from unveil.inference.engines import Engine, one_ahead
 from unveil.inference.reading import NormalizedFrame
 from unveil.inference.tiling import Tile
 
@@ -24,7 +23,8 @@ def predict_tiles(
 ) -> Generator[tuple[Tile, NDArray[np.float32]]]:
     """Yield each of `tiles` with its maps ``(K, *inner)``, float32, in the order given.
 
-    While one window is computed the next one is read; the memory taken is that of one tile and one window.
+    While one window is computed the next one is read, and where another device computes, two are on their way; the
+    memory taken is that of one tile and two windows.
 
     Raises
     ------
@@ -36,17 +36,10 @@ def predict_tiles(
         If the engine fails.
     """
     with ThreadPoolExecutor(1, "reading") as reader:
-        coming: deque[tuple[Tile, Future[NDArray[np.float32]]]] = deque()
-        for tile in tiles:
-            coming.append((tile, reader.submit(frame.read, tile.window)))
-            if len(coming) > 1:
-                yield _predicted(engine, *coming.popleft())
-        while coming:
-            yield _predicted(engine, *coming.popleft())
-
-
-def _predicted(engine: Engine, tile: Tile, window: Future[NDArray[np.float32]]) -> tuple[Tile, NDArray[np.float32]]:
-    return tile, predict_window(engine, window.result())[(slice(None), *tile.crop)]
+        read = one_ahead((tile, reader.submit(frame.read, tile.window)) for tile in tiles)
+        begun = one_ahead((tile, engine.begin(window.result()[np.newaxis])) for tile, window in read)
+        for tile, maps in begun:
+            yield tile, _checked(maps(), engine)[(slice(None), *tile.crop)]
 
 
 def predict_window(engine: Engine, window: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,10 +50,15 @@ def predict_window(engine: Engine, window: NDArray[np.float32]) -> NDArray[np.fl
     NotFiniteError
         If they cannot be used.
     """
-    maps: NDArray[np.float32] = engine.compute(window[np.newaxis])[0]
-    if not np.isfinite(maps).all():
+    return _checked(engine.compute(window[np.newaxis]), engine)
+
+
+def _checked(batch: NDArray[np.float32], engine: Engine) -> NDArray[np.float32]:
+    """Return the only maps of `batch`."""
+    if not np.isfinite(batch).all():
         raise NotFiniteError(
             f"The network's output is not finite ({engine.precision}): the image holds values far beyond those "
             f"that the model was trained on. Check the image, or cut extreme values off."
         )
+    maps: NDArray[np.float32] = batch[0]
     return maps

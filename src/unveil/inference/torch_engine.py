@@ -1,9 +1,11 @@
-"""The PyTorch engine: CUDA, MPS and any processor."""
+"""The PyTorch engine: MPS and any processor."""
 
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 
 from unveil.errors import EngineError
 
-_HALF = {"cuda": torch.float16, "mps": torch.float16, "cpu": torch.bfloat16}
+_HALF = {"mps": torch.float16, "cpu": torch.bfloat16}
 _NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
@@ -44,25 +46,20 @@ class TorchEngine:
     def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``."""
         layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
-        try:
-            with ExitStack() as modes:
-                for mode in self._modes():
-                    modes.enter_context(mode)
-                tensor = torch.from_numpy(batch).to(self.device).to(memory_format=layout)
-                output = self._loaded(layout)(tensor)
-                maps: NDArray[np.float32] = output.float().cpu().contiguous().numpy()
-            return maps
-        except torch.OutOfMemoryError as error:
-            raise MemoryError(f"PyTorch ran out of memory on {self.device}") from error
-        except RuntimeError as error:
-            raise _named(error, self.device) from error
+        with named(self.device), ExitStack() as modes:
+            for mode in self._modes():
+                modes.enter_context(mode)
+            tensor = torch.from_numpy(batch).to(self.device).to(memory_format=layout)
+            maps: NDArray[np.float32] = self._loaded(layout)(tensor).float().cpu().contiguous().numpy()
+        return maps
+
+    def begin(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        """Return what computes the maps of `batch`."""
+        return partial(self.compute, batch)
 
     def release(self) -> None:
         """Give the GPU its memory back; on a processor there is nothing to give."""
-        if self.device == "cuda":
-            self._module = None
-            torch.cuda.empty_cache()
-        elif self.device == "mps":
+        if self.device == "mps":
             self._module = None
             torch.mps.empty_cache()
 
@@ -73,21 +70,13 @@ class TorchEngine:
         return self._module
 
     def _modes(self) -> list[AbstractContextManager[object]]:
-        """No gradients; half precision for the convolutions alone; TF32 never, since it is not float32."""
+        """No gradients; half precision for the convolutions alone."""
         is_half = self._dtype != torch.float32
-        return [
-            torch.inference_mode(),
-            torch.autocast(self.device, self._dtype) if is_half else nullcontext(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
-            if self.device == "cuda"
-            else nullcontext(),
-        ]
+        return [torch.inference_mode(), torch.autocast(self.device, self._dtype) if is_half else nullcontext()]
 
 
 def _is_quick_at_half(device: str) -> bool:
     """Say whether half precision is computed by the device itself: emulated, it would be slower."""
-    if device == "cuda":
-        return torch.cuda.get_device_capability() >= (7, 0)
     if device == "cpu":
         capabilities: dict[str, object] = getattr(
             torch.cpu, "get_capabilities", dict
@@ -96,13 +85,19 @@ def _is_quick_at_half(device: str) -> bool:
     return True
 
 
-def _named(error: RuntimeError, device: str) -> Exception:
-    """Tell the lack of memory from other failures: on processors and MPS, PyTorch does so only in words."""
-    words = str(error).lower()
-    if "out of memory" in words or "not enough memory" in words or "can't allocate memory" in words:
-        return MemoryError(f"PyTorch ran out of memory on {device}")
-    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return EngineError(
-        f"PyTorch failed on {device}: {first_line}. "
-        f"Choose another device or engine; if it fails there too, please report it."
-    )
+@contextmanager
+def named(device: str) -> Iterator[None]:
+    """Tell the lack of memory from other failures of PyTorch: on processors and MPS, it does so only in words."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(f"PyTorch ran out of memory on {device}") from error
+    except RuntimeError as error:
+        words = str(error).lower()
+        if "out of memory" in words or "not enough memory" in words or "can't allocate memory" in words:
+            raise MemoryError(f"PyTorch ran out of memory on {device}") from error
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EngineError(
+            f"PyTorch failed on {device}: {first_line}. "
+            f"Choose another device or engine; if it fails there too, please report it."
+        ) from error

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unveil.config.options import RunOptions, SegmentationOptions
-from unveil.inference.engines import Engine, borrowed_engine
+from unveil.inference.engines import Engine, borrowed_engine, one_ahead
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.uncertainty import disagreement, entropy
@@ -67,20 +68,26 @@ class ManyViews:
     def compute(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the mean maps ``(N, K, *spatial)`` of `batch` ``(N, C, *spatial)``, and the two of uncertainty."""
         means, mixture, admitted = _Mean(), _Mean(), _Mean()
-        for engine in self._engines:
-            for number, view in enumerate(self._views):
-                maps = _seen(engine, batch, view)
-                if number < self._n_averaged:
-                    means.add(maps)
-                if self._n_classes is not None:
-                    probabilities = maps[:, : self._n_classes]
-                    mixture.add(probabilities)
-                    admitted.add(entropy(probabilities, axis=1))
+        seen = (
+            (number, _seen(engine, batch, view)) for engine in self._engines for number, view in enumerate(self._views)
+        )
+        for number, maps_of_view in one_ahead(seen):
+            maps = maps_of_view()
+            if number < self._n_averaged:
+                means.add(maps)
+            if self._n_classes is not None:
+                probabilities = maps[:, : self._n_classes]
+                mixture.add(probabilities)
+                admitted.add(entropy(probabilities, axis=1))
         if self._n_classes is None:
             return means.value
         predictive = entropy(mixture.value, axis=1)
         both = np.stack([predictive, disagreement(predictive, admitted.value)], axis=1)
         return np.concatenate([means.value, both], axis=1)
+
+    def begin(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        """Return what computes the maps of `batch`."""
+        return partial(self.compute, batch)
 
     def release(self) -> None:
         """Give back what was taken for computing."""
@@ -132,9 +139,14 @@ class _Mean:
         return self._sum / np.float32(self._n)
 
 
-def _seen(engine: Engine, batch: NDArray[np.float32], view: View) -> NDArray[np.float32]:
-    """Return the maps of a view of `batch`, brought back to where they belong."""
+def _seen(engine: Engine, batch: NDArray[np.float32], view: View) -> Callable[[], NDArray[np.float32]]:
+    """Begin with a view of `batch`; what is returned waits for its maps and brings them back to where they belong."""
     is_exchanged, axes = view
     shown = batch.swapaxes(-1, -2) if is_exchanged else batch
-    maps = np.flip(engine.compute(np.ascontiguousarray(np.flip(shown, axes))), axes)
-    return maps.swapaxes(-1, -2) if is_exchanged else maps
+    begun = engine.begin(np.ascontiguousarray(np.flip(shown, axes)))
+
+    def brought_back() -> NDArray[np.float32]:
+        maps = np.flip(begun(), axes)
+        return maps.swapaxes(-1, -2) if is_exchanged else maps
+
+    return brought_back

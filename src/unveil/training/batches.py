@@ -11,13 +11,15 @@ from torch import Tensor
 
 from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig
 from unveil.data.examples import Example
-from unveil.data.patches import draw_windows
+from unveil.data.patches import draw_places, draw_windows
+from unveil.inference.memory import free_bytes
 from unveil.operators.augmentation import random_intensities, random_views, source_size
 from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.noise import correlate_along_x, log_uniform, poisson_gaussian
 from unveil.operators.normalization import DARK_END
 from unveil.operators.stabilization import Stabilization
 from unveil.training.fit import Batch
+from unveil.training.held_examples import HeldExamples
 from unveil.training.plan import Plan
 
 Source: TypeAlias = Literal["pairs", "clean_only", "blind_spot", "frames"]
@@ -26,6 +28,8 @@ Source: TypeAlias = Literal["pairs", "clean_only", "blind_spot", "frames"]
 NoiseScale: TypeAlias = Literal["range", "noise", "stabilized"]
 """What synthetic noise is measured by: the image's range, or itself, in which case it may also be made even."""
 
+_SHARE_HELD = 0.25
+"""Part of a graphics card's free memory that examples may take."""
 _LEAST_KNOWN = 1e-3
 """Where less than this of an interpolated distance is known, its weight is 0."""
 _BRIGHT_END = 1.5
@@ -145,6 +149,17 @@ def channels_last(batch: Tensor) -> Tensor:
 
 
 def _windows(
+    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int, device: torch.device
+) -> Iterator[Batch]:
+    """Yield windows on the device: cut there where all examples fit into a part of its own memory, else here."""
+    held_bytes = _SHARE_HELD * free_bytes("cuda") if device.type == "cuda" else 0
+    if HeldExamples.n_bytes(examples) <= held_bytes:
+        held = HeldExamples(examples, device)
+        return (held.cut(places, size) for places in draw_places(examples, size, batch_size, seed))
+    return _sent(examples, size, batch_size, seed, device)
+
+
+def _sent(
     examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int, device: torch.device
 ) -> Iterator[Batch]:
     """Draw windows onto the device, one batch ahead of its use, in a thread of its own: a step never waits for one.

@@ -9,8 +9,20 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
 Forward = Callable[[Tensor], Tensor]
 """From a batch ``(N, C, *spatial)`` on the device to maps ``(N, K, *spatial)``, ready for the gradient."""
+
+
+def on(device: torch.device, network: nn.Module) -> nn.Module:
+    """Move `network` to `device`; a graphics card gets weights with their channels last, as its kernels want them."""
+    if device.type != "cuda":
+        return network.to(device)
+    for parameter in network.parameters():
+        if parameter.dim() in _LAYOUTS:
+            parameter.data = parameter.data.to(device, memory_format=_LAYOUTS[parameter.dim()])
+    return network.to(device)
 
 
 def training_forward(network: nn.Module, device: torch.device, autocast: torch.dtype | None) -> Forward:

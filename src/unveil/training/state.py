@@ -77,13 +77,13 @@ class TrainingState:
 
     def weights(self) -> Tensors:
         """Return a copy of the network's weights, on the CPU."""
-        return {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        return {name: _copy(tensor) for name, tensor in self.network.state_dict().items()}
 
     def snapshot(self) -> Tensors:
         """Return copies of all tensors that a step changes, by name."""
         taken = {f"network.{name}": tensor for name, tensor in self.weights().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
-            taken |= {f"optimizer.{index}.{name}": tensor.detach().cpu().clone() for name, tensor in moments.items()}
+            taken |= {f"optimizer.{index}.{name}": _copy(tensor) for name, tensor in moments.items()}
         return taken
 
     def go_back(self, snapshot: Mapping[str, Tensor]) -> None:
@@ -96,9 +96,12 @@ class TrainingState:
         """Put the tensors of `snapshot` back; nothing is shared with it."""
         self.network.load_state_dict(_part(snapshot, "network."))
         moments: dict[int, dict[str, Tensor]] = {}
+        parameters = list(self.network.parameters())
         for name, tensor in _part(snapshot, "optimizer.").items():
             index, _, what = name.partition(".")
-            moments.setdefault(int(index), {})[what] = tensor.clone()
+            # Adam's kernels go through a parameter and its moments side by side, in the order of memory.
+            like = parameters[int(index)] if tensor.dim() else tensor
+            moments.setdefault(int(index), {})[what] = torch.empty_like(like).copy_(tensor).detach()
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
@@ -136,3 +139,7 @@ def _chance(losses: Sequence[Sequence[float]], others: Sequence[Sequence[float]]
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
