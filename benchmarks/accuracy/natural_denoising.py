@@ -74,8 +74,12 @@ def main() -> None:
     arguments = _arguments()
     path = arguments.output / "natural_denoising.json"
     images = [np.asarray(read_image(file).data, np.float32) for file in find_images([arguments.data])]
-    report: dict[str, Table] = json.loads(path.read_text())["psnr"] if path.exists() else {}
-    networks = [facts(load_model(file)) for file in sorted(arguments.models.glob("*.safetensors"))]
+    before = json.loads(path.read_text()) if path.exists() else {"psnr": {}, "networks": []}
+    report: dict[str, Table] = before["psnr"]
+    here = [facts(load_model(file)) for file in sorted(arguments.models.glob("*.safetensors"))]
+    networks = sorted(
+        ({row["name"]: row for row in [*before["networks"], *here]}).values(), key=lambda row: row["name"]
+    )
     written = {"n_images": len(images), "sigmas": SIGMAS, "source": SOURCE, "psnr": report, "networks": networks}
 
     def write() -> None:

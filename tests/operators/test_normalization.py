@@ -170,3 +170,12 @@ def test_an_image_without_noise_has_it_small_and_a_constant_one_has_scale_one():
     affine = fit_array(NoiseNormalization(), np.stack([smooth, np.full_like(smooth, 5)]))
     assert 0 < affine.scale[0] < 0.1 * smooth.std()
     assert affine.scale[1] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64, np.uint64])
+def test_integers_give_the_percentiles_of_the_same_floats(dtype: type) -> None:
+    far = 2**62 if dtype in (np.int64, np.uint64) else 40
+    values = (far + np.random.default_rng(0).integers(0, 60, (1, 50, 40))).astype(dtype)
+    integers = fit_array(PercentileNormalization(), values).apply(values)
+    floats = fit_array(PercentileNormalization(), values.astype(float)).apply(values.astype(float))
+    np.testing.assert_allclose(integers, floats, atol=0.05)

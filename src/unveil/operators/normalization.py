@@ -24,6 +24,8 @@ from unveil.config.normalization import (
 from unveil.operators.noise_estimation import estimate_noise
 from unveil.operators.stabilization import Stabilization
 
+_EXACT = 2.0**53
+"""Integers below are floats too."""
 _N_BINS = 65536
 _TINY = 1e-12
 _NO_NOISE = 1e-4
@@ -220,13 +222,16 @@ def _finite_planes(strips: Strips, mean: NDArray[np.float64]) -> Iterator[tuple[
 def _percentiles(strips: Strips, percents: tuple[float, ...]) -> list[NDArray[np.float64]]:
     """Percentiles per channel from histograms: exact for integers of up to 16 bits, to 1/65,536 of the range else."""
     low, high, is_integer = _range(strips)
-    is_exact = is_integer and bool(np.all(high - low < _N_BINS))
+    is_exact = is_integer and bool(np.all((high - low < _N_BINS) & (np.maximum(high, -low) < _EXACT)))
     width = np.ones_like(low) if is_exact else np.maximum(high - low, _TINY) / (_N_BINS - 1)
     counts = np.zeros((len(low), _N_BINS), np.int64)
     for strip in strips():
         for channel, values in enumerate(strip.reshape(len(strip), -1)):
-            finite = values[np.isfinite(values)].astype(float)
-            bins = np.rint((finite - low[channel]) / width[channel]).astype(np.int64)
+            if is_exact:
+                bins = values.astype(np.int64) - int(low[channel])
+            else:
+                finite = values[np.isfinite(values)].astype(float)
+                bins = np.rint((finite - low[channel]) / width[channel]).astype(np.int64)
             counts[channel] += np.bincount(bins, minlength=_N_BINS)
     return [low + width * _bin_at(counts, percent) for percent in percents]
 
@@ -244,9 +249,12 @@ def _range(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64], bo
     lows, highs, is_integer = [], [], True
     for strip in strips():
         values = strip.reshape(len(strip), -1)
-        finite = np.isfinite(values)
+        if np.issubdtype(strip.dtype, np.integer):
+            lows.append(values.min(axis=1).astype(float))
+            highs.append(values.max(axis=1).astype(float))
+            continue
+        is_integer, finite = False, np.isfinite(values)
         lows.append(np.where(finite, values, np.inf).min(axis=1))
         highs.append(np.where(finite, values, -np.inf).max(axis=1))
-        is_integer &= np.issubdtype(strip.dtype, np.integer)
     low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     return np.where(low <= high, low, 0.0), np.where(low <= high, high, 0.0), is_integer
