@@ -13,6 +13,7 @@ from unveil.events import Unlike, ignore
 from unveil.image import Image
 from unveil.io.model_file import load_model, save_model
 from unveil.io.samples import sample_for
+from unveil.tasks import suitability
 from unveil.tasks.denoise import denoise
 from unveil.tasks.evaluate import evaluate
 from unveil.tasks.recording import with_appearance
@@ -100,6 +101,14 @@ def test_a_size_that_further_looks_do_not_confirm_is_no_reason(model):
     found = compare(Image(_nuclei(100)), strict)
     assert (found.verdict, found.suggested_rescale) == ("like", None)
     assert found.score < 1
+
+
+def test_what_lies_farther_off_when_it_is_reduced_is_not_to_be_reduced(model, monkeypatch):
+    strict = _with_appearance(model, threshold=1e-3)  # everything is unlike
+    for factor, expected in ((0.3, None), (3.0, 3.0)):
+        monkeypatch.setattr(suitability, "_suggested_factor", lambda *_, chosen=factor: chosen)
+        found = compare(Image(_nuclei(100, 320)), strict)
+        assert (found.verdict, found.suggested_rescale) == ("unlike", expected)
 
 
 def test_following_the_suggestion_ends_the_warning(model):

@@ -80,7 +80,7 @@ def nuclei(shape: tuple[int, int] = (512, 512), *, n_objects: int = 150, seed: i
     rng = np.random.default_rng(seed)
     density, labels = _nuclei(shape, n_objects=n_objects, radii_px=[(8, 13), (8, 13)], rng=rng)
     shading = 1 - 0.35 * _distance_from_centre(shape) ** 2
-    return _expose(density * shading, labels, microscope, Camera(photons=150, background_photons=12), rng)
+    return _expose(density * shading, labels, microscope, Camera(photons=200, background_photons=12), rng)
 
 
 def volume(shape: tuple[int, int, int] = (24, 128, 128), *, n_objects: int = 40, seed: int = 2) -> Sample:
