@@ -3,8 +3,9 @@
     python recipes/nuclei.py DATA [OUTPUT]
 
 DATA holds `train` and `val`, each with `images/` and `masks/` (see README.md). It starts from `simulated-cells`. Six
-and a half minutes on a graphics card that two other trainings shared; reckoned from the time of a step, a day on two cores.
-The shipped weights had up to 12 epochs planned, and the clock ended them after these 8, the learning rate with them.
+and a half minutes on a graphics card that two other trainings shared; reckoned from the time of a step, a day on two
+cores. The shipped weights had up to 12 epochs planned, and the clock ended them after these 8, the learning rate with
+them. What their training images look like was recorded by `record_appearance.py` afterwards.
 """
 
 from __future__ import annotations
