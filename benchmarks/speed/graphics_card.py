@@ -35,7 +35,7 @@ from unveil.networks.build import build_network
 from unveil.operators.losses import segmentation_loss
 from unveil.training.batches import channels_last
 from unveil.training.fit import train_step
-from unveil.training.forward import on, training_forward
+from unveil.training.forward import to_device, training_forward
 from unveil.training.precision import number_format, training_dtype
 from unveil.training.state import TrainingState
 
@@ -188,7 +188,7 @@ def _ours(
 ) -> Callable[[], object]:
     """Return a step as the training loop takes it."""
     device = torch.device("cuda")
-    state = TrainingState.begin(on(device, build_network(architecture).train()))
+    state = TrainingState.begin(to_device(build_network(architecture).train(), device))
     batch = channels_last(image), target, torch.ones_like(target)
     forward = training_forward(state.network, device, autocast)
 

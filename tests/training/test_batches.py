@@ -10,7 +10,7 @@ from unveil.config.normalization import NoiseNormalization, PercentileNormalizat
 from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig
 from unveil.data.examples import Example
 from unveil.operators.normalization import fit_array
-from unveil.training.batches import Source, denoising_batches, segmentation_batches, synthetic_noise
+from unveil.training.batches import Source, denoising_batches, segmentation_batches, synthetic_noise, window_source
 from unveil.training.fit import Batch
 from unveil.training.plan import Plan
 
@@ -71,11 +71,13 @@ def plan(**augmentation: float) -> Plan:
 
 def denoising(example: Example, source: Source, *, seed: int = 0, **augmentation: float) -> Batch:
     config = DenoisingTraining()
-    return next(denoising_batches([example], plan(**augmentation), config, source, seed, torch.device("cpu")))
+    windows = window_source([example], torch.device("cpu"))
+    return next(denoising_batches(windows, plan(**augmentation), config, source, seed, torch.device("cpu")))
 
 
 def segmentation(example: Example, *, seed: int = 0, **augmentation: float) -> Batch:
-    return next(segmentation_batches([example], plan(**augmentation), seed, torch.device("cpu")))
+    windows = window_source([example], torch.device("cpu"))
+    return next(segmentation_batches(windows, plan(**augmentation), seed, torch.device("cpu")))
 
 
 def test_noise_is_added_anew_to_each_patch_and_the_target_stays_clean() -> None:

@@ -119,7 +119,8 @@ def _judged(frame: Frame, model: Model, appearance: Appearance, scale: float) ->
         factor = _suggested_factor(frame, model, resized, scale, octaves)
     if factor is not None and factor < 1:  # reduced, what was magnified is nearer; enlarged, nothing regains its detail
         reduced = looks_of(windows_of(frame, scale * factor), model)
-        factor = factor if reduced is not None and cloud.distances(reduced) < cloud.distances(looks) else None
+        if reduced is None or cloud.distances(reduced) / appearance.threshold >= distance:
+            factor = None
     if factor is not None:
         return Suitability("unlike", score, (_about_size(1 / factor),), _plain(scale * factor))
     if distance <= 1:  # the size alone was remarkable, and at another look it is not

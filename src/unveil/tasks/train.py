@@ -39,7 +39,7 @@ from unveil.tasks.object_rule import fit_object_rule, judged_windows
 from unveil.tasks.recording import with_appearance
 from unveil.training.advice import advise
 from unveil.training.fit import fit
-from unveil.training.forward import on
+from unveil.training.forward import to_device
 from unveil.training.initial_weights import inherit, random_network, root_mean_square
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.norm_limits import NormLimiter, norm_limits, settle
@@ -108,7 +108,7 @@ def train(
     device = torch.device(choose_device(config.device))
     autocast = training_dtype(device, config.precision)
     with _nothing_to_keep_yet():
-        network = on(device, _starting_network(lesson, config, start, monitor))
+        network = to_device(_starting_network(lesson, config, start, monitor), device)
     course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)
     if course.settings is not None:  # it goes on with the steps chosen then, in the time that was allowed
         settled = course.settings.model_copy(update={"time_budget_s": config.time_budget_s})

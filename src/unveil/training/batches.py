@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -38,14 +39,28 @@ _LEAST_STD = 1e-6
 """Of noise, as a part of the intensity range, where images are normalized by it."""
 
 
-def segmentation_batches(examples: Sequence[Example], plan: Plan, seed: int, device: torch.device) -> Iterator[Batch]:
+Windows: TypeAlias = Callable[[tuple[int, ...], int, int], Iterator[Batch]]
+"""Draws from a size, a number per batch and a seed: image, target and weight ``(N, channels, *size)``, without end."""
+
+
+def window_source(examples: Sequence[Example], device: torch.device) -> Windows:
+    """Return what draws windows of `examples`: cut on a graphics card that can hold them all, else here."""
+    if device.type == "cuda" and HeldExamples.n_bytes(examples) <= _SHARE_HELD * free_bytes("cuda"):
+        held = HeldExamples(examples, device)
+        return lambda size, batch_size, seed: (
+            held.cut(places, size) for places in draw_places(examples, size, batch_size, seed)
+        )
+    return partial(_sent, examples, device)
+
+
+def segmentation_batches(windows: Windows, plan: Plan, seed: int, device: torch.device) -> Iterator[Batch]:
     """Yield augmented batches of images, class and distance targets, and weights, without end.
 
     Distances are interpolated between pixels where they are known, and only there.
     """
     generator = torch.Generator(device).manual_seed(seed)
     source = source_size(plan.patch, plan.augmentation)
-    for image, target, weight in _windows(examples, source, plan.batch_size, seed, device):
+    for image, target, weight in windows(source, plan.batch_size, seed):
         distance, known = target[:, 1:], weight[:, 1:]
         smooth, discrete = random_views(
             torch.cat([image, distance * known, known], dim=1),
@@ -60,7 +75,7 @@ def segmentation_batches(examples: Sequence[Example], plan: Plan, seed: int, dev
 
 
 def denoising_batches(
-    examples: Sequence[Example],
+    windows: Windows,
     plan: Plan,
     config: DenoisingTraining,
     source: Source,
@@ -76,7 +91,7 @@ def denoising_batches(
     """
     generator = torch.Generator(device).manual_seed(seed)
     views = plan.augmentation if source == "clean_only" else plan.augmentation.model_copy(update={"scale": 0.0})
-    for image, target, weight in _windows(examples, source_size(plan.patch, views), plan.batch_size, seed, device):
+    for image, target, weight in windows(source_size(plan.patch, views), plan.batch_size, seed):
         n_channels = image.shape[1]
         smooth, weight = random_views(torch.cat([image, target], dim=1), weight, plan.patch, views, generator)
         noisy, clean = smooth[:, :n_channels], smooth[:, n_channels:]
@@ -148,19 +163,8 @@ def channels_last(batch: Tensor) -> Tensor:
     return batch.contiguous(memory_format=torch.channels_last if batch.dim() == 4 else torch.channels_last_3d)
 
 
-def _windows(
-    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int, device: torch.device
-) -> Iterator[Batch]:
-    """Yield windows on the device: cut there where all examples fit into a part of its own memory, else here."""
-    held_bytes = _SHARE_HELD * free_bytes("cuda") if device.type == "cuda" else 0
-    if HeldExamples.n_bytes(examples) <= held_bytes:
-        held = HeldExamples(examples, device)
-        return (held.cut(places, size) for places in draw_places(examples, size, batch_size, seed))
-    return _sent(examples, size, batch_size, seed, device)
-
-
 def _sent(
-    examples: Sequence[Example], size: tuple[int, ...], batch_size: int, seed: int, device: torch.device
+    examples: Sequence[Example], device: torch.device, size: tuple[int, ...], batch_size: int, seed: int
 ) -> Iterator[Batch]:
     """Draw windows onto the device, one batch ahead of its use, in a thread of its own: a step never waits for one.
 

@@ -15,7 +15,7 @@ Forward = Callable[[Tensor], Tensor]
 """From a batch ``(N, C, *spatial)`` on the device to maps ``(N, K, *spatial)``, ready for the gradient."""
 
 
-def on(device: torch.device, network: nn.Module) -> nn.Module:
+def to_device(network: nn.Module, device: torch.device) -> nn.Module:
     """Move `network` to `device`; a graphics card gets weights with their channels last, as its kernels want them."""
     if device.type != "cuda":
         return network.to(device)

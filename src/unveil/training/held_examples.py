@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unveil.data.examples import Example
@@ -20,16 +21,18 @@ class HeldExamples:
     """
 
     def __init__(self, examples: Sequence[Example], device: torch.device) -> None:
-        def flat(arrays: Sequence[np.ndarray]) -> Tensor:
-            return torch.from_numpy(np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1))
+        shapes = torch.tensor([example.spatial_shape for example in examples])
+        sizes = shapes.prod(dim=1)
+        ends = sizes.cumsum(dim=0)
+        self._shapes, self._offsets = shapes.to(device), (ends - sizes).to(device)
 
-        self._parts = [
-            flat([getattr(example, name) for example in examples]).to(device) for name in ("image", "target", "weight")
-        ]
-        shapes = np.array([example.spatial_shape for example in examples])
-        ends = np.cumsum(shapes.prod(axis=1))
-        self._shapes = torch.from_numpy(shapes).to(device)
-        self._offsets = torch.from_numpy(np.concatenate([[0], ends[:-1]])).to(device)
+        def flat(arrays: Sequence[NDArray[np.float32]]) -> Tensor:
+            held = torch.empty(len(arrays[0]), int(ends[-1]), device=device)
+            for array, part in zip(arrays, held.split(sizes.tolist(), dim=1), strict=True):
+                part.copy_(torch.from_numpy(array).flatten(1))
+            return held
+
+        self._parts = [flat([getattr(example, name) for example in examples]) for name in ("image", "target", "weight")]
 
     @staticmethod
     def n_bytes(examples: Sequence[Example]) -> int:

@@ -36,7 +36,14 @@ from unveil.image import Image
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
 from unveil.operators.normalization import fit
 from unveil.operators.objects import ObjectFacts
-from unveil.training.batches import NoiseScale, Source, denoising_batches, segmentation_batches, synthetic_noise
+from unveil.training.batches import (
+    NoiseScale,
+    Source,
+    denoising_batches,
+    segmentation_batches,
+    synthetic_noise,
+    window_source,
+)
 from unveil.training.description import common_pixel_size, object_rule, objects_of
 from unveil.training.division import Division, divide
 from unveil.training.fit import Batches, Loss
@@ -183,7 +190,9 @@ def _segmentation_lesson(
     return Lesson(
         architecture=architecture,
         normalization=normalization,
-        batches=lambda plan, device: lambda seed: segmentation_batches(division.teaching, plan, seed, device),
+        batches=lambda plan, device: partial(
+            segmentation_batches, window_source(division.teaching, device), plan, device=device
+        ),
         loss=loss,
         judge=segmentation_judge(division.judging, architecture, loss, n_classes=n_classes)
         if division.judging
@@ -251,8 +260,15 @@ def _denoising_lesson(
     return Lesson(
         architecture=architecture,
         normalization=normalization,
-        batches=lambda plan, device: (
-            lambda seed: denoising_batches(division.teaching, plan, config, source, seed, device, fixed_range, scale)
+        batches=lambda plan, device: partial(
+            denoising_batches,
+            window_source(division.teaching, device),
+            plan,
+            config,
+            source,
+            device=device,
+            fixed_range=fixed_range,
+            scale=scale,
         ),
         loss=loss,
         judge=judge(division.judging, architecture, loss) if division.judging else None,
