@@ -77,9 +77,8 @@ def main() -> None:
     before = json.loads(path.read_text()) if path.exists() else {"psnr": {}, "networks": []}
     report: dict[str, Table] = before["psnr"]
     here = [facts(load_model(file)) for file in sorted(arguments.models.glob("*.safetensors"))]
-    networks = sorted(
-        ({row["name"]: row for row in [*before["networks"], *here]}).values(), key=lambda row: row["name"]
-    )
+    by_name = {row["name"]: row for row in [*before["networks"], *here]}
+    networks = [by_name[name] for name in sorted(by_name)]
     written = {"n_images": len(images), "sigmas": SIGMAS, "source": SOURCE, "psnr": report, "networks": networks}
 
     def write() -> None:

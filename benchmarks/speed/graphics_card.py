@@ -25,25 +25,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unveil import Image, Model, SegmentationOptions, load_model
-from unveil.config.architecture import Architecture
 from unveil.inference.cuda_engine import CudaEngine
 from unveil.inference.engines import one_ahead
-from unveil.networks.build import build_network
-from unveil.operators.losses import segmentation_loss
-from unveil.training.batches import channels_last
-from unveil.training.fit import train_step
-from unveil.training.forward import to_device, training_forward
 from unveil.training.precision import number_format, training_dtype
-from unveil.training.state import TrainingState
 
 PREDICTION = runpy.run_path(str(Path(__file__).parent / "prediction.py"))
+TRAINING = runpy.run_path(str(Path(__file__).parent / "training.py"))
 GOAL_SHARE, GOAL_TRAINING = 0.60, 3.0
-N_CLASSES = 2
 BATCH, PATCH_PX = 16, 256
-_HALF_BYTES, _SINGLE_BYTES = 2, 4
+_HALF_BYTES = 2
 _MATRIX_EDGE, _COPY_BYTES = 8192, 1 << 32
 _LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d)
 
@@ -61,7 +53,7 @@ def main() -> None:
         "model": model.card.name,
     }
     report["prediction"] = prediction(model, arguments.size, arguments.windows, arguments.repeats)
-    report["training"] = training(model.card.architecture, arguments.repeats)
+    report["training"] = training(arguments.repeats)
     text = json.dumps(report, indent=2)
     print(text)
     if arguments.json:
@@ -109,7 +101,7 @@ def prediction(model: Model, size: int, n_windows: int, repeats: int) -> dict[st
 
 
 def resident(engine: CudaEngine, window: np.ndarray) -> Callable[[], None]:
-    """Return the network of `engine` on a window that lies on the card, ten times."""
+    """Return the network of `engine` on a window that lies on the card, kernel by kernel."""
     engine.compute(window)
     module = engine._loaded(torch.channels_last)
     there = torch.from_numpy(window).cuda().to(memory_format=torch.channels_last)
@@ -159,19 +151,18 @@ def copy_rate() -> float:
     return 2 * _COPY_BYTES / min(timed(lambda: there.copy_(here), 10, 1))
 
 
-def training(architecture: Architecture, repeats: int) -> dict[str, Any]:
-    """Return seconds per step of ours and of a first script's, and the ratios."""
+def training(repeats: int) -> dict[str, Any]:
+    """Return seconds per step of the default U-Net, ours and a first script's (`training.py`), and the ratios."""
     image = torch.rand(BATCH, 1, PATCH_PX, PATCH_PX, device="cuda")
     target = torch.cat([(image > 0.5).float(), image], dim=1)
     n_steps = 10
     times: dict[str, Seconds] = {}
-    device = torch.device("cuda")
-    autocast = training_dtype(device, "auto")
-    with number_format(device, autocast):
-        times["ours"] = timed(_ours(architecture, image, target, autocast), repeats * n_steps, 1)
+    autocast = training_dtype(image.device, "auto")
+    with number_format(image.device, autocast):
+        times["ours"] = timed(TRAINING["our_step"](image, target), repeats * n_steps, 1)
     for name, is_rounded in (("eager, TF32", True), ("eager, float32", False)):
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=is_rounded):
-            times[name] = timed(_plain(architecture, image, target), repeats * n_steps, 1)
+            times[name] = timed(TRAINING["plain_step"](image, target), repeats * n_steps, 1)
     spread = PREDICTION["spread"]
     ours = spread(times["ours"])["median"]
     return {
@@ -181,36 +172,6 @@ def training(architecture: Architecture, repeats: int) -> dict[str, Any]:
         "times_as_fast": {name: spread([s / ours for s in seconds]) for name, seconds in times.items()},
         "goal": {"eager, float32": GOAL_TRAINING},
     }
-
-
-def _ours(
-    architecture: Architecture, image: Tensor, target: Tensor, autocast: torch.dtype | None
-) -> Callable[[], object]:
-    """Return a step as the training loop takes it."""
-    device = torch.device("cuda")
-    state = TrainingState.begin(to_device(build_network(architecture).train(), device))
-    batch = channels_last(image), target, torch.ones_like(target)
-    forward = training_forward(state.network, device, autocast)
-
-    def loss(output: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-        return segmentation_loss(output, wanted, weight, n_classes=N_CLASSES)
-
-    return lambda: train_step(state, batch, loss, 1e-3, forward)
-
-
-def _plain(architecture: Architecture, image: Tensor, target: Tensor) -> Callable[[], object]:
-    """Return a step as a first script would write it."""
-    network = build_network(architecture).train().cuda()
-    optimizer = torch.optim.Adam(network.parameters())
-
-    def step() -> None:
-        optimizer.zero_grad()
-        output = network(image)
-        entropy = functional.cross_entropy(output[:, :N_CLASSES], target[:, 0].long())
-        (entropy + (output[:, N_CLASSES:] - target[:, 1:]).square().mean()).backward()
-        optimizer.step()
-
-    return step
 
 
 def timed(call: Callable[[], object], repeats: int, parts: float) -> Seconds:

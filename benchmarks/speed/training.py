@@ -25,7 +25,7 @@ from unveil import UNetConfig, build_network
 from unveil.operators.losses import segmentation_loss
 from unveil.training.batches import channels_last
 from unveil.training.fit import train_step
-from unveil.training.forward import training_forward
+from unveil.training.forward import to_device, training_forward
 from unveil.training.precision import training_dtype
 from unveil.training.state import TrainingState
 
@@ -39,9 +39,9 @@ def main() -> None:
     arguments = _arguments()
     image = torch.rand(arguments.batch, 1, arguments.patch, arguments.patch)
     target = torch.cat([(image > 0.5).float(), image], dim=1)
-    steps: dict[str, Callable[[], object]] = {"ours": _ours(image, target), "plain": _plain(image, target)}
+    steps: dict[str, Callable[[], object]] = {"ours": our_step(image, target), "plain": plain_step(image, target)}
     if arguments.compiled:
-        steps["compiled"] = _plain(image, target, compiled=True)
+        steps["compiled"] = plain_step(image, target, compiled=True)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for repeat in range(arguments.repeats + 1):
         for name, step in steps.items():
@@ -65,10 +65,10 @@ def main() -> None:
     (arguments.output / "training.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
-def _ours(image: Tensor, target: Tensor) -> Callable[[], object]:
-    """Return a step as the training loop takes it."""
-    device = torch.device("cpu")
-    state = TrainingState.begin(build_network(UNetConfig(out_channels=N_CLASSES + 1)).train())
+def our_step(image: Tensor, target: Tensor) -> Callable[[], object]:
+    """Return a step as the training loop takes it, where `image` lies."""
+    device = image.device
+    state = TrainingState.begin(to_device(build_network(UNetConfig(out_channels=N_CLASSES + 1)).train(), device))
     batch = channels_last(image), target, torch.ones_like(target)
     forward = training_forward(state.network, device, training_dtype(device, "auto"))
 
@@ -78,9 +78,9 @@ def _ours(image: Tensor, target: Tensor) -> Callable[[], object]:
     return lambda: train_step(state, batch, loss, 1e-3, forward)
 
 
-def _plain(image: Tensor, target: Tensor, *, compiled: bool = False) -> Callable[[], object]:
-    """Return a step as a first script would write it."""
-    network: Any = build_network(UNetConfig(out_channels=N_CLASSES + 1)).train()
+def plain_step(image: Tensor, target: Tensor, *, compiled: bool = False) -> Callable[[], object]:
+    """Return a step as a first script would write it, where `image` lies."""
+    network: Any = build_network(UNetConfig(out_channels=N_CLASSES + 1)).train().to(image.device)
     optimizer = torch.optim.Adam(network.parameters())
     if compiled:
         network = torch.compile(network)
