@@ -115,10 +115,13 @@ class CudaEngine:
         return self._module
 
     def _modes(self) -> list[AbstractContextManager[object]]:
-        """No gradients; half precision for the convolutions alone; TF32 never, since it is not float32."""
+        """No gradients; half precision for the convolutions alone; TF32 never, since it is not float32.
+
+        No copy of weights is cached, which a recording would go on reading when it is gone.
+        """
         return [
             torch.inference_mode(),
-            torch.autocast(self.device, torch.float16) if self._is_half else nullcontext(),
+            torch.autocast(self.device, torch.float16, cache_enabled=False) if self._is_half else nullcontext(),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False),
         ]
 
