@@ -24,10 +24,10 @@ from torch.nn import functional
 from unveil import UNetConfig, build_network
 from unveil.operators.losses import segmentation_loss
 from unveil.training.batches import channels_last
-from unveil.training.fit import train_step
 from unveil.training.forward import to_device, training_forward
 from unveil.training.precision import training_dtype
 from unveil.training.state import TrainingState
+from unveil.training.steps import train_step
 
 GOAL_WITH_AMX, GOAL_WITHOUT = 4.0, 1.3
 N_CLASSES = 2

@@ -169,6 +169,8 @@ def test_every_settings_class_is_looked_at():
         (SegmentationTraining, {"recipe": "guess"}),
         (DenoisingTraining, {"noisy_only": "magic"}),
         (DenoisingTraining, {"batch_size": 0}),
+        (DenoisingTraining, {"replicas": 0}),
+        (SegmentationTraining, {"replicas": 2, "batch_size": 3}),
         (AugmentationConfig, {"gain": 1}),
         (FilterConfig, {"kind": "gaussian", "size_px": 0}),
         (FilterConfig, {"kind": "sharpen", "size_px": 1}),

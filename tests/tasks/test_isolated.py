@@ -338,6 +338,33 @@ IsolatedTraining(Run(Path(sys.argv[1]))).train(tell)
     os.kill(fork, signal.SIGKILL)
 
 
+@needs_signals
+@pytest.mark.parametrize("end", ["cancelled", "stopped", "replica lost"])
+def test_replicas_do_not_outlive_their_training(end: str, begin: Callable[[Run], Background]) -> None:
+    run = create_run(*scenes(), settings(replicas=2, **LONG))
+    work = begin(run)
+    work.next(EpochEnd)
+    (replica,) = child_of(run).children()
+
+    match end:
+        case "cancelled":
+            work.training.cancel()
+        case "stopped":
+            work.training.stop()
+        case "replica lost":
+            replica.kill()
+    outcome = work.end(10)
+    psutil.wait_procs([replica], timeout=5)
+
+    assert is_gone(replica.pid)
+    if end == "replica lost":
+        assert isinstance(outcome, TrainingError)
+        assert "Replica 1 of the network ended unexpectedly (code -9)" in str(outcome)
+        assert run.checkpoint.exists()
+    else:
+        assert isinstance(outcome, Cancelled if end == "cancelled" else Path)
+
+
 def test_a_slow_listener_loses_nothing_and_may_cancel() -> None:
     run = create_run(*scenes(), settings(**LONG))
     training = IsolatedTraining(run)

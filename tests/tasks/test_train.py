@@ -173,6 +173,26 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(scenes: Mak
     assert first.card.training.data_sha256 == other.card.training.data_sha256
 
 
+def test_two_replicas_learn_and_say_so(scenes: Make, segmentation: Make) -> None:
+    events: list[Event] = []
+    learner = segmentation().architecture.model_copy(update={"width": 8})
+    config = segmentation(
+        architecture=learner, replicas=2, batch_size=4, epochs=3, steps_per_epoch=30, learning_rate=1e-2
+    )
+    model, again = train(*scenes(6), config, monitor=events.append), train(*scenes(6), config, monitor=ignore)
+    assert model.card.training.history[-1].metric > 0.85
+    assert model.card.training.config["replicas"] == 2
+    assert next(e.device for e in events if isinstance(e, TrainingStart)) == "2 × cpu"
+    assert model.card.weights_sha256 == again.card.weights_sha256
+
+
+def test_stopping_ends_replicas_too(scenes: Make, segmentation: Make) -> None:
+    config = segmentation(replicas=2, batch_size=2, epochs=9)
+    stopped = train(*scenes(3), config, monitor=at_call(2, EpochEnd, StopEarly))
+    assert len(stopped.card.training.history) == 2
+    assert not torch.distributed.is_initialized()
+
+
 def test_the_record_says_what_happened(scenes: Make, segmentation: Make) -> None:
     config = segmentation(epochs=3)
     model = train(*scenes(4), config, monitor=ignore)

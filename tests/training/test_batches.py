@@ -11,8 +11,8 @@ from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseC
 from unveil.data.examples import Example
 from unveil.operators.normalization import fit_array
 from unveil.training.batches import Source, denoising_batches, segmentation_batches, synthetic_noise, window_source
-from unveil.training.fit import Batch
 from unveil.training.plan import Plan
+from unveil.training.steps import Batch
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from unveil.config.training import AugmentationConfig
 from unveil.errors import TrainingError
 from unveil.events import EpochEnd, Notice, StepEnd
-from unveil.training.fit import Batch, fit
+from unveil.training.fit import fit
 from unveil.training.pace import measure_pace
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
+from unveil.training.steps import Batch, OwnSteps
 from unveil.training.validation import Judge, Verdict
 
 CPU = torch.device("cpu")
@@ -57,7 +58,8 @@ def plan(**changes: Any) -> Plan:
 def run(
     state: TrainingState, plan: Plan, *, loss: Any = squared, judge: Judge | None = None
 ) -> Iterator[StepEnd | EpochEnd | Notice]:
-    return fit(state, batches, loss, judge, plan, seed=5, device=CPU, autocast=None, metric_name="PSNR")
+    steps = OwnSteps(state, batches, loss, device=CPU, autocast=None)
+    return fit(state, steps, judge, plan, seed=5, device=CPU, autocast=None, metric_name="PSNR")
 
 
 class Faulty:
@@ -126,7 +128,8 @@ def test_after_a_setback_other_batches_are_tried() -> None:
         return batches(seed)
 
     state = TrainingState.begin(line())
-    list(fit(state, noted, Faulty(4), None, plan(), seed=5, device=CPU, autocast=None, metric_name="IoU"))
+    steps = OwnSteps(state, noted, Faulty(4), device=CPU, autocast=None)
+    list(fit(state, steps, None, plan(), seed=5, device=CPU, autocast=None, metric_name="IoU"))
     assert len(seeds) == len(set(seeds)) == 5
 
 

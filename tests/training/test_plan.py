@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.normalization import GlobalNormalization, PercentileNormalization, StandardNormalization
@@ -35,6 +36,14 @@ def planned(config: Any, architecture: Architecture = UNET, pace: Pace = PACE, *
     settled, found = with_recipe(config), facts(**known)
     plan = complete(choose_patches(settled, architecture, found), settled, found, pace if needs_pace(settled) else None)
     return plan, plan.settings(settled)
+
+
+def test_replicas_share_the_batch_evenly() -> None:
+    plan, settings = planned(SegmentationTraining(replicas=3))
+    assert plan.batch_size == settings.batch_size == 6  # 4 without replicas
+    assert plan.share(3).batch_size == 2
+    with pytest.raises(ValidationError, match="3 replicas cannot share a batch_size of 4 evenly"):
+        SegmentationTraining(replicas=3, batch_size=4)
 
 
 @pytest.mark.parametrize(("kind", "epochs", "edge"), [(SegmentationTraining, 100, 256), (DenoisingTraining, 80, 384)])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from unveil.config.architecture import DnCNNConfig, TrainableArchitecture, UNetConfig
 from unveil.config.base import Config
@@ -95,6 +95,8 @@ class TrainingSchedule(Config):
     """Seed of the split, the weights, the patches and the augmentation."""
     device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
+    replicas: int = Field(1, ge=1, le=64)
+    """How many copies of the network share each batch, each in a process and on a graphics card of its own."""
     precision: Literal["auto", "exact", "fast"] = "auto"
     """exact is float32 throughout; fast computes convolutions in bfloat16; auto is fast where the processor supports
     it."""
@@ -108,6 +110,15 @@ class TrainingSchedule(Config):
     its own limits."""
     name: str = "model"
     """Name of the model in its card."""
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.batch_size is not None and self.batch_size % self.replicas:
+            raise ValueError(
+                f"{self.replicas} replicas cannot share a batch_size of {self.batch_size} evenly: make it a multiple "
+                f"of {self.replicas}"
+            )
+        return self
 
 
 class SegmentationTraining(TrainingSchedule):

@@ -6,7 +6,6 @@ import os
 import queue
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import IO
 
@@ -16,11 +15,9 @@ from unveil.events import EpochEnd, Event, StepEnd, StopEarly
 from unveil.image import Image
 from unveil.io.runs import Run
 from unveil.tasks.wire import Message, receive, send, send_event
+from unveil.training.parent_watch import ABANDONED, leave_with_parent
 
 _NICENESS = 10
-_ABANDONED = 3
-"""Exit code where whoever asked for the training is gone."""
-_GLANCE_S = 1.0
 
 
 class _Desk:
@@ -31,8 +28,8 @@ class _Desk:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._image: Image | None = None
         self._is_stopping = False
-        for duty in (self._read, _leave_when_abandoned):
-            threading.Thread(target=duty, daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
+        leave_with_parent()
 
     def monitor(self, event: Event) -> None:
         """Send `event`, then do what was asked for meanwhile; a stop waits for the first step."""
@@ -68,15 +65,7 @@ class _Desk:
         for message in receive(sys.stdin.buffer):
             assert isinstance(message, dict)
             self._messages.put(message)
-        os._exit(_ABANDONED)  # whoever asked for this training is gone
-
-
-def _leave_when_abandoned() -> None:
-    """End this process with its parent, whose end of the pipe may live on in a process that it forked (POSIX)."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(_GLANCE_S)
-    os._exit(_ABANDONED)
+        os._exit(ABANDONED)  # whoever asked for this training is gone
 
 
 def _work(run: Run, desk: _Desk) -> None:

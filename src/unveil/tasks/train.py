@@ -42,11 +42,12 @@ from unveil.training.fit import fit
 from unveil.training.forward import to_device
 from unveil.training.initial_weights import inherit, random_network, root_mean_square
 from unveil.training.lesson import Lesson, prepare_lesson
-from unveil.training.norm_limits import NormLimiter, norm_limits, settle
+from unveil.training.norm_limits import norm_limits, settle
 from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets, annotated_pairs, arrays_of, pair_up
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import number_format, training_dtype
+from unveil.training.replicas import Lot, check_replicas, shared_steps
 from unveil.training.validation import on_device
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
@@ -106,6 +107,7 @@ def train(
         lesson, settled = _lesson(images, targets, settled, start, validation, monitor)
     settled = settled.model_copy(update={"architecture": lesson.architecture})
     device = torch.device(choose_device(config.device))
+    check_replicas(device, config.replicas)
     autocast = training_dtype(device, config.precision)
     with _nothing_to_keep_yet():
         network = to_device(_starting_network(lesson, config, start, monitor), device)
@@ -120,21 +122,27 @@ def train(
         course.settings = plan.settings(settled)
         course.state.seconds += pace.spent_s if pace is not None else 0.0
         monitor(_opening(plan, course.settings, lesson, device, autocast, parent))
-    limits = norm_limits(network, lip1_layers=settled.lip1_layers)
-    events = fit(
-        course.state,
-        lesson.batches(plan, device),
-        lesson.loss,
-        lesson.judge,
-        plan,
-        seed=config.seed,
-        device=device,
+    lot = Lot(
+        batches=lesson.batches,
+        plan=plan.share(config.replicas),
+        loss=lesson.loss,
+        device=device.type,
         autocast=autocast,
-        metric_name=lesson.metric_name,
-        limiter=NormLimiter(limits) if limits else None,
+        lip1_layers=settled.lip1_layers,
     )
-    with number_format(device, autocast), closing(events):
-        course.follow(events, preview, monitor)
+    with number_format(device, autocast), shared_steps(course.state, lot, config.replicas) as steps:
+        events = fit(
+            course.state,
+            steps,
+            lesson.judge,
+            plan,
+            seed=config.seed,
+            device=device,
+            autocast=autocast,
+            metric_name=lesson.metric_name,
+        )
+        with closing(events):
+            course.follow(events, preview, monitor)
     model = _sealed(course, lesson, start)
     if model.card.objects is not None:
         pairs = annotated_pairs(pair_up(*(validation or (images, targets))))
@@ -195,9 +203,10 @@ def _pace(
 ) -> Pace:
     """Measure how fast steps are, and reckon what validations and previews take."""
     image = preview() if preview is not None else None
+    patches = choose_patches(settled, lesson.architecture, _facts(lesson, device))
     return measure_pace(
         network,
-        lesson.batches(choose_patches(settled, lesson.architecture, _facts(lesson, device)), device),
+        lesson.batches(patches.share(settled.replicas), device),
         lesson.loss,
         device=device,
         autocast=autocast,
@@ -238,7 +247,7 @@ def _opening(
     parent: ModelCard | None,
 ) -> TrainingStart:
     return TrainingStart(
-        device=str(device),
+        device=str(device) if settings.replicas == 1 else f"{settings.replicas} × {device}",
         precision="bfloat16 and float32" if autocast else "float32",
         n_steps=plan.n_steps_to_take,
         settings=settings.model_dump(mode="json"),

@@ -19,9 +19,9 @@ from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.noise import correlate_along_x, log_uniform, poisson_gaussian
 from unveil.operators.normalization import DARK_END
 from unveil.operators.stabilization import Stabilization
-from unveil.training.fit import Batch
 from unveil.training.held_examples import HeldExamples
 from unveil.training.plan import Plan
+from unveil.training.steps import Batch
 
 Source: TypeAlias = Literal["pairs", "clean_only", "blind_spot", "frames"]
 """What a denoiser learns from: clean images beside noisy ones, clean ones alone, or noisy ones alone in two ways."""

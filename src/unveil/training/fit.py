@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import TypeAlias, TypeVar
+from collections.abc import Generator, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from unveil.errors import TrainingError
 from unveil.events import EpochEnd, Notice, StepEnd
-from unveil.training.forward import Forward, training_forward
-from unveil.training.norm_limits import NormLimiter
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
+from unveil.training.steps import Steps
 from unveil.training.validation import Judge, Verdict, on_device
-
-Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Input ``(N, C, *spatial)``, target ``(N, K, *spatial)``, weight ``(N, K or 1, *spatial)``, on the device."""
-Batches: TypeAlias = Callable[[int], Iterator[Batch]]
-"""Starts an endless stream of batches from a seed."""
-Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of output, target and weight."""
 
 Told = TypeVar("Told", StepEnd, EpochEnd, Notice)
 
 _WARM_UP = 0.03
-_MAX_GRADIENT_NORM = 1.0
 _MOST_SETBACKS = 5
 """How often a training whose loss is no number goes back before it gives up."""
 
 
 def fit(
     state: TrainingState,
-    batches: Batches,
-    loss: Loss,
+    steps: Steps,
     judge: Judge | None,
     plan: Plan,
     *,
@@ -45,7 +34,6 @@ def fit(
     device: torch.device,
     autocast: torch.dtype | None,
     metric_name: str,
-    limiter: NormLimiter | None = None,
 ) -> Generator[StepEnd | EpochEnd | Notice, None, None]:
     """Train ``state.network`` with Adam from where `state` stands, yielding after each step and each epoch.
 
@@ -56,12 +44,12 @@ def fit(
 
     Parameters
     ----------
+    steps
+        Of the network of `state`.
     judge
         Validates after each epoch; None trains without validation.
     autocast
-        Dtype of the convolutions, None for float32 throughout.
-    limiter
-        Keeps norms of convolutions below their limits.
+        Dtype of the convolutions while validating, None for float32 throughout.
 
     Raises
     ------
@@ -69,33 +57,25 @@ def fit(
         If the loss is no number again and again.
     """
     clock = _Clock(state)
-    state.network.train()
-    forward = training_forward(state.network, device, autocast)
     while state.epoch < plan.stop_after:
         if ending := _ending(state, plan, clock, "validation" if judge else "training"):
             yield ending
             return
-        before = state.snapshot()
         losses: list[float] = []
-        epoch_seed = _epoch_seed(seed, state.epoch, state.n_setbacks)
-        stream = batches(epoch_seed)
-        if limiter is not None:
-            limiter.begin(epoch_seed)
+        steps.begin(_epoch_seed(seed, state.epoch, state.n_setbacks))
         for step in range(state.epoch * plan.steps_per_epoch, (state.epoch + 1) * plan.steps_per_epoch):
             if losses and clock.share_of(plan.time_budget_s) >= 1:
                 break
             progress = max(step / plan.n_steps, clock.share_of(plan.time_budget_s))
             rate = plan.learning_rate * state.rate_factor * _rate(progress, plan.schedule)
-            losses.append(train_step(state, next(stream), loss, rate, forward))
+            losses.append(steps.take(rate))
             if not math.isfinite(losses[-1]):
                 break
-            if limiter is not None:
-                limiter.apply()
             yield from clock.paused(StepEnd(step + 1, plan.n_steps_to_take, losses[-1]))
         if math.isfinite(losses[-1]):
             yield from clock.paused(_end_epoch(state, losses, judge, plan, device, autocast, metric_name, clock))
         else:
-            yield from clock.paused(_go_back(state, before, rate))
+            yield from clock.paused(_go_back(state, steps, rate))
 
 
 def _ending(state: TrainingState, plan: Plan, clock: _Clock, which: str) -> Notice | None:
@@ -143,9 +123,9 @@ def _end_epoch(
     )
 
 
-def _go_back(state: TrainingState, before: Mapping[str, Tensor], rate: float) -> Notice:
-    """Return `state` to where the epoch began, with half the learning rate, and say so."""
-    state.go_back(before)
+def _go_back(state: TrainingState, steps: Steps, rate: float) -> Notice:
+    """Return to where the epoch began, with half the learning rate, and say so."""
+    steps.go_back()
     if state.n_setbacks > _MOST_SETBACKS:
         raise TrainingError(
             f"The loss became infinite or no number {state.n_setbacks} times, at last with a learning rate of "
@@ -155,28 +135,6 @@ def _go_back(state: TrainingState, before: Mapping[str, Tensor], rate: float) ->
         f"The loss became infinite or no number; training goes back to the end of epoch {state.epoch}, with half the "
         f"learning rate."
     )
-
-
-def train_step(
-    state: TrainingState,
-    batch: Batch,
-    loss: Loss,
-    rate: float,
-    forward: Forward,
-) -> float:
-    """Take one step and return the loss; none is taken where that, or its gradient, is no number."""
-    image, target, weight = batch
-    value = loss(forward(image), target, weight)
-    state.optimizer.zero_grad(set_to_none=True)
-    value.backward()
-    norm = nn.utils.clip_grad_norm_(state.network.parameters(), _MAX_GRADIENT_NORM)
-    numbers: list[float] = torch.stack([value.detach(), norm]).tolist()  # a graphics card is waited for once
-    if unusable := [number for number in numbers if not math.isfinite(number)]:
-        return unusable[0]
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    state.optimizer.step()
-    return numbers[0]
 
 
 class _Clock:

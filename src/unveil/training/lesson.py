@@ -46,10 +46,10 @@ from unveil.training.batches import (
 )
 from unveil.training.description import common_pixel_size, object_rule, objects_of
 from unveil.training.division import Division, divide
-from unveil.training.fit import Batches, Loss
 from unveil.training.norm_limits import LIP1_TEMPERATURE
 from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_foreground, check_pairs, image_pairs, pair_up
 from unveil.training.plan import Plan
+from unveil.training.steps import Batches, Loss
 from unveil.training.validation import (
     Apply,
     Judge,
@@ -73,7 +73,7 @@ class Lesson:
     normalization
         As the card will keep it.
     batches
-        Gives, for a plan and a device, what starts a stream of training batches.
+        Gives, for a plan and a device, what starts a stream of training batches; can be pickled, as can `loss`.
     judge
         Validates on the held-out examples; None where nothing is held out.
     card_fields
@@ -190,9 +190,7 @@ def _segmentation_lesson(
     return Lesson(
         architecture=architecture,
         normalization=normalization,
-        batches=lambda plan, device: partial(
-            segmentation_batches, window_source(division.teaching, device), plan, device=device
-        ),
+        batches=partial(_segmentation_batches, division.teaching),
         loss=loss,
         judge=segmentation_judge(division.judging, architecture, loss, n_classes=n_classes)
         if division.judging
@@ -260,21 +258,31 @@ def _denoising_lesson(
     return Lesson(
         architecture=architecture,
         normalization=normalization,
-        batches=lambda plan, device: partial(
-            denoising_batches,
-            window_source(division.teaching, device),
-            plan,
-            config,
-            source,
-            device=device,
-            fixed_range=fixed_range,
-            scale=scale,
-        ),
+        batches=partial(_denoising_batches, division.teaching, config, source, fixed_range, scale),
         loss=loss,
         judge=judge(division.judging, architecture, loss) if division.judging else None,
         metric_name="PSNR",
         card_fields={"task": "denoising", "pixel_size_um": common_pixel_size([image for image, _ in pairs])},
         **_common(division),
+    )
+
+
+def _segmentation_batches(examples: Sequence[Example], plan: Plan, device: torch.device) -> Batches:
+    return partial(segmentation_batches, window_source(examples, device), plan, device=device)
+
+
+def _denoising_batches(
+    examples: Sequence[Example],
+    config: DenoisingTraining,
+    source: Source,
+    fixed_range: tuple[float, float] | None,
+    scale: NoiseScale,
+    plan: Plan,
+    device: torch.device,
+) -> Batches:
+    windows = window_source(examples, device)
+    return partial(
+        denoising_batches, windows, plan, config, source, device=device, fixed_range=fixed_range, scale=scale
     )
 
 

@@ -8,10 +8,10 @@ import time
 import torch
 from torch import nn
 
-from unveil.training.fit import Batches, Loss, train_step
 from unveil.training.forward import training_forward
 from unveil.training.plan import Pace
 from unveil.training.state import TrainingState
+from unveil.training.steps import Batches, Loss, train_step
 
 _FORWARD_SHARE = 1 / 3
 """Part of a step's time in which the network is applied; the gradient takes twice as long."""

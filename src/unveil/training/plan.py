@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from unveil.config.architecture import Architecture
@@ -102,6 +102,10 @@ class Plan:
         """Optimizer steps until `stop_after`."""
         return self.stop_after * self.steps_per_epoch
 
+    def share(self, n_replicas: int) -> Plan:
+        """Return the plan of one of `n_replicas`, which share each batch evenly."""
+        return replace(self, batch_size=self.batch_size // n_replicas)
+
     def settings(self, config: TrainingSettings) -> TrainingSettings:
         """Return `config` with every choice written out, and no time budget: what repeats this training anywhere."""
         return config.model_copy(
@@ -141,7 +145,7 @@ def choose_patches(config: TrainingSettings, architecture: Architecture, facts: 
         rate = _FINE_TUNING_RATE if facts.is_fine_tuning else _RATES[config.task]
         # a denoiser is adapted to images as they are: nothing else is to be known
         schedule, augmentation = "cosine", _FLIPS if facts.is_adaptation else AugmentationConfig()
-    edge, batch = config.patch_px or edge, config.batch_size or batch
+    edge, batch = config.patch_px or edge, config.batch_size or round_up(batch, config.replicas)
     steps = size_step(architecture)
     edge = round_up(edge, max(steps[-2:]))
     patch = (round_up(config.patch_z, steps[0]), edge, edge)[-architecture.n_dims :]
