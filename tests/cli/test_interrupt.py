@@ -18,8 +18,9 @@ def test_the_first_interrupt_stops_early_and_the_second_discards() -> None:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(StopEarly):
             monitor(Progress(2, 3))
+        monitor(Progress(3, 3))  # what is done with the best model goes on
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
-    assert events == [Progress(1, 3), Progress(2, 3)]
+    assert events == [Progress(1, 3), Progress(2, 3), Progress(3, 3)]
     assert signal.getsignal(signal.SIGINT) is before

@@ -14,8 +14,11 @@ from unveil.events import Event, Monitor, StopEarly
 
 @contextmanager
 def stopping_early(monitor: Monitor, terminal: Terminal) -> Iterator[Monitor]:
-    """Yield `monitor`, made to raise `StopEarly` at the first event after Ctrl-C; a second Ctrl-C interrupts."""
-    asked = threading.Event()
+    """Yield `monitor`, made to raise `StopEarly` at the first event after Ctrl-C; a second Ctrl-C interrupts.
+
+    It is raised once: what is done with the best model afterwards is not to be stopped.
+    """
+    asked, is_told = threading.Event(), False
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         if asked.is_set():
@@ -23,8 +26,10 @@ def stopping_early(monitor: Monitor, terminal: Terminal) -> Iterator[Monitor]:
         asked.set()
 
     def listen(event: Event) -> None:
+        nonlocal is_told
         monitor(event)
-        if asked.is_set():
+        if asked.is_set() and not is_told:
+            is_told = True
             terminal.say("Stopping: the best model so far is kept (Ctrl-C again discards it).")
             raise StopEarly
 
