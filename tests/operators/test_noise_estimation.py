@@ -44,6 +44,15 @@ def test_noise_of_photons_grows_with_the_grey_value(gain: float) -> None:
     np.testing.assert_allclose(noise.variance(np.array([20, 150])), gain * np.array([20, 150]) + 9, rtol=0.2)
 
 
+def test_a_denoised_image_tells_where_fine_texture_is() -> None:
+    texture = 8.0 * (np.add.outer(np.arange(200), np.arange(200)) % 2)  # too fine to have a slope
+    texture[:, :80] = 4
+    plane = texture + np.random.default_rng(0).normal(0, 3, texture.shape)
+    misled, told = (estimate_noise(plane, clean).variance(plane).mean() for clean in (None, texture))
+    assert misled > 1.2 * 9
+    assert told == pytest.approx(9, rel=0.03)
+
+
 RAMP = np.add.outer(np.arange(90.0), np.arange(90.0))
 
 

@@ -30,6 +30,8 @@ _MOST_BLOCKS = 1 << 16
 _FLAT_PX = 3.0
 """Of the Gaussian whose slope says where the image is flat."""
 _FLAT_SHARE = 0.5
+_FLAT_SHARE_OF_DENOISED = 0.25
+"""With a smaller one, blocks are chosen whose noise happens to be weak: a denoiser leaves a little of it."""
 _CORNER = 12
 """Half-waves along both axes together from which a component is always taken for noise."""
 _HIGHEST = 10
@@ -64,24 +66,30 @@ class NoiseModel:
         return variance
 
 
-def estimate_noise(plane: NDArray[Any]) -> NoiseModel:
+def estimate_noise(plane: NDArray[Any], denoised: NDArray[Any] | None = None) -> NoiseModel:
     """Estimate the noise of a plane ``(Y, X)`` of finite grey values; none where it has no block of 8 × 8 pixels.
 
     Noise is taken to be independent from pixel to pixel.
+
+    Parameters
+    ----------
+    denoised
+        `plane` with less noise, which tells better where the image is flat.
     """
     if min(plane.shape) < BLOCK_PX:
         return NoiseModel.even(0.0)
     grey = plane.astype(np.float64)
-    steepness = _means(_slope(grey))
+    steepness = _means(_slope(grey)) if denoised is None else _powers(denoised.astype(np.float64)).sum(axis=1)
     powers, levels = _powers(grey), _means(grey)
     seen = powers.sum(axis=1) > 0  # a block of one value was cut off
     if not seen.any():
         return NoiseModel.even(0.0)
     powers, levels, steepness = powers[seen], levels[seen], steepness[seen]
-    flat = steepness <= np.quantile(steepness, _FLAT_SHARE)
+    share = _FLAT_SHARE if denoised is None else _FLAT_SHARE_OF_DENOISED
+    flat = steepness <= np.quantile(steepness, share)
     variance = float(powers[flat][:, _noise_components(powers[flat])].mean())
     highest = powers[:, _DIAGONAL >= _HIGHEST].mean(axis=1)
-    return _growing(highest, levels, steepness, variance) or NoiseModel.even(variance)
+    return _growing(highest, levels, steepness, share, variance) or NoiseModel.even(variance)
 
 
 def relative_noise(plane: NDArray[Any]) -> float:
@@ -96,9 +104,13 @@ def relative_noise(plane: NDArray[Any]) -> float:
 
 
 def _growing(
-    variances: NDArray[np.float64], levels: NDArray[np.float64], steepness: NDArray[np.float64], variance: float
+    variances: NDArray[np.float64],
+    levels: NDArray[np.float64],
+    steepness: NDArray[np.float64],
+    share: float,
+    variance: float,
 ) -> NoiseModel | None:
-    """Fit a line through the variances of the flatter half of each group of grey values.
+    """Fit a line through the variances of the flattest `share` of each group of grey values.
 
     None where it hardly rises, or where there are too few blocks to say so.
     """
@@ -108,7 +120,7 @@ def _growing(
     x, y = [], []
     for number in np.unique(group):
         of_group = group == number
-        flat = of_group & (steepness <= np.quantile(steepness[of_group], _FLAT_SHARE))
+        flat = of_group & (steepness <= np.quantile(steepness[of_group], share))
         x.append(levels[of_group].mean())
         y.append(variances[flat].mean())
     grey, found = np.array(x), np.array(y)

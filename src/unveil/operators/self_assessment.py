@@ -24,11 +24,13 @@ from unveil.operators.noise_estimation import NoiseModel
 
 _NEAR_PX = 3.0
 """Of the Gaussian over which answer and residual are averaged for the best estimate."""
-_AROUND_PX = 113
+_AROUND_PX = 80
 """Edge of the square over which SURE is averaged, which needs more pixels."""
 _DOUBT = 2.0
 """Standard errors of SURE by which it contradicts."""
 _LARGEST_ANSWER = 0.9
+_LEVEL_DOUBT = 0.01
+"""Relative uncertainty of the noise's variance, by which SURE is wrong everywhere alike."""
 
 
 def expected_error(
@@ -49,7 +51,7 @@ def expected_error(
     near = np.clip(gaussian_filter(answer, _NEAR_PX), 0, _LARGEST_ANSWER)
     best = uniform_filter(gaussian_filter(residual, _NEAR_PX) * near / (1 - near), _AROUND_PX)
     sure = uniform_filter(residual - variance * (1 - 2 * answer), _AROUND_PX)
-    uncertainty = uniform_filter(variance, _AROUND_PX) * math.sqrt(2) / _AROUND_PX
+    uncertainty = uniform_filter(variance, _AROUND_PX) * math.hypot(math.sqrt(2) / _AROUND_PX, _LEVEL_DOUBT)
     contradicts = (sure > 0) & (np.abs(sure - best) > _DOUBT * uncertainty)
     error = float(np.where(contradicts, sure, best).mean())
     return max(error, 0.0)

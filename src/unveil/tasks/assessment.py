@@ -55,7 +55,7 @@ class Assessment:
         planes = [values.reshape(-1, *values.shape[-2:]) for values in middles]
         for number in spread_over(len(planes[0])):
             noisy_plane, clean_plane, answers = (values[number].astype(np.float64) for values in planes)
-            noise = estimate_noise(noisy_plane)
+            noise = estimate_noise(noisy_plane, clean_plane)
             self.variances.append(float(noise.variance(clean_plane).mean()))
             self.errors.append(expected_error(noisy_plane, clean_plane, answers, noise))
             self.correlations.append(autocorrelation(noisy_plane - clean_plane, LAGS_PX))
