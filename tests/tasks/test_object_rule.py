@@ -68,6 +68,23 @@ def test_the_rule_that_fits_the_references_is_chosen() -> None:
     assert len(events) == 1
 
 
+@pytest.mark.parametrize(("n_specks", "is_cautious", "min_size"), [(1, False, 9), (1, True, 0), (9, True, 9)])
+def test_what_is_usual_gives_way_to_what_is_better_beyond_chance(
+    n_specks: int, is_cautious: bool, min_size: int
+) -> None:
+    grey, labels = np.zeros((60, 130), np.float32), np.zeros((60, 130), np.uint16)
+    for number in range(15):
+        y, x = 4 + 20 * (number // 5), 4 + 20 * (number % 5)
+        labels[y : y + 9, x : x + 9] = number + 1
+    grey[:44][labels[:44] > 0] = 1  # the last row of objects is not seen
+    grey[2 : 2 + 4 * n_specks : 4, 120:122] = 1
+    fitted = fit_object_rule(
+        transparent_model(objects=True), [Image(grey)], [Image(labels)], is_cautious=is_cautious,
+        thresholds=[0.5], separations=[0.5], min_sizes=[0, 9],
+    )  # fmt: skip
+    assert fitted.card.objects.min_size == min_size
+
+
 def test_a_model_of_classes_has_no_rule_to_choose() -> None:
     image, reference = two_joined_discs()
     with pytest.raises(MismatchError, match="classes, not objects"):

@@ -82,9 +82,9 @@ def test_the_rule_of_objects_is_chosen_on_what_is_annotated(scenes: Make, segmen
     learner = segmentation().architecture.model_copy(update={"width": 8})
     config = segmentation(architecture=learner, epochs=1, steps_per_epoch=30, learning_rate=1e-2)
     model = train(images, annotations, config, monitor=ignore)
-    labels, min_sizes = [a.labels for a in annotations], (0, model.card.objects.min_size)
-    tried = {"thresholds": (0.5, 0.4, 0.6), "separations": (0.5, 0.4, 0.3, 0.2, 0.6, 0.7), "min_sizes": min_sizes}
-    chosen = fit_object_rule(model, images, labels, **tried)
+    labels, min_sizes = [a.labels for a in annotations], (model.card.objects.min_size, 0)
+    tried = {"thresholds": (0.5, 0.4, 0.6), "separations": (0.4, 0.3, 0.5, 0.2, 0.6, 0.7), "min_sizes": min_sizes}
+    chosen = fit_object_rule(model, images, labels, is_cautious=True, **tried)
     assert model.card.objects == chosen.card.objects
     assert model.card.objects != ObjectRule(reach_px=model.card.objects.reach_px)
     scribbles = [Annotation(a.labels, has_outlines=False) for a in annotations]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -35,6 +36,7 @@ def fit_object_rule(
     thresholds: Sequence[float] = THRESHOLDS,
     separations: Sequence[float] = SEPARATIONS,
     min_sizes: Sequence[int] = MIN_SIZES,
+    is_cautious: bool = False,
     device: Device = "auto",
     monitor: Monitor = ignore,
 ) -> Model:
@@ -48,7 +50,11 @@ def fit_object_rule(
         Whole images with the labels of all their objects, best such as did not teach the model; one plane or volume
         each.
     thresholds, separations, min_sizes
-        What is tried; of equals the earlier is taken.
+        What is tried, each threshold with all separations, each of these with all sizes; of equals the earlier is
+        taken.
+    is_cautious
+        Count as equals all that are within a standard error of the best (the rule of Breiman 1984, Classification and
+        Regression Trees, 3.4.3): on few objects the best is so by luck. List what is usual first.
 
     Raises
     ------
@@ -68,8 +74,10 @@ def fit_object_rule(
     for number, (image, reference) in enumerate(zip(images, references, strict=True), start=1):
         _count(model, image, reference, rules, tallies, exact)
         monitor(Progress(number, number, "images"))
-    best = max(range(len(rules)), key=lambda i: float(str(tallies[i].as_dict()["ap_mean"])))
-    changed = {"objects": rules[best], "conformal": None}  # scores of other objects say nothing of these
+    scores = [float(str(tally.as_dict()["ap_mean"])) for tally in tallies]
+    enough = max(scores) - (_standard_error(max(scores), tallies[0].n_reference) if is_cautious else 0)
+    chosen = next(rule for rule, score in zip(rules, scores, strict=True) if score >= enough)
+    changed = {"objects": chosen, "conformal": None}  # scores of other objects say nothing of these
     return replace(model, card=model.card.model_copy(update=changed))
 
 
@@ -97,6 +105,12 @@ def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> li
                 found.append((seen, Image(labels[window], axes[-n_dims:])))
                 n_pixels += labels[window].size
     return found
+
+
+def _standard_error(share: float, n: int) -> float:
+    """Return that of a share found among `n` objects, two more of them counted, one found and one not (Agresti)."""
+    expected = (n * share + 1) / (n + 2)
+    return math.sqrt(expected * (1 - expected) / max(n, 1))
 
 
 def _middle(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -51,10 +51,10 @@ from unveil.training.replicas import Lot, check_replicas, shared_steps
 from unveil.training.validation import on_device
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
-_THRESHOLDS, _SEPARATIONS = (0.5, 0.4, 0.6), (0.4, 0.5, 0.3, 0.2, 0.6, 0.7)
-"""What is tried for the rule of objects; of equals, as they are where few objects are known by heart, the first."""
+_THRESHOLDS, _SEPARATIONS = (0.5, 0.4, 0.6), (0.4, 0.3, 0.5, 0.2, 0.6, 0.7)
+"""What is tried for the rule of objects, the usual first (decision 0021)."""
 _SMALL_PERCENT = 10
-"""An object of half the size of these smallest ones is none."""
+"""An object of half the size of these smallest ones is none, where there are enough to have a tenth."""
 
 
 def train(
@@ -298,6 +298,7 @@ def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects:
     if not windows or not objects.sizes:
         return model
     small = int(np.percentile(objects.sizes, _SMALL_PERCENT) / 2)
+    min_sizes = sorted({0, small}, reverse=len(objects.sizes) * _SMALL_PERCENT >= 100)
     images, labels = zip(*windows, strict=True)
     return fit_object_rule(
         model,
@@ -305,7 +306,8 @@ def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects:
         labels,
         thresholds=_THRESHOLDS,
         separations=_SEPARATIONS,
-        min_sizes=sorted({0, small}),
+        min_sizes=min_sizes,
+        is_cautious=True,
         device=device,
     )
 
