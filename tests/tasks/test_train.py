@@ -89,7 +89,7 @@ def test_the_rule_of_objects_is_chosen_on_what_is_annotated(scenes: Make, segmen
     assert model.card.objects != ObjectRule(reach_px=model.card.objects.reach_px)
     scribbles = [Annotation(a.labels, has_outlines=False) for a in annotations]
     unchosen = train(images, scribbles, config, monitor=ignore).card.objects
-    assert unchosen == ObjectRule(reach_px=unchosen.reach_px)
+    assert unchosen == ObjectRule(separation=0.4, reach_px=unchosen.reach_px)
 
 
 def test_check_input_shows_objects_where_there_are_some(segmentation: Make) -> None:

@@ -155,4 +155,4 @@ def test_a_few_small_objects_do_not_shorten_the_reach_of_growth() -> None:
     config = with_recipe(SegmentationTraining(architecture=UNET, validation_fraction=0))
     lesson = prepare_lesson([Image((labels > 0).astype(np.float32))], [Annotation(Image(labels))], config, None)
     assert lesson.objects.largest_radius_px == 3
-    assert lesson.card_fields["objects"] == ObjectRule()
+    assert lesson.card_fields["objects"] == ObjectRule(separation=0.4)

@@ -235,7 +235,7 @@ def test_strokes_are_learnt_as_objects_or_as_classes() -> None:
     strokes = np.where(LABELS > 0, 2, 1).astype(np.uint8)
     strokes[:, 100:] = 0
     lesson = segmentation(scribbled(Image(strokes)))
-    assert lesson.card_fields["objects"] == ObjectRule()
+    assert lesson.card_fields["objects"] == ObjectRule(separation=0.4)
     np.testing.assert_array_equal(lesson.teaching[0].weight[1], strokes > 0)
     assert segmentation(scribbled(Image(strokes)), objects=False).card_fields["objects"] is None
 

@@ -11,6 +11,9 @@ from unveil.data.annotation import Annotation
 from unveil.image import Image, frames
 from unveil.operators.objects import ObjectFacts, object_facts
 
+_SEPARATION = 0.4
+"""The usual one (decision 0021)."""
+
 
 def objects_of(annotations: Sequence[Annotation], n_dims: int) -> ObjectFacts:
     """Look at all objects of which a part was judged and whose outlines are drawn, plane by plane or as volumes."""
@@ -19,12 +22,13 @@ def objects_of(annotations: Sequence[Annotation], n_dims: int) -> ObjectFacts:
 
 
 def object_rule(objects: ObjectFacts) -> ObjectRule:
-    """Let growth reach half as far again as the largest training object does, and no less far than usual.
+    """Separate as is usual, and let growth reach half as far again as the largest training object does.
 
-    A few small objects are annotated soon, and do not say that there are no larger ones.
+    It reaches no less far than usual: a few small objects are annotated soon, and do not say that there are no larger
+    ones.
     """
     reach_px = int(np.ceil(1.5 * objects.largest_radius_px))
-    return ObjectRule(reach_px=max(ObjectRule().reach_px, reach_px))
+    return ObjectRule(separation=_SEPARATION, reach_px=max(ObjectRule().reach_px, reach_px))
 
 
 def common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
