@@ -218,7 +218,7 @@ class _Replica:
         """Return when it is about to join the others."""
         assert self._process.stdout is not None
         if self._process.stdout.readline() != READY:
-            raise self.loss()
+            raise self.error()
 
     def tell(self, message: Any) -> None:
         """Send a message."""
@@ -227,13 +227,13 @@ class _Replica:
             pickle.dump(message, self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
         except OSError as error:
-            raise self.loss() from error
+            raise self.error() from error
 
     def is_lost(self) -> bool:
         """Say whether it has ended."""
         return self._process.poll() is not None
 
-    def loss(self) -> TrainingError:
+    def error(self) -> TrainingError:
         """Say how it ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_LAST_MOMENTS_S)
@@ -259,12 +259,12 @@ def _lost_ones_named(others: Sequence[_Replica]) -> Iterator[None]:
     """Where the connection breaks because a replica is gone, say which, and how it ended."""
     try:
         yield
-    except RuntimeError as error:
+    except RuntimeError as broken:
         given_up = time.monotonic() + _LAST_MOMENTS_S
         while time.monotonic() < given_up:
             for other in others:
                 if other.is_lost():
-                    raise other.loss() from error
+                    raise other.error() from broken
             time.sleep(_LAST_MOMENTS_S / 100)
         raise
 
