@@ -23,6 +23,8 @@ from unveil.training.plan import Plan, with_recipe
 from unveil.training.replicas import Lot, check_replicas, shared_steps
 from unveil.training.state import TrainingState
 
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal, nor such a script")
+
 CPU = torch.device("cpu")
 RATE = 1e-2
 PLAN = Plan((16, 16), 4, RATE, "constant", AugmentationConfig())
@@ -111,6 +113,7 @@ def test_replicas_join_where_a_training_stands() -> None:
     assert again == losses
 
 
+@posix_only
 def test_a_lost_replica_is_named_and_leaves_nothing_behind() -> None:
     n_threads = torch.get_num_threads()
 
@@ -129,6 +132,7 @@ def test_a_lost_replica_is_named_and_leaves_nothing_behind() -> None:
     assert torch.get_num_threads() == n_threads
 
 
+@posix_only
 def test_a_replica_that_cannot_begin_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     impostor = tmp_path / "python"
     impostor.write_text("#!/bin/sh\necho no such library >&2\nexit 7\n")
