@@ -21,7 +21,7 @@ from unveil.config.options import Device
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
 from unveil.data.examples import Example, digest_of
-from unveil.errors import ConfigError, MismatchError
+from unveil.errors import ConfigError
 from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
 from unveil.image import Image, n_frames
 from unveil.inference.engines import choose_device
@@ -33,6 +33,7 @@ from unveil.operators.objects import ObjectFacts
 from unveil.operators.receptive_field import extension, size_step
 from unveil.tasks.adaptation import adaptation
 from unveil.tasks.course import AskPreview, Checkpoints, Course
+from unveil.tasks.inheritance import starting_network, with_settings_of
 from unveil.tasks.intervals import outcomes, record_of
 from unveil.tasks.matching import card_of
 from unveil.tasks.object_rule import fit_object_rule, judged_windows
@@ -40,7 +41,6 @@ from unveil.tasks.recording import with_appearance
 from unveil.training.advice import advise
 from unveil.training.fit import fit
 from unveil.training.forward import to_device
-from unveil.training.initial_weights import inherit, random_network, root_mean_square
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.norm_limits import norm_limits, settle
 from unveil.training.pace import measure_pace
@@ -78,7 +78,8 @@ def train(
         Segmentation: one annotation per image. Denoising: one clean image per image; None trains from noisy images
         alone, as `config.noisy_only` says.
     start
-        Begin with the weights of this model wherever they fit.
+        Begin with the weights of this model wherever they fit; its network and normalization are kept where `config`
+        asks for no others.
     validation
         Images and targets to judge by (None as targets: noisy images, judged as they teach); by default
         `config.validation_fraction` is held out: whole images, or a block of a single one. Nothing judges a denoiser
@@ -103,14 +104,14 @@ def train(
     """
     parent = card_of(start) if start is not None else None
     with _nothing_to_keep_yet():
-        settled = _with_limits_of(parent, with_recipe(config), monitor)
+        settled = with_recipe(with_settings_of(parent, config, images, monitor))
         lesson, settled = _lesson(images, targets, settled, start, validation, monitor)
     settled = settled.model_copy(update={"architecture": lesson.architecture})
     device = torch.device(choose_device(config.device))
     check_replicas(device, config.replicas)
     autocast = training_dtype(device, config.precision)
     with _nothing_to_keep_yet():
-        network = to_device(_starting_network(lesson, config, start, monitor), device)
+        network = to_device(starting_network(lesson, config, start, monitor), device)
     course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)
     if course.settings is not None:  # it goes on with the steps chosen then, in the time that was allowed
         settled = course.settings.model_copy(update={"time_budget_s": config.time_budget_s})
@@ -149,18 +150,6 @@ def train(
         model = _with_rule(model, pairs, lesson.objects, config.device)
     model = _with_record(model, lesson.judged, config.device)
     return _with_appearance(model, images, targets, config, lesson.objects, monitor)
-
-
-def _with_limits_of(
-    parent: ModelCard | None, settled: SegmentationTraining | DenoisingTraining, monitor: Monitor
-) -> SegmentationTraining | DenoisingTraining:
-    """Keep the Lipschitz-1 layers of a parent: without them its scores, which hardly differ, would teach anew."""
-    if parent is None or parent.training is None or settled.lip1_layers:
-        return settled
-    if not parent.training.config.get("lip1_layers"):
-        return settled
-    monitor(Notice(f"'{parent.name}' has Lipschitz-1 layers, and keeps them. Train from scratch to be without."))
-    return settled.model_copy(update={"lip1_layers": True})
 
 
 def _lesson(
@@ -346,28 +335,6 @@ def _with_appearance(
         return with_appearance(model, seen, object_sizes=objects.sizes, noise=noise, monitor=monitor)
     except StopEarly:
         return model
-
-
-def _starting_network(
-    lesson: Lesson, config: SegmentationTraining | DenoisingTraining, start: Model | None, monitor: Monitor
-) -> nn.Module:
-    input_rms = root_mean_square(lesson.teaching) if config.task == "segmentation" else 1.0
-    network = random_network(lesson.architecture, config.seed, input_rms=input_rms)
-    if start is None:
-        return network
-    theirs, needed = (
-        f"{architecture.n_dims}D {architecture.kind} for {task}"
-        for architecture, task in ((start.card.architecture, start.card.task), (lesson.architecture, config.task))
-    )
-    if theirs != needed:
-        raise MismatchError(
-            f"Model '{start.card.name}' is a {theirs}; this training needs a {needed}. Choose another model to start "
-            f"from, or none."
-        )
-    left_out = inherit(network, start.network)
-    if left_out:
-        monitor(Notice(f"Starting from '{start.card.name}', but these layers start anew: {', '.join(left_out)}."))
-    return network
 
 
 def _check_input(example: Example, architecture: Architecture) -> NDArray[np.float32]:
