@@ -24,7 +24,7 @@ from unveil.tasks.segment import segment
 THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 SEPARATIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 MIN_SIZES = (0, 5, 10, 20, 40)
-_MOST_PIXELS = 1 << 20
+_MOST_PIXELS = 1 << 22
 _LONGEST_PX = 1024
 
 
@@ -84,8 +84,8 @@ def fit_object_rule(
 def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> list[tuple[Image, Image]]:
     """Cut from each plane or volume the part whose objects are all annotated, as image and labels.
 
-    Left out are planes that were judged in pieces, those without an object, scribbles, and, once there are some million
-    pixels, the rest; of a large plane the middle is taken.
+    Left out are planes that were judged in pieces, those without an object, scribbles, and, once there are some four
+    million pixels, the rest; of a large plane the middle is taken.
     """
     found: list[tuple[Image, Image]] = []
     n_pixels = 0
