@@ -98,15 +98,17 @@ def judged(mask: np.ndarray | None, *, shape: tuple[int, int] = (40, 60)) -> tup
     return Image(grey), Annotation(Image(labels), mask)
 
 
-def test_a_window_is_what_was_judged_wholly() -> None:
+def test_windows_are_the_boxes_that_were_judged_wholly() -> None:
     rectangle = np.zeros((40, 60), bool)
     rectangle[10:25, 8:35] = True
-    in_pieces, empty = rectangle.copy(), np.zeros((40, 60), bool)
-    in_pieces[0, 0] = True
+    two_boxes, with_a_corner_missing, empty = rectangle.copy(), rectangle.copy(), np.zeros((40, 60), bool)
+    two_boxes[10:25, 21] = False
+    with_a_corner_missing[10, 8] = False
     empty[30:, 40:] = True
-    pairs = [judged(None), judged(rectangle), judged(in_pieces), judged(empty), judged(np.zeros((40, 60), bool))]
+    masks = [None, rectangle, two_boxes, with_a_corner_missing, empty, np.zeros((40, 60), bool)]
+    pairs = [judged(mask) for mask in masks]
     windows = judged_windows(pairs, 2)
-    assert [labels.shape for _, labels in windows] == [(40, 60), (15, 27)]
+    assert [labels.shape for _, labels in windows] == [(40, 60), (15, 27), (15, 13), (15, 13)]
     grey, labels = windows[1]
     np.testing.assert_array_equal(grey.data, pairs[1][0].data[10:25, 8:35])
     np.testing.assert_array_equal(labels.data, pairs[1][1].labels.data[10:25, 8:35])
@@ -117,7 +119,7 @@ def test_of_a_large_plane_the_middle_is_taken_and_of_many_some() -> None:
     labels[600:700] = 1
     pair = Image(labels * 9), Annotation(Image(labels))
     assert [labels.shape for _, labels in judged_windows([pair], 2)] == [(1024, 30)]
-    assert len(judged_windows([pair] * 60, 2)) == 35
+    assert len(judged_windows([pair] * 200, 2)) == 137
 
 
 def test_scribbles_say_nothing_of_objects() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import ndimage
 
 from unveil.config.objects import ObjectRule
 from unveil.config.options import Device, SegmentationOptions
@@ -82,10 +82,10 @@ def fit_object_rule(
 
 
 def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> list[tuple[Image, Image]]:
-    """Cut from each plane or volume the part whose objects are all annotated, as image and labels.
+    """Cut from each plane or volume the boxes whose objects are all annotated, as image and labels.
 
-    Left out are planes that were judged in pieces, those without an object, scribbles, and, once there are some four
-    million pixels, the rest; of a large plane the middle is taken.
+    Left out are areas of other shapes, those without an object, scribbles, and, once there are some four million
+    pixels, the rest; of a large box the middle is taken.
     """
     found: list[tuple[Image, Image]] = []
     n_pixels = 0
@@ -98,12 +98,13 @@ def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> li
                 return found
             whole = tuple(slice(0, size) for size in frame.shape[1:])
             labels, mask = annotation.frame(of_labels.result_key(annotation.labels.axes, whole))
-            window = _middle(mask)
-            if mask[window].all() and labels[window].any():
-                grey = frame.read(window)
-                seen = Image(grey if len(channels) > 1 else grey[0], axes)
-                found.append((seen, Image(labels[window], axes[-n_dims:])))
-                n_pixels += labels[window].size
+            for box in [whole] if mask.all() else ndimage.find_objects(ndimage.label(mask)[0]):
+                window = tuple(map(_middle, box))
+                if mask[window].all() and labels[window].any():
+                    grey = frame.read(window)
+                    seen = Image(grey if len(channels) > 1 else grey[0], axes)
+                    found.append((seen, Image(labels[window], axes[-n_dims:])))
+                    n_pixels += labels[window].size
     return found
 
 
@@ -113,15 +114,10 @@ def _standard_error(share: float, n: int) -> float:
     return math.sqrt(expected * (1 - expected) / max(n, 1))
 
 
-def _middle(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the box around what `mask` holds, its middle where it is large; an empty one where it holds nothing."""
-    window = []
-    for axis in range(mask.ndim):
-        judged = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        start, stop = (int(judged[0]), int(judged[-1]) + 1) if judged.size else (0, 0)
-        spare = max(0, stop - start - _LONGEST_PX)
-        window.append(slice(start + spare // 2, stop - (spare - spare // 2)))
-    return tuple(window)
+def _middle(side: slice) -> slice:
+    """Return the middle of a side that is long."""
+    spare = max(0, side.stop - side.start - _LONGEST_PX)
+    return slice(side.start + spare // 2, side.stop - (spare - spare // 2))
 
 
 def _count(
