@@ -93,6 +93,24 @@ def test_what_the_usual_network_starts_from(
     assert training.parent_sha256 == (load_model(parent).card.weights_sha256 if parent else None)
 
 
+@pytest.mark.parametrize("given", [["images", "clean"], ["images"]])
+def test_a_denoiser_goes_on_from_the_shipped_one_where_there_are_clean_images(
+    unveil: Callable[..., Any], annotated: Path, given: list[str]
+) -> None:
+    folders = {"images": annotated / "noisy", "clean": annotated / "clean"}
+    arguments = [argument for name in given for argument in (f"--{name}", folders[name])]
+    small = ["--set", "patch_px=32", "--set", "batch_size=1", "--set", "epochs=1", "--set", "steps_per_epoch=1"]
+
+    outcome = unveil("train", "denoising", *arguments, *small, "--output", annotated / "mine")
+
+    assert outcome.code == 0, outcome.err
+    card, parent = read_card(annotated / "mine.safetensors"), load_model("fluorescence-denoiser").card
+    assert card.training is not None
+    assert (card.training.parent_sha256 == parent.weights_sha256) == ("clean" in given)
+    assert (card.architecture == parent.architecture) == ("clean" in given)
+    assert "start anew" not in outcome.err
+
+
 @pytest.mark.parametrize("given", [["clean"], ["images", "clean"], ["images"]])
 def test_train_denoising(unveil: Callable[..., Any], annotated: Path, given: list[str]) -> None:
     folders = {"images": annotated / "noisy", "clean": annotated / "clean"}

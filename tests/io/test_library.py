@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
-from unveil.config.normalization import StandardNormalization
+from unveil.config.normalization import PercentileNormalization, StabilizedNormalization, StandardNormalization
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError
 from unveil.io import library
@@ -100,8 +100,18 @@ def test_the_usual_network_starts_from_simulated_cells(settings: SegmentationTra
     assert load_model(parent).card.task == "segmentation"
 
 
-def test_what_is_adapted_is_the_shipped_denoiser() -> None:
-    parent = default_parent(DenoisingTraining(noisy_only="adapt"))
+@pytest.mark.parametrize(
+    ("settings", "has_clean_images"),
+    [
+        (DenoisingTraining(noisy_only="adapt"), False),
+        (DenoisingTraining(), True),
+        (DenoisingTraining(normalization=StabilizedNormalization()), True),
+    ],
+)
+def test_the_shipped_denoiser_is_adapted_or_learns_from_clean_images(
+    settings: DenoisingTraining, has_clean_images: bool
+) -> None:
+    parent = default_parent(settings, has_clean_images=has_clean_images)
     assert parent == shipped_models_folder() / "fluorescence-denoiser.safetensors"
     assert load_model(parent).card.task == "denoising"
 
@@ -112,8 +122,15 @@ def test_what_is_adapted_is_the_shipped_denoiser() -> None:
         SegmentationTraining(recipe="lecture"),
         SegmentationTraining(architecture=UNetConfig(n_dims=3)),
         SegmentationTraining(architecture=UNetConfig(width=16)),
-        DenoisingTraining(),
+        DenoisingTraining(recipe="lecture"),
+        DenoisingTraining(architecture=DnCNNConfig(depth=4)),
+        DenoisingTraining(normalization=PercentileNormalization()),
+        DenoisingTraining(lip1_layers=True),
     ],
 )
 def test_others_start_from_scratch(settings: SegmentationTraining | DenoisingTraining) -> None:
-    assert default_parent(settings) is None
+    assert default_parent(settings, has_clean_images=True) is None
+
+
+def test_blind_spots_start_from_scratch() -> None:
+    assert default_parent(DenoisingTraining()) is None

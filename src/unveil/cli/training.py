@@ -123,8 +123,9 @@ def denoising(
     output
         Model file to write, ending in .safetensors.
     start
-        Begin with the weights of this model: its name, or a model file. auto and scratch begin with random weights;
-        where a denoiser is fitted to images, auto takes fluorescence-denoiser.
+        Begin with the weights of this model: its name, or a model file. auto takes fluorescence-denoiser for the usual
+        network where there are clean images, and where a denoiser is fitted to noisy ones; scratch begins with random
+        weights.
     config
         YAML file with training settings (epochs: 50).
     assignments
@@ -140,7 +141,7 @@ def denoising(
         if images is None and clean is None:
             raise ConfigError("Neither --images nor --clean is given; training needs at least one of the two folders.")
         settings = gather(DenoisingTraining, config, assignments or (), name=target.stem)
-        parent = _parent(start, settings)
+        parent = _parent(start, settings, has_clean_images=clean is not None)
         checkpoints = _checkpoints(target, resume=resume)
         inputs, cleans = _noisy_and_clean(images, clean, axes)
         return _train(
@@ -211,11 +212,13 @@ def _checkpoints(target: Path, *, resume: bool) -> CheckpointFile:
     return CheckpointFile(path)
 
 
-def _parent(start: str, settings: SegmentationTraining | DenoisingTraining) -> Model | None:
+def _parent(
+    start: str, settings: SegmentationTraining | DenoisingTraining, *, has_clean_images: bool = False
+) -> Model | None:
     from unveil.io.library import default_parent
     from unveil.io.model_file import load_model
 
-    path = default_parent(settings) if start == "auto" else start
+    path = default_parent(settings, has_clean_images=has_clean_images) if start == "auto" else start
     return load_model(path) if path is not None and path != "scratch" else None
 
 

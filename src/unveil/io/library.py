@@ -13,7 +13,8 @@ from typing import Literal
 
 import platformdirs
 
-from unveil.config.architecture import UNetConfig
+from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.config.normalization import StabilizedNormalization
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError, ModelFileError
 from unveil.io.card_file import ENDING, read_card
@@ -79,16 +80,24 @@ def find_model(name_or_path: str | Path) -> Path:
     raise ConfigError(f"There is no model called '{name_or_path}'. {known}; or give the path of a {ENDING} file.")
 
 
-def default_parent(settings: SegmentationTraining | DenoisingTraining) -> Path | None:
+def default_parent(
+    settings: SegmentationTraining | DenoisingTraining, *, has_clean_images: bool = False
+) -> Path | None:
     """Return the model that a training starts from where nobody chose one; None is from scratch.
 
-    The usual U-Net for planes starts from the shipped `simulated-cells`, which knows cells from simulations, and what
-    is adapted is the shipped `fluorescence-denoiser`; other networks, denoisers and the lecture's recipe start from
-    scratch.
+    The usual U-Net for planes starts from the shipped `simulated-cells`, which knows cells from simulations. A denoiser
+    that learns from clean images, or is adapted to noisy ones, starts from the shipped `fluorescence-denoiser`, unless
+    another network or normalization is asked for. All others, and the lecture's recipe, start from scratch.
     """
     if isinstance(settings, DenoisingTraining):
-        adapts = settings.noisy_only == "adapt"
-        return shipped_models_folder() / f"fluorescence-denoiser{ENDING}" if adapts else None
+        is_usual = (
+            settings.recipe == "auto"
+            and settings.architecture == DnCNNConfig()
+            and settings.normalization in (None, StabilizedNormalization())
+            and not settings.lip1_layers
+        )
+        goes_on = is_usual if has_clean_images else settings.noisy_only == "adapt"
+        return shipped_models_folder() / f"fluorescence-denoiser{ENDING}" if goes_on else None
     if settings.recipe == "lecture":
         return None
     usual, asked = UNetConfig(), settings.architecture or UNetConfig()

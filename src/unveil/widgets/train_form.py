@@ -215,7 +215,7 @@ class TrainForm(QWidget):
         """Return the model to start from."""
         chosen = self.start_list.currentData()
         if chosen == _AUTOMATIC:
-            return default_parent(settings)
+            return default_parent(settings, has_clean_images=self.task.target_kind == "image")
         return None if chosen == _SCRATCH else Path(chosen)
 
     def _complete_pairs(self) -> list[LayerPair]:
@@ -299,7 +299,7 @@ class TrainForm(QWidget):
             self.time_list.addItem(words, seconds)
         self.start_list.setToolTip(
             "Begin with what a model has learnt, as far as its layers fit; automatic takes simulated cells for planes, "
-            "and what is adapted is the fluorescence denoiser"
+            "and the fluorescence denoiser where there are clean images or where one is adapted"
         )
         self.time_list.setToolTip("How long to train; Stop ends it earlier and keeps the best")
         self.name.setToolTip("What the model will be called in every list")
