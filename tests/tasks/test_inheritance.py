@@ -13,7 +13,7 @@ from unveil import Annotation, DenoisingTraining, Image, SegmentationTraining, t
 from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.normalization import PercentileNormalization, StandardNormalization
 from unveil.events import Event, Notice, ignore
-from unveil.model.card import ModelCard
+from unveil.model.card import ModelCard, TrainingRecord
 from unveil.tasks.inheritance import with_settings_of
 
 Make = Callable[..., Any]
@@ -29,6 +29,10 @@ def card(architecture: Architecture, task: str, **fields: Any) -> ModelCard:
 DENOISER = card(WIDE_VIEW, "denoising")
 SEGMENTER = card(NARROW, "segmentation", classes=("background", "cell"))
 ONE_CHANNEL = [Image(np.zeros((8, 8)))]
+TRAINED = TrainingRecord(
+    config={}, data_sha256="", n_images=1, n_validation_images=0, metric_name="IoU", history=(), seed=0, versions={},
+    timestamp="", seconds=1.0, ended_by="schedule",
+)  # fmt: skip
 
 
 def test_a_denoiser_keeps_the_network_and_the_normalization_of_its_parent() -> None:
@@ -63,6 +67,21 @@ def test_a_segmentation_keeps_all_but_channels_and_maps_which_its_data_choose() 
     kept = with_settings_of(SEGMENTER, SegmentationTraining(), ONE_CHANNEL, ignore)
     assert kept.architecture == UNetConfig(width=4, poolings=2)
     assert kept.normalization == StandardNormalization()
+
+
+def test_a_network_for_volumes_does_not_make_volumes_of_planes() -> None:
+    volumes = card(UNetConfig(width=4, n_dims=3, out_channels=2), "segmentation", classes=("background", "cell"))
+    architecture = with_settings_of(volumes, SegmentationTraining(), ONE_CHANNEL, ignore).architecture
+    assert architecture is None or architecture.n_dims == 2
+
+
+def test_lipschitz_1_layers_stay_also_in_the_lecture_recipe() -> None:
+    config = {"lip1_layers": True}
+    limited = SEGMENTER.model_copy(update={"training": TRAINED.model_copy(update={"config": config})})
+    told: list[Event] = []
+    kept = with_settings_of(limited, SegmentationTraining(recipe="lecture"), ONE_CHANNEL, told.append)
+    assert kept == SegmentationTraining(recipe="lecture", lip1_layers=True)
+    assert [type(event) for event in told] == [Notice]
 
 
 def test_a_normalization_is_for_as_many_channels() -> None:

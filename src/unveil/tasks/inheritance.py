@@ -27,21 +27,23 @@ def with_settings_of(
 
     What `config` asks for stays: a network other than the default one, a normalization, and the lecture's recipe.
     """
-    if parent is None or parent.is_filter or parent.task != config.task or config.recipe == "lecture":
+    if parent is None or parent.is_filter or parent.task != config.task:
         return config
     kept: dict[str, Any] = {}
-    own, usual = parent.architecture, UNetConfig() if config.task == "segmentation" else DnCNNConfig()
-    if isinstance(own, UNetConfig) and config.task == "segmentation":  # the data choose channels and maps
-        own = own.model_copy(update={name: getattr(usual, name) for name in ("in_channels", "out_channels")})
-    if config.architecture in (None, usual) and own != usual:
-        kept["architecture"] = own
-    fits = config.task == "denoising" or (images and images[0].size("C") == parent.architecture.in_channels)
-    if config.normalization is None and fits:
-        kept["normalization"] = parent.normalization
     # without its limits, the scores of Lipschitz-1 layers, which hardly differ, would teach anew
     if parent.training is not None and parent.training.config.get("lip1_layers") and not config.lip1_layers:
         kept["lip1_layers"] = True
         monitor(Notice(f"'{parent.name}' has Lipschitz-1 layers, and keeps them. Train from scratch to be without."))
+    if config.recipe == "lecture":
+        return config.model_copy(update=kept)
+    own, usual = parent.architecture, UNetConfig() if config.task == "segmentation" else DnCNNConfig()
+    if config.task == "segmentation":  # the data choose channels and maps
+        own = own.model_copy(update={name: getattr(usual, name) for name in ("in_channels", "out_channels")})
+    if config.architecture in (None, usual) and own.n_dims == usual.n_dims:
+        kept["architecture"] = own
+    fits = config.task == "denoising" or (images and images[0].size("C") == parent.architecture.in_channels)
+    if config.normalization is None and fits:
+        kept["normalization"] = parent.normalization
     return config.model_copy(update=kept)
 
 
