@@ -6,8 +6,9 @@ FOLDER holds ``train``, ``val`` and ``test``, each with ``noisy/`` and ``target/
 what is shipped). Gain and offset of each clean image are fitted to its noisy one, which was stretched on its own.
 Trainings learn from the pairs, or from the clean images alone under synthetic noise; they begin with
 `fluorescence-denoiser`, as ``unveil train denoising`` does, or with random weights of the default network. The pairs of
-``val`` choose the epoch. Judged are the frames of ``real_noise.json`` that are in ``test``, in accurate mode, beside
-the rows that stand there. Writes ``real_pairs.json`` after each training, and what it holds is not trained again.
+``val`` choose the epoch. Judged are the frames of ``real_noise.json`` that are in ``test``, in accurate mode; what
+stands there is printed beside them. Writes ``real_pairs.json`` after each training, and what it holds is not trained
+again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     """Train, judge, print and write."""
     arguments = _arguments()
     path = arguments.output / "real_pairs.json"
-    report: dict[str, Any] = {"steps": arguments.steps, "psnr": _beside(arguments.data / "test")}
+    report: dict[str, Any] = {"steps": arguments.steps, "psnr": {}}
     if path.exists():
         report = json.loads(path.read_text(encoding="utf-8"))
         if report["steps"] != arguments.steps:
@@ -56,7 +57,7 @@ def main() -> None:
                 {file.stem: psnr(model, file, target) for file, target in _judges(arguments.data / "test")}
             )
             path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(report, indent=2))
+    print(json.dumps({**report, "beside": _beside(arguments.data / "test")}, indent=2))
 
 
 def _beside(folder: Path) -> dict[str, dict[str, float]]:

@@ -3,7 +3,7 @@
     python benchmarks/guarantees/annotate_next.py --data FOLDER [--left-out 80] [--pool 60]
         [--seeds 40 41 … 51] [--arms random ranked] [--counts 5 10 16 24] [--steps 300] [--shrink 2]
         [--output FILE]
-    python benchmarks/guarantees/annotate_next.py --plot SVG [--output FILE]
+    python benchmarks/guarantees/annotate_next.py --plot SVG [--output FILE] [--and-of FILE …]
 
 FOLDER holds ``train`` and ``test``, each with ``images/`` and ``masks/`` (dsb2018_fluo). Some images of ``train`` are
 left out of all pools, and judge beside those of ``test``; from the others a pool is drawn, per seed another one. Of
@@ -94,6 +94,8 @@ def main() -> None:
     arguments = _arguments()
     if arguments.plot:
         report = json.loads(arguments.output.read_text())
+        for file in arguments.and_of:
+            report["rows"] += json.loads(file.read_text())["rows"]
         arguments.plot.write_text(figure(report), encoding="utf-8")
         print(json.dumps(ratios(report), indent=2))
         return
@@ -373,6 +375,7 @@ def _arguments() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, help="folder of the real images")
     what.add_argument("--plot", type=Path, help="draw the table into this SVG file instead of simulating")
+    parser.add_argument("--and-of", type=Path, nargs="+", default=[], help="tables of other pools, to draw together")
     parser.add_argument("--left-out", type=int, default=80, help="images of train in no pool, which judge")
     parser.add_argument("--pool", type=int, default=60, help="images of which blocks can be revealed")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(40, 52)), help="one pool each")
