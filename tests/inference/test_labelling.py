@@ -55,7 +55,7 @@ def random_canvas(seed: int, shape: tuple[int, ...]) -> ArrayCanvas:
 
 
 def blocks_of(shape: tuple[int, ...], tile: int, rule: ObjectRule) -> Tiling:
-    return Tiling(shape, (tile,) * len(shape), (1,) * len(shape), (rule.reach_px,) * len(shape))
+    return Tiling(shape, (tile,) * len(shape), (1,) * len(shape), (rule.context_px(len(shape)),) * len(shape))
 
 
 @settings(deadline=None, max_examples=60)

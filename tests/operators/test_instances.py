@@ -42,6 +42,9 @@ def _reference(foreground, distance, rule):
     inside, n_dims = foreground > rule.threshold, foreground.ndim
     full = np.ones((3,) * n_dims)
     labels, n_seeds = ndimage.label(inside & (distance > rule.separation), structure=full)
+    for number in range(1, n_seeds + 1):
+        if (labels == number).sum() < (1 - rule.separation) ** n_dims * rule.min_size - 1e-6:
+            labels[labels == number] = 0
     offsets = [np.array(o) - 1 for o in np.ndindex(*(3,) * n_dims) if any(i != 1 for i in o)]
     for step in range(rule.reach_px):
         before = labels.copy()
@@ -67,7 +70,7 @@ def _reference(foreground, distance, rule):
     shape=st.sampled_from([(23, 31), (17, 40), (6, 14, 15)]),
     separation=st.sampled_from([0.0, 0.2, 0.5, 0.8]),
     reach=st.sampled_from([1, 2, 5, 32]),
-    min_size=st.sampled_from([0, 10]),
+    min_size=st.sampled_from([0, 10, 30]),
 )
 def test_agrees_with_the_rule_written_pixel_by_pixel(seed, shape, separation, reach, min_size):
     maps = _random_maps(seed, shape)
@@ -111,12 +114,13 @@ def test_the_result_does_not_depend_on_where_the_scene_lies(seed, shift):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), reach=st.sampled_from([2, 3, 6]), corner=st.tuples(*[st.integers(12, 30)] * 2))
 def test_the_result_depends_only_on_maps_within_reach(seed, reach, corner):
-    """Two seeded pixels of a window are split alike by the whole image and by the window with `reach` around it."""
+    """Two seeded pixels of a window are split alike by the whole image and by the window with the context around it."""
     rule = ObjectRule(separation=0.3, reach_px=reach)
     maps = _random_maps(seed, (64, 64))
+    context = rule.context_px(2)
     inner = tuple(slice(c, c + 20) for c in corner)
-    outer = tuple(slice(c - reach, c + 20 + reach) for c in corner)
-    back = (slice(reach, reach + 20),) * 2
+    outer = tuple(slice(c - context, c + 20 + context) for c in corner)
+    back = (slice(context, context + 20),) * 2
     whole, piece = label_objects(*maps, rule)[inner], label_objects(*(m[outer] for m in maps), rule)[back]
     assert np.array_equal(whole > 0, piece > 0)
     # parts that are one in the piece are one in the whole; the reverse holds only up to what is joined outside
@@ -137,6 +141,27 @@ def test_a_higher_separation_splits_more():
     maps = _discs((40, 52), [(20, 18, 14), (20, 33, 14)])
     counts = [int(label_objects(*maps, ObjectRule(separation=s)).max()) for s in (0.1, 0.3, 0.6)]
     assert counts == [1, 1, 2]
+
+
+def test_a_seed_that_would_make_no_object_of_the_least_size_makes_none():
+    foreground, distance = np.ones((9, 30), np.float32), np.zeros((9, 30), np.float32)
+    distance[3:6, 4:8] = 1  # 12 pixels: of an object of 48, at a separation of 0.5
+    distance[4, 20:23] = 1  # 3 pixels: of one of 12
+    labels = {size: label_objects(foreground, distance, ObjectRule(min_size=size)) for size in (0, 12, 13, 48)}
+    assert [int(found.max()) for found in labels.values()] == [2, 2, 1, 1]
+    assert np.all(labels[13] == 1), "the neighbour takes the pixels of a seed that is none"
+    assert np.array_equal(labels[12], labels[0])
+
+
+def test_the_least_size_of_a_seed_is_that_of_an_evenly_falling_disc():
+    rule = ObjectRule(separation=0.4, min_size=400)
+    foreground, distance = _discs((60, 60), [(30, 30, np.sqrt(400 / np.pi))])
+    assert foreground.sum() == pytest.approx(400, rel=0.03)
+    assert (distance > 0.4).sum() == pytest.approx(0.6**2 * 400, rel=0.05)
+    assert ObjectRule(separation=0.4, min_size=20).smallest_seed(2) == 8
+    assert ObjectRule(separation=0.4, min_size=20).smallest_seed(3) == 5
+    assert rule.smallest_seed(2) == 64, "no more, so that blocks need little of their neighbours"
+    assert ObjectRule().smallest_seed(2) == 0
 
 
 def test_growth_ends_at_the_reach_and_the_rest_is_an_object_of_its_own():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 
 from unveil.config.base import Config
 
+_LARGEST_LIMIT = 64
 
 class ObjectRule(Config):
     """Seeds where the normalized distance is high, grown step by step through the foreground.
 
-    The result at a pixel depends on the maps within `reach_px` pixels and on which seeds are connected, so that it
+    The result at a pixel depends on the maps within `context_px` pixels and on which seeds are connected, so that it
     can be computed piece by piece.
     """
 
@@ -19,6 +22,19 @@ class ObjectRule(Config):
     separation: float = Field(0.5, ge=0, lt=1)
     """Seeds are where the normalized distance to the object's border exceeds this: higher splits more."""
     min_size: int = Field(0, ge=0)
-    """Objects of fewer pixels are dropped."""
+    """Objects of fewer pixels are dropped, and seeds that would make no larger ones."""
     reach_px: int = Field(32, ge=1, le=4096)
     """Growth stops after so many steps; taken from the largest training object."""
+
+    def smallest_seed(self, n_dims: int) -> int:
+        """Return how many pixels a seed has at least: those that an object of `min_size` would have, 64 at most.
+
+        In a disc or ball the distance falls evenly from the middle to the border, so that what exceeds `separation`
+        is as wide as the object times ``1 - separation``. The limit keeps `context_px` small.
+        """
+        expected = (1 - self.separation) ** n_dims * self.min_size
+        return min(math.ceil(round(expected, 6)), _LARGEST_LIMIT)
+
+    def context_px(self, n_dims: int) -> int:
+        """Return how many pixels around a region decide on its objects: seeds that reach it, seen whole if small."""
+        return self.reach_px + self.smallest_seed(n_dims)

@@ -71,7 +71,7 @@ def label_frame(canvas: Canvas, rule: ObjectRule, blocks: Tiling, n_before: int,
     Parameters
     ----------
     blocks
-        Inner regions to write, with a halo of at least the rule's reach; those that share a chunk of the labels must
+        Inner regions to write, with a halo of at least the rule's context; those that share a chunk of the labels must
         not be computed at the same time.
 
     Raises
@@ -113,15 +113,17 @@ def _label_whole(canvas: Canvas, rule: ObjectRule, window: Window, n_before: int
 
 
 def _find_seeds(canvas: Canvas, rule: ObjectRule, blocks: Tiling, block: Tile) -> None:
-    _, is_seed = foreground_and_seeds(canvas.read_foreground(block.inner), canvas.read_distance(block.inner), rule)
-    canvas.write_labels(block.inner, _numbered(connected(is_seed), _first_number(blocks, block)))
+    foreground, distance = canvas.read_foreground(block.window), canvas.read_distance(block.window)
+    _, seeds = foreground_and_seeds(foreground, distance, rule)
+    inside = connected(seeds[block.crop] > 0)
+    canvas.write_labels(block.inner, _numbered(inside, _first_number(blocks, block)))
 
 
 def _grow_seeds(canvas: Canvas, rule: ObjectRule, blocks: Tiling, joins: Joins, block: Tile) -> tuple[Tally, float]:
     """Write the objects of a block, grown and free; return their tally, and the sum of all probability."""
     foreground, distance = canvas.read_foreground(block.window), canvas.read_distance(block.window)
-    is_foreground, is_seed = foreground_and_seeds(foreground, distance, rule)
-    seeds = np.zeros(is_seed.shape, np.int32)
+    is_foreground, seeds = foreground_and_seeds(foreground, distance, rule)
+    is_seed = seeds > 0
     seeds[is_seed] = joins.apply(canvas.read_labels(block.window)[is_seed])
     labels = grow(seeds, is_foreground, distance, rule.reach_px)[block.crop]
     free = connected(is_foreground[block.crop] & (labels == 0))

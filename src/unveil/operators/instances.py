@@ -27,7 +27,8 @@ def label_objects(
     """Separate the foreground into objects: seeds, grown step by step, and what no seed reaches.
 
     1. Foreground is where `foreground` exceeds the threshold.
-    2. Seeds are the connected parts of the foreground where `distance` exceeds the separation.
+    2. Seeds are the connected parts of the foreground where `distance` exceeds the separation, but for those of fewer
+       pixels than an object of `min_size` would have there (`ObjectRule.smallest_seed`).
     3. Seeds grow through the foreground, all at once, for `reach_px` steps, in turn over faces alone and over corners
        too, so that fronts are octagons. A pixel that several objects reach in one step goes to the neighbour of the
        greater distance, then to the first in a fixed order of directions: never by an object's number or position.
@@ -45,8 +46,7 @@ def label_objects(
     labels
         Shape of the maps, 0 is background, ids 1 to n without gaps.
     """
-    is_foreground, is_seed = foreground_and_seeds(foreground, distance, rule)
-    seeds = connected(is_seed)
+    is_foreground, seeds = foreground_and_seeds(foreground, distance, rule)
     labels = grow(seeds, is_foreground, distance, rule.reach_px)
     free = connected(is_foreground & (labels == 0))
     labels += np.where(free > 0, free + seeds.max(initial=0), 0).astype(np.int32)
@@ -70,10 +70,12 @@ def label_classes(probabilities: NDArray[np.float32], threshold: float) -> NDArr
 
 def foreground_and_seeds(
     foreground: NDArray[np.float32], distance: NDArray[np.float32], rule: ObjectRule
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return where there is foreground, and where its seeds are: the first two points of the rule."""
+) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Return where there is foreground, and its seeds, each with a number of its own: points one and two of the rule."""
     is_foreground = foreground > rule.threshold
-    return is_foreground, is_foreground & (distance > rule.separation)
+    seeds = connected(is_foreground & (distance > rule.separation))
+    _drop_small(seeds, rule.smallest_seed(seeds.ndim))
+    return is_foreground, seeds
 
 
 def connected(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -155,6 +157,16 @@ def _directions(shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
     offsets = [offset for offset in product((-1, 0, 1), repeat=len(shape)) if any(offset)]
     faces = [int(strides @ offset) for offset in offsets if np.abs(offset).sum() == 1]
     return faces, [int(strides @ offset) for offset in offsets]
+
+
+def _drop_small(labels: NDArray[np.int32], min_size: int) -> None:
+    """Set to 0 the parts of fewer than `min_size` pixels."""
+    if min_size > 1:
+        flat = labels.ravel()
+        where = np.flatnonzero(flat)
+        ids = flat[where]
+        is_small = np.bincount(ids, minlength=1) < min_size
+        flat[where[is_small[ids]]] = 0
 
 
 def _renumber(labels: NDArray[np.int32], min_size: int) -> NDArray[np.int32]:

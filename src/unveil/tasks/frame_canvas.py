@@ -69,7 +69,7 @@ class FrameCanvas:
         """Make labels from the maps written; ids begin after `n_before`."""
         if self._card.objects is not None:
             rule = chosen_rule(self._card.objects, options, scale)
-            return label_frame(self, rule, self._blocks(rule.reach_px), n_before, hands)
+            return label_frame(self, rule, self._blocks(rule.context_px(len(self._shape))), n_before, hands)
         threshold = self._card.threshold if options.threshold is None else options.threshold
         overlap = ExpectedOverlap()
         for part in hands(_write_classes, self._blocks(halo_px=0), self, threshold):

@@ -281,10 +281,10 @@ def _check_labels(results: _Results) -> Check:
         words = "This model makes no objects: each pixel of its result is made by itself."
         return Check("labels", compared, None, 0, "pixels", None, words)
     sizes = results.part.frame.shape[1:]
-    side, reach = max(sizes), (rule.reach_px,) * len(sizes)
-    blocks = Tiling.of(sizes, max(1, -(-side // _BLOCKS_PER_SIDE)), (1,) * len(sizes), reach)
+    side, context = max(sizes), (rule.context_px(len(sizes)),) * len(sizes)
+    blocks = Tiling.of(sizes, max(1, -(-side // _BLOCKS_PER_SIDE)), (1,) * len(sizes), context)
     whole, by_block = (
-        _labels(results, Tiling.of(sizes, size, (1,) * len(sizes), reach)) for size in (side, blocks.tile[-1])
+        _labels(results, Tiling.of(sizes, size, (1,) * len(sizes), context)) for size in (side, blocks.tile[-1])
     )
     n_unlike = int(np.count_nonzero(whole != by_block))
     words = f"{int(whole.max())} objects from {len(blocks)} blocks: {n_unlike} of {whole.size:,} pixels differ."
