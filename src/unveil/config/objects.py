@@ -10,6 +10,7 @@ from unveil.config.base import Config
 
 _LARGEST_LIMIT = 64
 
+
 class ObjectRule(Config):
     """Seeds where the normalized distance is high, grown step by step through the foreground.
 

@@ -71,7 +71,7 @@ def label_classes(probabilities: NDArray[np.float32], threshold: float) -> NDArr
 def foreground_and_seeds(
     foreground: NDArray[np.float32], distance: NDArray[np.float32], rule: ObjectRule
 ) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """Return where there is foreground, and its seeds, each with a number of its own: points one and two of the rule."""
+    """Return where there is foreground, and its numbered seeds: the first two points of the rule."""
     is_foreground = foreground > rule.threshold
     seeds = connected(is_foreground & (distance > rule.separation))
     _drop_small(seeds, rule.smallest_seed(seeds.ndim))
