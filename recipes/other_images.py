@@ -19,8 +19,8 @@ noisy-cells, denoised-cells
     noisy_cells_n2f: field 0 teaches and field 1 is the test, at a quarter of the size. Nothing judges, since the planes
     of a field show the same cells. For the second, `fluorescence-denoiser` cleans every image beforehand.
 
-SECONDS end a training that has not taken all its steps by then. Patches and batches are chosen for the device. Reckoned
-from the time of a step, two cores need about an hour for each.
+SECONDS end a training that has not taken all its steps by then. Patches and batches are chosen for the device. One core
+of an AMD EPYC takes 4 to 11 minutes for each, 22 for the volume.
 """
 
 from __future__ import annotations
