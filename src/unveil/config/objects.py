@@ -8,7 +8,8 @@ from pydantic import Field
 
 from unveil.config.base import Config
 
-_LARGEST_LIMIT = 64
+_MOST_SEED_PIXELS = 64
+"""More are never asked of a seed, so that `context_px` stays small."""
 
 
 class ObjectRule(Config):
@@ -31,10 +32,10 @@ class ObjectRule(Config):
         """Return how many pixels a seed has at least: those that an object of `min_size` would have, 64 at most.
 
         In a disc or ball the distance falls evenly from the middle to the border, so that what exceeds `separation`
-        is as wide as the object times ``1 - separation``. The limit keeps `context_px` small.
+        is as wide as the object times ``1 - separation``.
         """
         expected = (1 - self.separation) ** n_dims * self.min_size
-        return min(math.ceil(round(expected, 6)), _LARGEST_LIMIT)
+        return min(math.ceil(round(expected, 6)), _MOST_SEED_PIXELS)
 
     def context_px(self, n_dims: int) -> int:
         """Return how many pixels around a region decide on its objects: seeds that reach it, seen whole if small."""

@@ -12,6 +12,8 @@ grow    reads seeds within reach, grows them, writes objects,    free parts that
 number  writes the final numbers                                 –
 ======  =======================================================  =============================================
 
+Seeds too small to count need no such agreement: the halo of a block shows every one whole that can matter in it.
+
 Until the last pass numbers are negative, and unique without any agreement: a block has room for so many parts, and
 counts from its own place, first the seeds of all blocks and then what is free. Seeds keep their pixels while they grow,
 so that a block may read its neighbours before or after these have grown: in each pass blocks can be computed in any
