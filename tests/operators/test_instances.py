@@ -114,13 +114,12 @@ def test_the_result_does_not_depend_on_where_the_scene_lies(seed, shift):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), reach=st.sampled_from([2, 3, 6]), corner=st.tuples(*[st.integers(12, 30)] * 2))
 def test_the_result_depends_only_on_maps_within_reach(seed, reach, corner):
-    """Two seeded pixels of a window are split alike by the whole image and by the window with the context around it."""
+    """Two seeded pixels of a window are split alike by the whole image and by the window with `reach` around it."""
     rule = ObjectRule(separation=0.3, reach_px=reach)
     maps = _random_maps(seed, (64, 64))
-    context = rule.context_px(2)
     inner = tuple(slice(c, c + 20) for c in corner)
-    outer = tuple(slice(c - context, c + 20 + context) for c in corner)
-    back = (slice(context, context + 20),) * 2
+    outer = tuple(slice(c - reach, c + 20 + reach) for c in corner)
+    back = (slice(reach, reach + 20),) * 2
     whole, piece = label_objects(*maps, rule)[inner], label_objects(*(m[outer] for m in maps), rule)[back]
     assert np.array_equal(whole > 0, piece > 0)
     # parts that are one in the piece are one in the whole; the reverse holds only up to what is joined outside
