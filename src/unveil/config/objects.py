@@ -24,7 +24,7 @@ class ObjectRule(Config):
     separation: float = Field(0.5, ge=0, lt=1)
     """Seeds are where the normalized distance to the object's border exceeds this: higher splits more."""
     min_size: int = Field(0, ge=0)
-    """Objects of fewer pixels are dropped, and seeds that would make no larger ones."""
+    """Objects of fewer pixels are dropped, and so are seeds too small for one of so many."""
     reach_px: int = Field(32, ge=1, le=4096)
     """Growth stops after so many steps; taken from the largest training object."""
 
