@@ -22,6 +22,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -117,16 +118,15 @@ def _page(rows: Sequence[Row], n_images: int) -> str:
     lines = [
         f"# Beside StarDist, on dsb2018_fluo/test ({n_images} images, AP pooled)",
         "",
-        f"| | parameters | seconds of training | steps | IoU | {thresholds} |",
-        f"|---|{'---|' * (4 + len(PUBLISHED))}",
+        f"| | parameters | seconds of training | steps | IoU | {thresholds} | mean |",
+        f"|---|{'---|' * (5 + len(PUBLISHED))}",
     ]
     for row in rows:
-        ap = " | ".join(f"{row['ap'][name]:.3f}" for name in PUBLISHED)
+        ap = _scores([row["ap"][name] for name in PUBLISHED])
         at_most = "up to " if row.get("ended_by") == "time" else ""  # the last epoch may have been cut short
         cost = f"{row['n_parameters']:,} | {row['seconds']:.0f} | {at_most}{row['n_steps']:,}"
         lines.append(f"| {row['name']} | {cost} | {row['iou']:.3f} | {ap} |")
-    ap = " | ".join(f"{value:.3f}" for value in PUBLISHED.values())
-    lines.append(f"| StarDist, as published | | | | | {ap} |")
+    lines.append(f"| StarDist, as published | | | | | {_scores(list(PUBLISHED.values()))} |")
     return "\n".join(
         [
             *lines,
@@ -136,6 +136,10 @@ def _page(rows: Sequence[Row], n_images: int) -> str:
             "others on the machine of the table.",
         ]
     )
+
+
+def _scores(ap: Sequence[float]) -> str:
+    return " | ".join(f"{value:.3f}" for value in (*ap, fmean(ap)))
 
 
 def _pairs(folder: Path) -> Pairs:
