@@ -19,9 +19,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.config.options import RunOptions, SegmentationOptions
+from unveil.config.options import RunOptions
 from unveil.inference.engines import Engine, borrowed_engine, one_ahead
-from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.uncertainty import disagreement, entropy
 
@@ -95,18 +94,13 @@ class ManyViews:
             engine.release()
 
 
-def gives_uncertainty(card: ModelCard, options: RunOptions) -> bool:
-    """Say whether two maps of uncertainty are computed: asked for, and of a model that gives probabilities."""
-    return isinstance(options, SegmentationOptions) and options.uncertainty and not card.is_filter
-
-
 @contextmanager
 def borrowed_views(
     models: Sequence[Model], options: RunOptions, notify: Callable[[str], None], *, keep: bool = False
 ) -> Iterator[Engine]:
     """Lend what computes the views that `options` ask for, by all `models`; see `borrowed_engine`."""
     card = models[0].card
-    is_unsure = gives_uncertainty(card, options)
+    is_unsure = card.gives_uncertainty(options)
     with ExitStack() as lent:
         engines = [lent.enter_context(borrowed_engine(model, options, notify, keep=keep)) for model in models]
         views = FLIPS if options.accurate or is_unsure else FLIPS[:1]

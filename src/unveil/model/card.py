@@ -14,6 +14,7 @@ from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, 
 from unveil.config.base import Config
 from unveil.config.normalization import FixedNormalization, Normalization
 from unveil.config.objects import ObjectRule
+from unveil.config.options import RunOptions, SegmentationOptions
 from unveil.model.appearance import Appearance
 from unveil.operators.receptive_field import halo, size_step
 
@@ -195,6 +196,10 @@ class ModelCard(Config):
     def gives_features(self) -> bool:
         """Whether the output maps are features of texture, from which two classes are made afterwards."""
         return self.is_filter and self.task == "segmentation"
+
+    def gives_uncertainty(self, options: RunOptions) -> bool:
+        """Say whether two maps of uncertainty are computed: asked for, and of a model that gives probabilities."""
+        return isinstance(options, SegmentationOptions) and options.uncertainty and not self.is_filter
 
     @property
     def n_maps(self) -> int:

@@ -15,7 +15,6 @@ from unveil.axes import in_order, without
 from unveil.config.options import SegmentationOptions
 from unveil.errors import ImageError
 from unveil.image import Image
-from unveil.inference.views import gives_uncertainty
 from unveil.model.card import ModelCard
 from unveil.operators.uncertainty import NAMES
 
@@ -230,6 +229,6 @@ def segmentation_shapes(
         shapes["distance"] = one_map
     if card.gives_features:
         shapes["features"] = maps(card.n_maps)
-    if gives_uncertainty(card, options):
+    if card.gives_uncertainty(options):
         shapes["uncertainty"] = maps(len(NAMES))
     return shapes

@@ -36,7 +36,7 @@ from unveil.inference.reading import (
     survey,
 )
 from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, round_up
-from unveil.inference.views import borrowed_views, gives_uncertainty
+from unveil.inference.views import borrowed_views
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
 from unveil.operators.receptive_field import extension
@@ -206,7 +206,7 @@ class Run:
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))
-        n_maps = self._card.architecture.out_channels + len(NAMES) * gives_uncertainty(self._card, self._options)
+        n_maps = self._card.architecture.out_channels + len(NAMES) * self._card.gives_uncertainty(self._options)
         maps = np.empty((n_maps, *self._shape), np.float32)
 
         def keep(window: Window, inner: NDArray[np.float32]) -> None:

@@ -13,7 +13,6 @@ from unveil.config.options import SegmentationOptions
 from unveil.events import Monitor, warn_only
 from unveil.image import Image, frames, n_frames
 from unveil.inference.hands import one_by_one
-from unveil.inference.views import gives_uncertainty
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.calibration import ExpectedOverlap
@@ -76,7 +75,7 @@ def segment(
     check_ensemble(card, [card_of(other) for other in others])
     sink = into or SegmentationSink.create(image, card, np.zeros, options)
     sink.check(image, card, options)
-    if not gives_uncertainty(card, options):
+    if not card.gives_uncertainty(options):
         sink = replace(sink, uncertainty=None)
     asked = options
     options = decide(image, card, channels, options, monitor)
