@@ -23,6 +23,8 @@ from unveil.io.growing_result import GrowingResult
 SHAPE, PIECE = (2, 50, 40), 32
 LONGER_S, LONGER_OPERATIONS = 0.05, 40
 """How much longer each attempt may take than the one before: the first come to a piece or two, the last to the end."""
+N_KILLS = 5
+"""At least; a machine that is done sooner does the work again."""
 
 
 def work(path: Path, version: int) -> None:
@@ -73,7 +75,8 @@ def kill_at(n_operations: int, folder: str) -> None:
 
 
 def main() -> None:
-    """Work once undisturbed; then begin with an older result in place and be killed until the work is done."""
+    """Work once undisturbed; then begin with an older result in place and be killed until the work is done
+    and has been killed `N_KILLS` times."""
     folder, how = Path(sys.argv[1]), sys.argv[2]
     pyramid.CHUNK_2D, pyramid.COARSEST = (1, 16, 16), 16
     killed = folder / "killed.ome.zarr"
@@ -82,15 +85,15 @@ def main() -> None:
             work(path, version)
             os._exit(0)
         os.wait()
-    rng, n_kills, is_done = random.Random(0), 0, False
-    while not is_done:
-        growth = rng.random() * (n_kills + 1)
+    rng, n_kills, n_since_done = random.Random(0), 0, 0
+    while n_kills < N_KILLS or n_since_done:
+        growth = rng.random() * (n_since_done + 1)
         if how == "at random times":
             is_done = attempt(killed, seconds=growth * LONGER_S)
         else:
             is_done = attempt(killed, n_operations=1 + int(growth * LONGER_OPERATIONS))
         n_kills += not is_done
-    print(n_kills)
+        n_since_done = 0 if is_done else n_since_done + 1
 
 
 if __name__ == "__main__":

