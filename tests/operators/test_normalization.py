@@ -179,3 +179,10 @@ def test_integers_give_the_percentiles_of_the_same_floats(dtype: type) -> None:
     integers = fit_array(PercentileNormalization(), values).apply(values)
     floats = fit_array(PercentileNormalization(), values.astype(float)).apply(values.astype(float))
     np.testing.assert_allclose(integers, floats, atol=0.05)
+
+
+def test_half_precision_is_normalized_like_single():
+    frame = _frame(1, np.uint8).astype(np.float16)
+    half, single = (fit_array(PercentileNormalization(), frame.astype(dtype)) for dtype in (np.float16, np.float32))
+    assert np.array_equal(half.offset, single.offset)
+    assert np.array_equal(half.scale, single.scale)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from unveil.operators.objects import ObjectFacts, largest_radius, numbered, object_facts
+from unveil.operators.objects import ObjectFacts, closely_numbered, largest_radius, numbered, object_facts
+from unveil.operators.targets import normalized_distance
 
 
 def squares() -> np.ndarray:
@@ -63,3 +64,14 @@ def test_numbers_close_together_are_not_sorted(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delattr(np, "unique")
     assert [part.tolist() for part in numbered(np.array([7, 5, 7, 9]))] == [[5, 7, 9], [1, 0, 1, 2]]
     assert [part.tolist() for part in numbered(np.array([0, 9007, 0, 9005]))] == [[0, 9005, 9007], [0, 2, 0, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64])
+def test_the_highest_number_costs_nothing(dtype: type) -> None:
+    labels = np.zeros((9, 12), dtype)
+    labels[1:4, 1:4], labels[5:8, 2:9] = 3_000_000_000, 7
+    low = np.where(labels == 7, 1, np.where(labels > 7, 2, 0))
+    assert object_facts(labels) == object_facts(low)
+    np.testing.assert_array_equal(normalized_distance(labels), normalized_distance(low))
+    np.testing.assert_array_equal(closely_numbered(labels), low)
+    np.testing.assert_array_equal(closely_numbered(labels[1:3, 1:3]), np.ones((2, 2)))

@@ -12,6 +12,7 @@ from unveil.config.training import DenoisingTraining
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.image import Image
 from unveil.tasks.evaluate import evaluate
+from unveil.tasks.matching import choose_channels
 from unveil.tasks.segment import segment
 from unveil.tasks.train import train
 
@@ -87,3 +88,19 @@ def test_what_is_no_model_cannot_be_trained_on() -> None:
     start: Any = "nuclei"
     with pytest.raises(ConfigError, match=r"where a model is expected\. Load it first"):
         train(None, [Image(np.eye(16))], DenoisingTraining(), start=start)
+
+
+def test_channels_are_taken_by_name_where_the_image_has_them(brightness_model: Any) -> None:
+    card = brightness_model(in_channels=2, channel_names=("DAPI", "actin")).card
+
+    def taken(*names: str) -> tuple[int, ...]:
+        image = Image(np.zeros((len(names) or 2, 8, 8)), "CYX", channel_names=names)
+        return choose_channels(image, card, None)
+
+    assert taken("DAPI", "actin") == taken() == taken("405", "561") == taken("405", "405") == (0, 1)
+    assert taken("actin", "DAPI") == (1, 0)
+    assert taken("561", "actin", "DAPI") == (2, 1)
+    with pytest.raises(
+        MismatchError, match=r"has 2 channels \(actin, 561\); model 'brightness' expects 2 \(DAPI, actin\)"
+    ):
+        taken("actin", "561")

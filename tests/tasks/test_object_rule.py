@@ -114,6 +114,12 @@ def test_windows_are_the_boxes_that_were_judged_wholly() -> None:
     np.testing.assert_array_equal(labels.data, pairs[1][1].labels.data[10:25, 8:35])
 
 
+def test_a_line_that_was_judged_is_no_window() -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[12:18, 12:18] = mask[19, 20:30] = mask[25, 5] = True
+    assert [labels.shape for _, labels in judged_windows([judged(mask)], 2)] == [(6, 6)]
+
+
 def test_of_a_large_plane_the_middle_is_taken_and_of_many_some() -> None:
     labels = np.zeros((1300, 30), np.uint8)
     labels[600:700] = 1

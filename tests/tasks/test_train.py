@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from unveil.events import (
     ignore,
 )
 from unveil.image import Image
+from unveil.io.model_file import load_model, save_model
 from unveil.model.model import digest
 from unveil.tasks.denoise import denoise
 from unveil.tasks.object_rule import fit_object_rule
@@ -101,6 +103,17 @@ def test_check_input_shows_objects_where_there_are_some(segmentation: Make) -> N
     )
     assert model.check_input.shape == (1, 1, 128, 128)
     assert model.check_input.max() == 1
+
+
+def test_a_model_of_many_channels_can_be_loaded_again(segmentation: Make, tmp_path: Path) -> None:
+    labels = np.zeros((48, 48, 48), np.uint8)
+    labels[20:30, 20:30, 20:30] = 1
+    image = Image(np.stack([labels] * 10), "CZYX")
+    tiny = UNetConfig(n_dims=3, width=2, poolings=1, in_channels=10, out_channels=3)
+    changes = {"architecture": tiny, "epochs": 1, "steps_per_epoch": 1, "validation_fraction": 0}
+    model = train([image], [Annotation(Image(labels, "ZYX"))], segmentation(**changes), monitor=ignore)
+    save_model(model, tmp_path / "ten.safetensors")
+    assert load_model(tmp_path / "ten.safetensors").check_input.shape == (1, 10, 24, 24, 24)
 
 
 def test_the_card_keeps_a_temperature_found_on_what_was_held_out(segmentation: Make) -> None:

@@ -14,7 +14,7 @@ from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.config.normalization import FixedNormalization
 from unveil.config.training import AugmentationConfig, DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation, scribbled
-from unveil.data.examples import Example, held_out, segmentation_examples
+from unveil.data.examples import Example, denoising_examples, held_out, segmentation_examples
 from unveil.data.split import Block
 from unveil.errors import ImageError, NoSplitError
 from unveil.image import Image
@@ -200,3 +200,27 @@ def test_a_validation_of_which_nothing_is_annotated_is_refused() -> None:
     nothing = Annotation(Image(labels), np.zeros(labels.shape, bool))
     with pytest.raises(ImageError, match="validation images"):
         prepare_lesson([Image(grey)], [Annotation(Image(labels))], segmentation(), ([Image(grey)], [nothing]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noisy_images_of_one_clean_image_stay_together(seed: int) -> None:
+    rng = np.random.default_rng(0)
+    clean = [rng.normal(size=(40, 64)).astype(np.float32) for _ in range(3)]
+    shown = [(number, copy) for number in range(3) for copy in range(4)]
+    noisy = [Image(clean[number] + rng.normal(size=(40, 64)).astype(np.float32)) for number, _ in shown]
+    config = DenoisingTraining(
+        normalization=GREY_AS_IT_IS, architecture=DnCNNConfig(depth=3, width=4), seed=seed, validation_fraction=0.3
+    )
+
+    def make(pairs: Any) -> list[Example]:
+        return denoising_examples(pairs, GREY_AS_IT_IS, n_dims=2)
+
+    pairs = [(image, Image(clean[number].copy())) for image, (number, _) in zip(noisy, shown, strict=True)]
+    division = divide(pairs, None, make, config, config.architecture)
+    assert (division.n_images, division.n_validation_images) == (8, 4)
+    assert len({shown[number][0] for number in division.judging_images}) == 1
+
+    division = divide(pairs[:4], None, make, config, config.architecture)
+    assert [part.image for part in division.held_out] == [0, 1, 2, 3]
+    assert len({(part.start, part.stop) for part in division.held_out}) == 1
+    assert (division.n_images, division.n_validation_images, len(division.judging)) == (4, 4, 4)

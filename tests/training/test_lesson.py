@@ -243,3 +243,38 @@ def test_strokes_are_learnt_as_objects_or_as_classes() -> None:
 def test_pixel_sizes_that_differ_are_left_out() -> None:
     images = [Image(GREY, pixel_size_um={"Y": 0.5, "X": x}) for x in (0.5, 0.7)]
     assert denoising(None, images).card_fields["pixel_size_um"] == {"Y": 0.5}
+
+
+def test_a_class_outside_of_what_was_judged_teaches_nothing() -> None:
+    inside = np.zeros(LABELS.shape, bool)
+    inside[:, :64] = True
+    classes = np.where(inside, LABELS > 0, 7).astype(np.uint8)
+    lesson = segmentation(Annotation(Image(classes), inside), objects=False)
+    assert lesson.architecture.out_channels == 2
+    (example,) = lesson.teaching
+    np.testing.assert_array_equal(example.target[0], (LABELS > 0) & inside)
+
+
+def test_named_channels_are_learnt_in_one_order() -> None:
+    pixels, labels = np.stack([GREY, GREY]), Annotation(Image(LABELS))
+    images = [Image(pixels, "CYX", channel_names=names, name=names[0]) for names in (("a", "b"), ("b", "a"))]
+    with pytest.raises(ImageError, match=r"the channels of image 'b' are b, a, those of 'a' a, b"):
+        prepare_lesson(images, [labels] * 2, with_recipe(SegmentationTraining()), None)
+    with pytest.raises(ImageError, match="the channels of image"):
+        denoising(images[:1], images[1:])
+    other = Image(pixels, "CYX", channel_names=("405", "488"))
+    config = with_recipe(SegmentationTraining(architecture=UNetConfig(width=2, poolings=1, in_channels=2)))
+    lesson = prepare_lesson([images[0], other], [labels] * 2, config, None)
+    assert lesson.card_fields["channel_names"] == ()
+
+
+def test_real_noise_judges_what_synthetic_noise_taught() -> None:
+    clean, noise = [Image(GREY), Image(GREY[::-1])], RNG.normal(0, 20, GREY.shape).astype(np.float32)
+    noisy, blank = Image(GREY + noise, name="noisy"), Image(GREY, name="clean")
+    lesson = denoising(
+        None, clean, validation=([noisy], [blank]), normalization={"method": "fixed", "mean": [100], "std": [10]}
+    )
+    assert lesson.judge is not None
+    psnr = lesson.judge(torch.nn.Identity()).metric
+    assert psnr == pytest.approx(10 * np.log10(np.ptp(GREY) ** 2 / np.mean(noise**2)), abs=0.01)
+    assert (lesson.n_images, lesson.n_validation_images) == (2, 1)

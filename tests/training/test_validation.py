@@ -204,3 +204,19 @@ def test_what_is_judged_sets_the_temperature_and_too_little_sets_none() -> None:
 def test_a_network_without_an_error_is_not_made_surer_without_bound() -> None:
     example, network = wrong_about(0, 128, 3)
     assert temperature_of(network, [example], UNET, n_classes=2) == 0.5
+
+
+def test_a_blank_clean_image_has_no_psnr() -> None:
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    one, blank = (Example(target + 0.1, target, np.ones_like(target), np.ones(1)) for target in (ramp, 0 * ramp))
+    judge = partial(denoising_judge, architecture=DnCNNConfig(depth=2, width=2))
+    assert judge([one, blank])(torch.nn.Identity()).metric == judge([one])(torch.nn.Identity()).metric
+    assert judge([blank])(torch.nn.Identity()).metric is None
+    assert len(judge([one, blank])(torch.nn.Identity()).losses) == 2
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_of_the_smallest_image_a_pixel_is_hidden_too(size: int) -> None:
+    pixels = np.arange(size**2, dtype=np.float32).reshape(1, size, size)
+    judge = noisy_judge([Example(pixels, pixels, np.ones_like(pixels), np.ones(1))], DnCNNConfig(), hide=True)
+    assert judge(torch.nn.Identity()).loss > 0

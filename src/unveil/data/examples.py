@@ -58,7 +58,7 @@ def segmentation_examples(
             labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, _all(frame)))
             if not mask.any():
                 continue
-            grey = _finite(frame)
+            grey = finite_pixels(frame)
             intensities = fit_array(normalization, grey)
             target, weight = _segmentation_target(labels, mask, objects=objects, has_outlines=annotation.has_outlines)
             examples.append(Example(intensities.apply(grey), target, weight, intensities.scale))
@@ -68,12 +68,12 @@ def segmentation_examples(
 def _segmentation_target(
     labels: NDArray[Any], mask: NDArray[np.bool_], *, objects: bool, has_outlines: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return class and distance maps and where each of them counts.
+    """Return class and distance maps and where each of them counts; nobody's class is 0.
 
     An object that runs into pixels nobody judged has an unknown outline, and so its distance does not count. Scribbles
     have no outlines at all: their distance is taught as 1, and 0 on the background, which parts what they part.
     """
-    target, weight = [class_target(labels, objects=objects)], [mask.astype(np.float32)]
+    target, weight = [class_target(labels, objects=objects) * mask], [mask.astype(np.float32)]
     if objects and has_outlines:
         target.append(normalized_distance(labels))
         weight.append((mask & ~cut_objects(labels, mask)).astype(np.float32))
@@ -101,10 +101,10 @@ def denoising_examples(
         for channel in range(noisy.size("C")):
             sources = frames(noisy, n_dims, (channel,))
             for frame, reference in zip(sources, frames(clean, n_dims, (channel,)), strict=True):
-                grey = _finite(frame)
+                grey = finite_pixels(frame)
                 intensities = fit_array(normalization, grey)
                 normalize = intensities.apply if noisy is clean or noisy_targets else intensities.expect
-                target = normalize(_finite(reference))
+                target = normalize(finite_pixels(reference))
                 examples.append(Example(intensities.apply(grey), target, np.ones_like(target[:1]), intensities.scale))
     return examples
 
@@ -156,7 +156,7 @@ def fit_fixed(images: Sequence[Image]) -> FixedNormalization:
     """Fit the lecture's normalization: mean and standard deviation of each channel over all `images`."""
     channels = range(images[0].size("C"))
     values = [
-        np.concatenate([_finite(f).ravel() for image in images for f in frames(image, 2, (c,))]).astype(float)
+        np.concatenate([finite_pixels(f).ravel() for image in images for f in frames(image, 2, (c,))]).astype(float)
         for c in channels
     ]
     return FixedNormalization(mean=tuple(v.mean() for v in values), std=tuple(max(v.std(), 1e-12) for v in values))
@@ -182,7 +182,14 @@ def _all(frame: Frame) -> tuple[slice, ...]:
     return tuple(slice(0, n) for n in frame.shape[1:])
 
 
-def _finite(frame: Frame) -> NDArray[Any]:
+def finite_pixels(frame: Frame) -> NDArray[Any]:
+    """Return the pixels of `frame`, ``(C, *spatial)``.
+
+    Raises
+    ------
+    ImageError
+        If some are NaN or infinite.
+    """
     grey = frame.read(_all(frame))
     if not np.isfinite(grey).all():
         raise ImageError(

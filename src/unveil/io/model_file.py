@@ -17,14 +17,11 @@ from unveil.io.card_file import CARD_KEY, ENDING, MAX_CARD_BYTES, Header, card_o
 from unveil.io.library import find_model
 from unveil.io.writing import atomically
 from unveil.model.card import Epoch, ModelCard
-from unveil.model.model import CHECK_TOLERANCE, Model, digest
+from unveil.model.model import CHECK_TOLERANCE, MAX_CHECK_VALUES, Model, digest
 from unveil.networks.build import build_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-MAX_CHECK_VALUES = 2**20
-"""Largest check input: it is computed whenever a model is loaded."""
 
 
 def load_model(name_or_path: str | Path) -> Model:

@@ -19,6 +19,8 @@ from unveil.networks.build import build_network
 
 CHECK_TOLERANCE = 1e-3
 """Largest difference allowed when the check output is computed again: float32 differs a little between machines."""
+MAX_CHECK_VALUES = 2**20
+"""Values of a check input at most: it is computed whenever a model is loaded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -254,7 +254,7 @@ def _range(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64], bo
             highs.append(values.max(axis=1).astype(float))
             continue
         is_integer, finite = False, np.isfinite(values)
-        lows.append(np.where(finite, values, np.inf).min(axis=1))
-        highs.append(np.where(finite, values, -np.inf).max(axis=1))
+        lows.append(np.where(finite, values, np.inf).min(axis=1).astype(float))
+        highs.append(np.where(finite, values, -np.inf).max(axis=1).astype(float))
     low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     return np.where(low <= high, low, 0.0), np.where(low <= high, high, 0.0), is_integer

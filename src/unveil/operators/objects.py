@@ -41,6 +41,7 @@ class ObjectFacts:
 
 def object_facts(labels: NDArray[Any]) -> ObjectFacts:
     """Describe the objects of `labels`, non-negative integers of any shape, one number per object."""
+    labels = closely_numbered(labels)
     counts = np.bincount(labels.ravel().astype(np.int64))[1:]
     touching: set[int] = set()
     for axis in range(labels.ndim):
@@ -52,6 +53,7 @@ def object_facts(labels: NDArray[Any]) -> ObjectFacts:
 
 def largest_radius(labels: NDArray[Any]) -> float:
     """Return the largest distance of any pixel to the border of its object, in pixels; 0 where there is none."""
+    labels = closely_numbered(labels)
     return max(
         (
             float(ndimage.distance_transform_edt(np.pad(labels[box] == number, 1)).max())
@@ -60,6 +62,17 @@ def largest_radius(labels: NDArray[Any]) -> float:
         ),
         default=0.0,
     )
+
+
+def closely_numbered(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return `labels` with numbers no higher than there are pixels; 0 stays 0.
+
+    What counts or looks up by number would otherwise take memory for every number up to the highest.
+    """
+    if labels.max(initial=0) <= labels.size:
+        return labels
+    ids, places = np.unique(labels, return_inverse=True)
+    return places.reshape(labels.shape) + int(ids[0] > 0)
 
 
 def numbered(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:

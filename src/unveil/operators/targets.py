@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from unveil.operators.objects import closely_numbered
+
 
 def class_target(labels: NDArray[Any], *, objects: bool) -> NDArray[np.float32]:
     """Return the class index of each pixel: labels as they are, or 1 in every object.
@@ -33,7 +35,7 @@ def normalized_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
     labels
         Non-negative integers, ``(Y, X)`` or ``(Z, Y, X)``; every number is one object.
     """
-    distance = np.zeros(labels.shape, np.float32)
+    distance, labels = np.zeros(labels.shape, np.float32), closely_numbered(labels)
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue

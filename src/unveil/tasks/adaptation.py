@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from unveil.config.normalization import FixedNormalization, PercentileNormalization
 from unveil.config.options import DenoisingOptions
 from unveil.config.training import DenoisingTraining, NoiseConfig
+from unveil.data.examples import finite_pixels
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Monitor, Notice
 from unveil.image import Frame, Image, frames, n_frames
@@ -54,7 +55,7 @@ def adaptation(
     MismatchError
         If `start` is no denoiser that can learn.
     ImageError
-        If the images show no noise.
+        If the images show no noise, or hold pixels that are not finite.
     """
     if start is None:
         raise ConfigError(
@@ -67,6 +68,9 @@ def adaptation(
             f"Adapting begins with a trained denoiser, and '{card.name}' is a {card.architecture.kind} for "
             f"{card.task}. Choose one such as 'fluorescence-denoiser'."
         )
+    for image in images:
+        for frame in frames(image, card.n_dims, tuple(range(image.size("C")))):
+            finite_pixels(frame)
     options = _OPTIONS.model_copy(update={"device": config.device})
     clean = [denoise(image, start, options=options, monitor=monitor).image for image in images]
     noise = _noise_of(images, clean, start, config.noise)

@@ -97,15 +97,23 @@ def check_fit(image: Image, card: ModelCard, channel: int | str | None) -> None:
 def choose_channels(image: Image, card: ModelCard, channel: int | str | None) -> tuple[int, ...]:
     """Return the channels of `image` that the model takes together; nothing is guessed.
 
+    Several are taken by their names where the image has all those that the card names, whatever their order, and by
+    their places where it has none of them: others name them otherwise.
+
     Raises
     ------
     MismatchError
-        If the image has another number of channels than the model takes and no choice is made, or a wrong one.
+        If the image has another number of channels than the model takes and no choice is made, or a wrong one, or
+        lacks some of the channels that the card names.
     """
     chosen, n_channels, n_taken = image.channel_index(channel), image.size("C"), card.in_channels
     if chosen is not None and n_taken == 1:
         return (chosen,)
-    if chosen is None and n_channels == n_taken:
+    there, wanted = image.channel_names, card.channel_names
+    shared = set(there) & set(wanted) if len(set(there)) == len(there) else set()
+    if chosen is None and n_taken > 1 and wanted and shared == set(wanted):
+        return tuple(map(there.index, wanted))
+    if chosen is None and n_channels == n_taken and (n_taken == 1 or not shared):
         return tuple(range(n_channels))
     if chosen is not None:
         remedy = f"It takes {n_taken} channels together: choose none."

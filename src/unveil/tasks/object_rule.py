@@ -84,8 +84,8 @@ def fit_object_rule(
 def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> list[tuple[Image, Image]]:
     """Cut from each plane or volume the boxes whose objects are all annotated, as image and labels.
 
-    Left out are areas of other shapes, those without an object, scribbles, and, once there are some four million
-    pixels, the rest; of a large box the middle is taken.
+    Left out are areas of other shapes, lines, those without an object, scribbles, and, once there are some four
+    million pixels, the rest; of a large box the middle is taken.
     """
     found: list[tuple[Image, Image]] = []
     n_pixels = 0
@@ -100,7 +100,7 @@ def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> li
             labels, mask = annotation.frame(of_labels.result_key(annotation.labels.axes, whole))
             for box in [whole] if mask.all() else ndimage.find_objects(ndimage.label(mask)[0]):
                 window = tuple(map(_middle, box))
-                if mask[window].all() and labels[window].any():
+                if mask[window].all() and labels[window].any() and min(labels[window].shape[-2:]) > 1:
                     grey = frame.read(window)
                     seen = Image(grey if len(channels) > 1 else grey[0], axes)
                     found.append((seen, Image(labels[window], axes[-n_dims:])))

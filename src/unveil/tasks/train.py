@@ -27,7 +27,7 @@ from unveil.image import Image, n_frames
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.lipschitz import with_certificate
-from unveil.model.model import Model
+from unveil.model.model import MAX_CHECK_VALUES, Model
 from unveil.operators.conformal import least_images
 from unveil.operators.objects import ObjectFacts
 from unveil.operators.receptive_field import extension, size_step
@@ -343,7 +343,11 @@ def _check_input(example: Example, architecture: Architecture) -> NDArray[np.flo
     On a flat piece of ground nothing could go wrong: half precision and other machines would always agree with it.
     """
     shape = example.spatial_shape
-    edges = [min(_CHECK_EDGE_PX[len(shape)], length) for length in shape]
+    n_most, steps = MAX_CHECK_VALUES / len(example.image), size_step(architecture)
+    longest = _CHECK_EDGE_PX[len(shape)]
+    while math.prod(-(-min(longest, n) // step) * step for n, step in zip(shape, steps, strict=True)) > n_most:
+        longest //= 2
+    edges = [min(longest, length) for length in shape]
     starts = [
         sorted({*range(0, length - edge, max(1, edge // 2)), length - edge})
         for length, edge in zip(shape, edges, strict=True)
@@ -353,5 +357,5 @@ def _check_input(example: Example, architecture: Architecture) -> NDArray[np.flo
         for corner in product(*starts)
     ]
     strongest = max(windows, key=lambda window: float(example.image[window].std()))
-    padding = [(0, 0), *((0, -edge % s) for edge, s in zip(edges, size_step(architecture), strict=True))]
+    padding = [(0, 0), *((0, -edge % s) for edge, s in zip(edges, steps, strict=True))]
     return np.ascontiguousarray(np.pad(example.image[strongest], padding, mode=extension(architecture))[None])

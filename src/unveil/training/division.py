@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unveil.config.architecture import Architecture
 from unveil.config.training import DenoisingTraining, SegmentationTraining
-from unveil.data.examples import Example, held_out
+from unveil.data.examples import Example, digest_of, held_out
 from unveil.data.split import choose_block, split_images
 from unveil.errors import NoSplitError
 from unveil.events import HeldOut
+from unveil.image import Image
 from unveil.operators.receptive_field import halo, size_step
 
 Pair = TypeVar("Pair", bound=tuple[Any, Any])
+Made: TypeAlias = tuple[int, list[Example]]
+"""The number of a pair, and the examples made of it."""
 
 _LEAST_JUDGING_PX = 30
 """Annotated pixels of a kind that a validation needs to say anything."""
@@ -57,7 +60,8 @@ def divide(
 ) -> Division:
     """Divide `pairs` of image and target: as given, by whole images where there are several, else by a block.
 
-    Images of which nothing is annotated count nowhere.
+    Images of which nothing is annotated count nowhere. Noisy images of one and the same clean image are divided like
+    one: what judges would have been taught otherwise.
 
     Parameters
     ----------
@@ -73,19 +77,28 @@ def divide(
     """
     if judging is not None:
         return Division(make(pairs), make(judging), len(pairs), len(judging))
-    made = [(number, examples) for number, pair in enumerate(pairs) if (examples := make([pair]))]
-    if len(made) == 1 and config.validation_fraction > 0:
-        return _by_block(*made[0], config, architecture)
-    return _by_images(made, config)
+    scenes: dict[str, list[Made]] = {}
+    for number, pair in enumerate(pairs):
+        if examples := make([pair]):
+            scenes.setdefault(_scene(pair, number), []).append((number, examples))
+    if len(scenes) == 1 and config.validation_fraction > 0:
+        return _by_block(next(iter(scenes.values())), config, architecture)
+    return _by_images(list(scenes.values()), config)
 
 
-def _by_images(
-    images: Sequence[tuple[int, list[Example]]], config: SegmentationTraining | DenoisingTraining
-) -> Division:
-    """Hold out whole images (number, examples), in a segmentation so that both parts show objects and background."""
+def _scene(pair: tuple[Any, Any], number: int) -> str:
+    """Return what tells the scene of an image: the clean image that it shares with others, or else its `number`."""
+    image, target = pair
+    if not isinstance(target, Image) or target is image:
+        return str(number)
+    return digest_of([[np.asarray(target.data)]])
+
+
+def _by_images(scenes: Sequence[list[Made]], config: SegmentationTraining | DenoisingTraining) -> Division:
+    """Hold out whole images, in a segmentation so that both parts show objects and background."""
     fraction, is_segmentation = config.validation_fraction, config.task == "segmentation"
     for attempt in range(_ATTEMPTS):
-        taught, judged = split_images(images, fraction, config.seed + attempt)
+        taught, judged = (list(chain(*part)) for part in split_images(scenes, fraction, config.seed + attempt))
         teaching, judging = (list(chain.from_iterable(made for _, made in part)) for part in (taught, judged))
         numbers = tuple(number for number, _ in judged)
         division = Division(teaching, judging, len(taught), len(judged), judging_images=numbers)
@@ -97,10 +110,11 @@ def _by_images(
 
 
 def _by_block(
-    number: int, examples: list[Example], config: SegmentationTraining | DenoisingTraining, architecture: Architecture
+    scene: list[Made], config: SegmentationTraining | DenoisingTraining, architecture: Architecture
 ) -> Division:
+    examples, n_images = list(chain.from_iterable(made for _, made in scene)), len(scene)
     if config.task == "segmentation" and not all(_kinds(examples)):
-        return Division(examples, [], 1, 0)
+        return Division(examples, [], n_images, 0)
     step = size_step(architecture)
     block = choose_block([_content(e, config.task) for e in examples], config.validation_fraction, halo(architecture))
     if block is None:
@@ -111,7 +125,8 @@ def _by_block(
             raise _no_split(f"the part to {name} would not hold both objects and background")
     start, stop = [0] * architecture.n_dims, list(examples[0].spatial_shape)
     start[block.axis], stop[block.axis] = block.start, block.stop
-    return Division(teaching, judging, 1, 1, (HeldOut(number, tuple(start), tuple(stop)),))
+    parts = tuple(HeldOut(number, tuple(start), tuple(stop)) for number, _ in scene)
+    return Division(teaching, judging, n_images, n_images, parts)
 
 
 def _content(example: Example, task: str) -> NDArray[np.bool_]:

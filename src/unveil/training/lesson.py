@@ -201,7 +201,7 @@ def _segmentation_lesson(
             "classes": config.classes,
             "objects": object_rule(objects) if config.objects else None,
             "pixel_size_um": common_pixel_size([image for image, _ in pairs]),
-            "channel_names": pairs[0][0].channel_names,
+            "channel_names": _common_names([image for image, _ in pairs]),
         },
         objects=objects,
         learnt_at=learnt_at,
@@ -240,10 +240,11 @@ def _denoising_lesson(
             scale, given = "noise", fit_fixed([image for image, _ in pairs])
         elif isinstance(normalization, StabilizedNormalization):
             scale, given = "stabilized", UNIT_RANGE
-    make = partial(
-        denoising_examples, normalization=given, n_dims=architecture.n_dims, noisy_targets=source == "frames"
-    )
-    division = divide(pairs, judging, make, config, architecture)
+    make = partial(denoising_examples, n_dims=architecture.n_dims, noisy_targets=source == "frames")
+    truly_noisy = [(noisy, clean) for noisy, clean in judging or [] if source == "clean_only" and noisy is not clean]
+    if truly_noisy:
+        judging = [(noisy, clean) for noisy, clean in judging or [] if noisy is clean]
+    division = divide(pairs, judging, partial(make, normalization=given), config, architecture)
     fixed_range = None
     if source == "clean_only":
         if isinstance(config.normalization, FixedNormalization):
@@ -252,7 +253,9 @@ def _denoising_lesson(
             fixed_range = _intensity_range(division.teaching)
         generator = torch.Generator().manual_seed(config.seed)
         noisy = [_with_noise(example, config, generator, fixed_range, scale) for example in division.judging]
-        division = replace(division, judging=noisy)
+        noisy += make(truly_noisy, normalization=normalization)
+        n_judging = division.n_validation_images + len(truly_noisy)
+        division = replace(division, judging=noisy, n_validation_images=n_judging)
     loss = denoising_loss if config.loss == "mse" else relative_denoising_loss
     judge = denoising_judge if knows_truth else partial(noisy_judge, hide=source == "blind_spot")
     return Lesson(
@@ -359,6 +362,12 @@ def _intensity_range(examples: Sequence[Example]) -> tuple[float, float]:
     intensities = fit(UNIT_RANGE, lambda: (example.target.reshape(1, -1) for example in examples))
     dark, bright = intensities.invert(np.array([[0.0, 1.0]], np.float32))[0]
     return float(dark), float(bright)
+
+
+def _common_names(images: Sequence[Image]) -> tuple[str, ...]:
+    """Return the names of the channels; none where images name them differently."""
+    names, *others = {image.channel_names for image in images}
+    return () if others else names
 
 
 def _with_noise(

@@ -55,14 +55,22 @@ def check_pairs(pairs: Sequence[tuple[Image, Annotation]] | Sequence[tuple[Image
     """
     n_channels, problems = pairs[0][0].size("C"), []
     for image, target in pairs:
+        for other, one in ((pairs[0][0], image), (image, target)):
+            if isinstance(one, Image) and _differ_in_order(other.channel_names, one.channel_names):
+                theirs, ours = ", ".join(one.channel_names), ", ".join(other.channel_names)
+                problems.append(f"the channels of image '{one.name}' are {theirs}, those of '{other.name}' {ours}")
         n_wanted = n_channels if isinstance(target, Annotation) else target.size("C")
         if n_dims == 3 and "Z" not in image.axes:
             problems.append(f"image '{image.name}' has axes {image.axes}, and a network for volumes needs Z")
         if image.size("C") != n_wanted:
-            other = pairs[0][0].name if isinstance(target, Annotation) else target.name
-            problems.append(f"image '{image.name}' has {image.size('C')} channel(s) and '{other}' has {n_wanted}")
+            named = pairs[0][0].name if isinstance(target, Annotation) else target.name
+            problems.append(f"image '{image.name}' has {image.size('C')} channel(s) and '{named}' has {n_wanted}")
     if problems:
         raise ImageError(f"The images do not fit: {'; '.join(problems)}. Choose images that do, or another network.")
+
+
+def _differ_in_order(names: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    return names != others and sorted(names) == sorted(others)
 
 
 def as_foreground(pairs: Sequence[tuple[Image, Annotation]]) -> list[tuple[Image, Annotation]]:

@@ -112,7 +112,7 @@ def temperature_of(
 def denoising_judge(
     examples: Sequence[Example], architecture: Architecture, loss: LossFunction = denoising_loss
 ) -> Judge:
-    """Return the judge of a denoiser: its loss, and mean PSNR against the range of each clean image."""
+    """Return the judge of a denoiser: its loss, and mean PSNR against the range of each clean image that has one."""
 
     def judge(network: Apply) -> Verdict:
         losses, psnr = [], []
@@ -120,8 +120,9 @@ def denoising_judge(
             output = maps_of(network, example.image, architecture)
             error = _error(output, example, example.weight)
             losses.append((_error(output, example, example.weight, loss), float(example.weight.sum())))
-            psnr.append(10 * np.log10(max(float(np.ptp(example.target)), 1e-6) ** 2 / max(error, 1e-12)))
-        return Verdict(tuple(losses), float(np.mean(psnr)))
+            if (extent := float(np.ptp(example.target))) > 0:
+                psnr.append(10 * np.log10(extent**2 / max(error, 1e-12)))
+        return Verdict(tuple(losses), float(np.mean(psnr)) if psnr else None)
 
     return judge
 
@@ -139,11 +140,12 @@ def noisy_judge(
     generator = torch.Generator().manual_seed(0)
     seen: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     for example in examples:
-        if hide:
-            image, hidden = hide_pixels(torch.from_numpy(example.image)[None], generator, share=_HIDDEN_SHARE)
-            seen.append((image[0].numpy(), hidden[0].numpy() * example.weight))
-        else:
-            seen.append((example.image, example.weight))
+        image, weight = example.image, example.weight
+        while hide and image is example.image:  # of a tiny image none may be hidden at first
+            changed, hidden = hide_pixels(torch.from_numpy(example.image)[None], generator, share=_HIDDEN_SHARE)
+            if (judged := hidden[0].numpy() * example.weight).any():
+                image, weight = changed[0].numpy(), judged
+        seen.append((image, weight))
 
     def judge(network: Apply) -> Verdict:
         losses = [
