@@ -407,6 +407,11 @@ def test_an_image_without_any_value_fails_alone(unveil: Callable[..., Any], segm
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def heed_interrupts() -> None:
+    """Undo what shells do to the processes that they start in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal between processes")
 def test_an_interrupted_run_leaves_whole_files_only(
     write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path
@@ -420,6 +425,7 @@ def test_an_interrupted_run_leaves_whole_files_only(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=heed_interrupts,
     )
     try:
         deadline = time.monotonic() + 120

@@ -85,6 +85,17 @@ def test_halving_shrinks_the_window_until_it_cannot(tiling: Tiling) -> None:
 
 
 @settings(deadline=None)
+@given(tilings(), st.integers(1, 4))
+def test_halving_keeps_tiles_on_the_chunks(tiling: Tiling, factor: int) -> None:
+    grain = tuple(factor * step for step in tiling.step)
+    tiling = fit_tiling(tiling.frame, tiling.step, tiling.halo, 10**9, grain)
+    while (smaller := tiling.halved(grain)) is not None:
+        assert prod(smaller.window) < prod(tiling.window)
+        assert all(tile % least == 0 for tile, least in zip(smaller.tile, grain, strict=True))
+        tiling = smaller
+
+
+@settings(deadline=None)
 @given(tilings(), st.integers(1, 40_000))
 def test_fitted_windows_are_small_enough_or_the_smallest(tiling: Tiling, max_pixels: int) -> None:
     fitted = fit_tiling(tiling.frame, tiling.step, tiling.halo, max_pixels)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from unveil.operators.noise_estimation import estimate_noise
+from unveil.operators.noise_estimation import NoiseModel, estimate_noise
 
 
 def cells(rng: np.random.Generator, size: int = 256) -> np.ndarray:
@@ -71,3 +71,11 @@ def test_a_ground_that_was_cut_off_says_nothing() -> None:
 def test_a_large_image_is_sampled() -> None:
     noisy = np.random.default_rng(3).normal(0, 5, (1500, 1500))
     assert level(noisy) == pytest.approx(5, rel=0.02)
+
+
+@pytest.mark.parametrize("height", [2, 3, 5, 7])
+def test_a_narrow_plane_shows_its_noise(height: int) -> None:
+    plane = np.random.default_rng(0).normal(100, 10, (height, 600))
+    for narrow in (plane, plane.T):
+        assert estimate_noise(narrow).variance(narrow).mean() ** 0.5 == pytest.approx(10, rel=0.15)
+    assert estimate_noise(plane[:1]) == NoiseModel(0.0, 0.0, 0.0)

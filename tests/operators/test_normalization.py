@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from unveil.config.normalization import (
     FixedNormalization,
     NoiseNormalization,
     PercentileNormalization,
+    StabilizedNormalization,
     StandardNormalization,
 )
 from unveil.operators.normalization import Affine, fit, fit_array
@@ -186,3 +188,52 @@ def test_half_precision_is_normalized_like_single():
     half, single = (fit_array(PercentileNormalization(), frame.astype(dtype)) for dtype in (np.float16, np.float32))
     assert np.array_equal(half.offset, single.offset)
     assert np.array_equal(half.scale, single.scale)
+
+
+EXTREMES = [(np.float32, 1e9), (np.float32, -1e30), (np.int32, 2**31 - 1), (np.uint32, 2**32 - 1), (np.int32, -(2**31))]
+
+
+@pytest.mark.parametrize(("dtype", "extreme"), EXTREMES)
+@pytest.mark.parametrize("height", [90, 31])
+def test_a_few_extreme_pixels_change_next_to_nothing(dtype, extreme, height):
+    clean = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(1, 90, 100)), (0, 4, 4)) * 800 + 300
+    frame = np.random.default_rng(1).poisson(clean.clip(20)).astype(dtype)
+    broken = frame.copy()
+    broken[0, 5, 5] = extreme
+    for method in (PercentileNormalization(), NoiseNormalization(), StabilizedNormalization()):
+        right, found = (fit(method, _in_strips(each, height)) for each in (frame, broken))
+        difference = np.abs(right.apply(frame) - found.apply(frame))
+        assert np.median(difference) < 0.1 * right.apply(frame).std(), method
+
+
+def test_one_pixel_that_outshines_all_others_leaves_percentiles_exact():
+    frame = np.random.default_rng(0).normal(0, 1, (1, 100, 100))
+    frame[0, 0, :2] = 1e6, 1e14
+    affine = fit_array(PercentileNormalization(), frame)
+    low, high = np.percentile(frame, (1, 99.8), method="inverted_cdf")
+    assert affine.offset[0] == pytest.approx(low, abs=0.02)
+    assert affine.scale[0] == pytest.approx(high - low, abs=0.04)
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e-14, 1e15])
+def test_the_unit_of_the_grey_values_is_of_no_account(unit):
+    frame = np.random.default_rng(0).poisson(30, (1, 64, 64)).astype(np.float64)
+    for method in (
+        PercentileNormalization(), StandardNormalization(), NoiseNormalization(), StabilizedNormalization()
+    ):  # fmt: skip
+        plain, scaled = fit_array(method, frame), fit_array(method, frame * unit)
+        np.testing.assert_allclose(scaled.apply(frame * unit), plain.apply(frame), atol=0.02)
+        np.testing.assert_allclose(scaled.invert(scaled.apply(frame * unit)), frame * unit, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-9, 7, 123456.789])
+def test_a_constant_frame_becomes_zero_in_every_way(value):
+    frame = np.full((1, 40, 40), value)
+    for method in (PercentileNormalization(), StandardNormalization(), NoiseNormalization()):
+        assert np.abs(fit_array(method, frame).apply(frame)).max() < 1e-3
+
+
+def test_the_last_line_of_a_frame_in_strips_does_not_count_as_noiseless():
+    frame = np.random.default_rng(0).normal(0, 5, (1, 103, 200))
+    for height in (102, 96):
+        assert fit(NoiseNormalization(), _in_strips(frame, height)).scale[0] == pytest.approx(5, rel=0.03)

@@ -15,7 +15,7 @@ import pytest
 import zarr
 
 from unveil.config.options import DenoisingOptions, SegmentationOptions
-from unveil.errors import ConfigError, ImageError
+from unveil.errors import ConfigError, EngineError, ImageError
 from unveil.events import Cancelled, Event, Progress, ignore
 from unveil.image import Image
 from unveil.tasks.denoise import denoise
@@ -123,6 +123,27 @@ def test_a_cluster_computes_a_resized_image(
     sink = SegmentationSink.create(image, model.card, on_disk(tmp_path))
     there = segment(image, model, options=options, into=sink, cluster=address, monitor=ignore)
     np.testing.assert_array_equal(there.labels.data[:], here.labels.data)
+
+
+def without_memory(*_: Any) -> Any:
+    raise MemoryError("a worker ran out of memory")
+
+
+def test_workers_without_memory_never_share_a_chunk(
+    address: str, tmp_path: Path, make_tiny_model: Any, make_blobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = on_disk(tmp_path)((90, 100), "f4")
+    options = DenoisingOptions(**SHARED | {"tile": 64}, skip_check=True)
+    monkeypatch.setattr("unveil.inference.cluster.Cluster.__call__", without_memory)
+    with pytest.raises(EngineError, match=r"at the smallest tile of 32 × 32 pixels"):
+        denoise(
+            make_blobs((90, 100), "YX"),
+            make_tiny_model("denoising"),
+            options=options,
+            into=target,
+            cluster=address,
+            monitor=ignore,
+        )
 
 
 def test_the_death_of_a_worker_in_mid_run_loses_nothing(

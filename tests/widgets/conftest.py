@@ -70,11 +70,12 @@ def run(qtbot: Any) -> Callable[[Any], None]:
 
 @pytest.fixture
 def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of own models; shipped models are out of the way."""
+    """An empty folder of own models; shipped models, and those that earlier tests opened, are out of the way."""
     folder = tmp_path / "models"
     folder.mkdir()
     monkeypatch.setenv("UNVEIL_MODELS", str(folder))
     monkeypatch.setattr("unveil.io.library.shipped_models_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr("unveil.widgets.session_models.session_models._opened", {})
     return folder
 
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +28,8 @@ from unveil.io.cache import keep, recall
 
 _MOST_SHAPES = 4
 _TELEMETRY = "openvino_telemetry"
+_importing = Lock()
+"""Another thread would otherwise take the module before it is whole."""
 _PRECISION = "INFERENCE_PRECISION_HINT"
 _MATRIX_UNITS = "amx"
 _TIMINGS = 3
@@ -176,18 +179,21 @@ def import_openvino() -> ModuleType:
     EngineError
         If OpenVINO is installed but cannot be loaded.
     """
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
-    loaded = sys.modules.get(_TELEMETRY)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # an import of it fails, and OpenVINO takes its stub
-    try:
-        return importlib.import_module("openvino")
-    except (ImportError, OSError) as error:
-        raise EngineError(f"OpenVINO cannot be loaded: {error}. Reinstall it, or choose the engine torch.") from error
-    finally:
-        del sys.modules[_TELEMETRY]
-        if loaded is not None:
-            sys.modules[_TELEMETRY] = loaded
+    with _importing:
+        if "openvino" in sys.modules:
+            return sys.modules["openvino"]
+        loaded = sys.modules.get(_TELEMETRY)
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # an import of it fails, and OpenVINO takes its stub
+        try:
+            return importlib.import_module("openvino")
+        except (ImportError, OSError) as error:
+            raise EngineError(
+                f"OpenVINO cannot be loaded: {error}. Reinstall it, or choose the engine torch."
+            ) from error
+        finally:
+            del sys.modules[_TELEMETRY]
+            if loaded is not None:
+                sys.modules[_TELEMETRY] = loaded
 
 
 def kernels(compiled: Any) -> set[str]:

@@ -118,13 +118,20 @@ class Tiling:
         count = min(count, len(self))
         return [self[(2 * number + 1) * len(self) // (2 * count)] for number in range(count)]
 
-    def halved(self) -> Tiling | None:
-        """Return a tiling with smaller windows, the inner side of the longest halved; None where none can shrink."""
-        shrinkable = self._shrinkable(self.step)
+    def halved(self, grain: tuple[int, ...] | None = None) -> Tiling | None:
+        """Return a tiling with smaller windows, the inner side of the longest halved; None where none can shrink.
+
+        Parameters
+        ----------
+        grain
+            What tiles stay multiples of, as in `fit_tiling`; the step if not given.
+        """
+        grain = grain or self.step
+        shrinkable = self._shrinkable(grain)
         if not shrinkable:
             return None
         axis = max(shrinkable, key=lambda a: self.window[a])
-        return self._split(axis, -(-min(self.tile[axis], self.frame[axis]) // 2), self.step)
+        return self._split(axis, -(-min(self.tile[axis], self.frame[axis]) // 2), grain)
 
     def _shrinkable(self, grain: tuple[int, ...]) -> list[int]:
         """Axes along which a smaller tile, still a multiple of `grain`, gives a smaller window."""

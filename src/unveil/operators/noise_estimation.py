@@ -67,19 +67,19 @@ class NoiseModel:
 
 
 def estimate_noise(plane: NDArray[Any], denoised: NDArray[Any] | None = None) -> NoiseModel:
-    """Estimate the noise of a plane ``(Y, X)`` of finite grey values; none where it has no block of 8 × 8 pixels.
+    """Estimate the noise of a plane ``(Y, X)`` of finite grey values; none where it is a line.
 
-    Noise is taken to be independent from pixel to pixel.
+    Noise is taken to be independent from pixel to pixel. A plane smaller than a block goes on as its mirror image.
 
     Parameters
     ----------
     denoised
         `plane` with less noise, which tells better where the image is flat.
     """
-    if min(plane.shape) < BLOCK_PX:
+    if min(plane.shape) < 2:
         return NoiseModel.even(0.0)
-    grey = plane.astype(np.float64)
-    steepness = _means(_slope(grey)) if denoised is None else _powers(denoised.astype(np.float64)).sum(axis=1)
+    grey = _at_least_a_block(plane)
+    steepness = _means(_slope(grey)) if denoised is None else _powers(_at_least_a_block(denoised)).sum(axis=1)
     powers, levels = _powers(grey), _means(grey)
     seen = powers.sum(axis=1) > 0  # a block of one value was cut off
     if not seen.any():
@@ -90,6 +90,10 @@ def estimate_noise(plane: NDArray[Any], denoised: NDArray[Any] | None = None) ->
     variance = float(powers[flat][:, _noise_components(powers[flat])].mean())
     highest = powers[:, _DIAGONAL >= _HIGHEST].mean(axis=1)
     return _growing(highest, levels, steepness, share, variance) or NoiseModel.even(variance)
+
+
+def _at_least_a_block(plane: NDArray[Any]) -> NDArray[np.float64]:
+    return np.pad(plane.astype(np.float64), [(0, max(BLOCK_PX - length, 0)) for length in plane.shape], mode="reflect")
 
 
 def relative_noise(plane: NDArray[Any]) -> float:

@@ -21,15 +21,26 @@ from unveil.config.normalization import (
     StabilizedNormalization,
     StandardNormalization,
 )
-from unveil.operators.noise_estimation import estimate_noise
+from unveil.operators.noise_estimation import NoiseModel, estimate_noise
 from unveil.operators.stabilization import Stabilization
 
 _EXACT = 2.0**53
 """Integers below are floats too."""
 _N_BINS = 65536
-_TINY = 1e-12
+_FEW_BINS = 256
+"""Percentiles that lie nearer together are looked for with narrower bins: a bright pixel has widened these."""
+_MOST_PASSES = 3
+_LEAST = float(np.finfo(np.float32).tiny)
+_SAME = 1e-12
+"""Values that differ by less than this part of their mean are alike, but for rounding."""
 _NO_NOISE = 1e-4
-"""Noise of less than this part of an image's standard deviation is not worth removing."""
+"""Noise of less than this part of an image's contrast is not worth removing."""
+_CONTRAST = (1.0, 99.8)
+"""Percentiles of a plane between which its contrast lies, whatever a few pixels hold."""
+_MOST_PIXELS = 1 << 16
+"""Of a plane, evenly spread, in which these are looked for."""
+_WEIGHT_OF_LINE = 1e-3
+"""The last line of a frame that comes in blocks shows no noise."""
 
 DARK_END = 2.3
 """Standard deviations below black at which a noisy image's percentile 1 lies."""
@@ -101,32 +112,34 @@ class Stabilized:
 
     def apply(self, grey: NDArray[Any]) -> NDArray[np.float32]:
         """Normalize ``(C, *spatial)`` of any real dtype to float32."""
-        black, stabilization = self._broadcast(grey.ndim)
-        return stabilization.apply(grey.astype(np.float32) - black)
+        black, unit, stabilization = self._broadcast(grey.ndim)
+        return stabilization.apply((grey.astype(np.float32) - black) / unit)
 
     def invert(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return normalized ``(C, *spatial)`` to grey values, float32."""
-        black, stabilization = self._broadcast(normalized.ndim)
-        grey: NDArray[np.float32] = stabilization.invert(normalized) + black
+        black, unit, stabilization = self._broadcast(normalized.ndim)
+        grey: NDArray[np.float32] = stabilization.invert(normalized) * unit + black
         return grey
 
     def expect(self, clean: NDArray[Any]) -> NDArray[np.float32]:
         """Normalize a clean image to what the mean of noisy ones becomes, which lies lower where few photons are."""
-        black, stabilization = self._broadcast(clean.ndim)
-        return stabilization.expect(clean.astype(np.float32) - black)
+        black, unit, stabilization = self._broadcast(clean.ndim)
+        return stabilization.expect((clean.astype(np.float32) - black) / unit)
 
     def restore(self, denoised: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what was denoised to grey values, float32, without the bias of the scale."""
-        black, stabilization = self._broadcast(denoised.ndim)
-        grey: NDArray[np.float32] = stabilization.restore(denoised) + black
+        black, unit, stabilization = self._broadcast(denoised.ndim)
+        grey: NDArray[np.float32] = stabilization.restore(denoised) * unit + black
         return grey
 
-    def _broadcast(self, n_axes: int) -> tuple[NDArray[np.float32], Stabilization[NDArray[np.float32]]]:
-        shape = (-1, *[1] * (n_axes - 1))
-        black, *noise = (
-            a.astype(np.float32).reshape(shape) for a in (self.black, self.gain, self.variance, self.least)
-        )
-        return black, Stabilization(*noise)
+    def _broadcast(
+        self, n_axes: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Stabilization[NDArray[np.float32]]]:
+        """Return black, the unit, and the scale in this unit: no square of a grey value could leave float32 then."""
+        unit = self.scale
+        terms = (self.black, unit, self.gain / unit, np.ones_like(unit), self.least / self.variance)
+        black, scale, *noise = (a.astype(np.float32).reshape(-1, *[1] * (n_axes - 1)) for a in terms)
+        return black, scale, Stabilization(*noise)
 
 
 IntensityMap = Affine | Stabilized
@@ -143,18 +156,18 @@ def fit(normalization: Normalization, strips: Strips) -> IntensityMap:
     ----------
     strips
         The frame in pieces ``(C, …)`` of any real dtype; called once per pass (integers and moments one pass, float
-        percentiles two).
+        percentiles two, and two to four more where a few pixels are far brighter or darker than all others).
     """
     match normalization:
         case FixedNormalization():
             return Affine(np.asarray(normalization.mean, float), np.asarray(normalization.std, float))
         case StandardNormalization():
             mean, std = _moments(strips)
-            return Affine(mean, np.where(std > _TINY, std, 1.0))
+            return Affine(mean, np.where(_differs(std, mean), std, 1.0))
         case PercentileNormalization():
             low, high, top = _percentiles(strips, (normalization.low, normalization.high, 100))
-            range_ = np.where(high - low > _TINY, high - low, top - low)  # a few bright pixels on a black ground
-            return Affine(low, np.where(range_ > _TINY, range_, 1.0))
+            range_ = np.where(high - low > _LEAST, high - low, top - low)  # a few bright pixels on a black ground
+            return Affine(low, np.where(range_ > _LEAST, range_, 1.0))
         case NoiseNormalization():
             return _by_noise(strips)
         case StabilizedNormalization():
@@ -186,28 +199,57 @@ def _moments(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _by_noise(strips: Strips) -> Affine:
     """Scale by the noise; a channel that shows none by so little that it counts as nothing but signal."""
-    mean, std = _moments(strips)
-    count, total = np.zeros(len(mean)), np.zeros(len(mean))
-    for channel, plane in _finite_planes(strips, mean):
-        count[channel] += plane.size
-        total[channel] += estimate_noise(plane).variance(plane).sum()
-    scale = np.maximum(np.sqrt(total / np.maximum(count, 1)), _NO_NOISE * std)
-    return Affine(mean, np.where(std > _TINY, scale, 1.0))
+    seen = _Planes(strips, lambda plane, noise: [noise.variance(plane).mean()])
+    (variance,) = seen.means
+    scale = np.maximum(np.sqrt(variance), _NO_NOISE * seen.contrast)
+    return Affine(seen.centre, np.where(seen.differs, scale, 1.0))
 
 
 def _stabilized(strips: Strips) -> Stabilized:
     """Average the noise over all planes; black lies above the darkest pixels by as much as noise reaches down."""
-    mean, std = _moments(strips)
-    count, total = np.zeros(len(mean)), np.zeros((3, len(mean)))
-    for channel, plane in _finite_planes(strips, mean):
-        noise = estimate_noise(plane)
-        count[channel] += plane.size
-        total[:, channel] += plane.size * np.array([noise.gain, noise.offset, noise.least])
-    gain, offset, least = total / np.maximum(count, 1)
-    least = np.where(std > _TINY, np.maximum(least, np.square(_NO_NOISE * std)), 1.0)
-    (dark,) = _percentiles(strips, (1.0,))
-    black = np.minimum(dark + _UP_TO_BLACK * np.sqrt(np.maximum(gain * dark + offset, least)), mean)
+    seen = _Planes(strips, lambda _, noise: [noise.gain, noise.offset, noise.least])
+    gain, offset, least = seen.means
+    least = np.where(seen.differs, np.maximum(least, np.square(_NO_NOISE * seen.contrast)), 1.0)
+    dark, _ = _percentiles(strips, _CONTRAST)
+    black = np.minimum(dark + _UP_TO_BLACK * np.sqrt(np.maximum(gain * dark + offset, least)), seen.centre)
     return Stabilized(black, gain, np.maximum(gain * black + offset, least), least)
+
+
+class _Planes:
+    """What the planes of each channel show.
+
+    Attributes
+    ----------
+    means
+        Of what `found` returns for a plane and its noise, by the planes' pixels: ``(values, C)``.
+    centre, contrast
+        Mean and standard deviation; where single pixels outdo all others, those of the range that the others take.
+    differs
+        Which channels are not constant.
+    """
+
+    def __init__(self, strips: Strips, found: Callable[[NDArray[Any], NoiseModel], list[float]]) -> None:
+        mean, std = _moments(strips)
+        self.differs = _differs(std, mean)
+        sums: list[list[NDArray[np.float64]]] = [[] for _ in mean]
+        for channel, plane in _finite_planes(strips, mean):
+            weight = plane.size if min(plane.shape) > 1 else _WEIGHT_OF_LINE
+            low, high = np.percentile(plane.ravel()[:: 1 + plane.size // _MOST_PIXELS], _CONTRAST)
+            usual = float(plane.clip(low, high).mean(dtype=float))
+            sums[channel].append(np.array([weight, low, high, usual, *found(plane, estimate_noise(plane))]))
+        table = [np.array(rows) for rows in sums]
+        weighted = [np.average(rows[:, 3:], axis=0, weights=rows[:, 0]) for rows in table]
+        usual, *means = np.transpose(weighted)
+        self.means = means
+        range_ = np.array([rows[:, 2].max() - rows[:, 1].min() for rows in table])
+        is_outdone = (range_ > 0) & (std > range_)
+        self.centre, self.contrast = np.where(is_outdone, usual, mean), np.where(is_outdone, range_, std)
+
+
+def _differs(std: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which channels are not constant."""
+    differs: NDArray[np.bool_] = std > np.maximum(_SAME * np.abs(mean), _LEAST)
+    return differs
 
 
 def _finite_planes(strips: Strips, mean: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -220,20 +262,40 @@ def _finite_planes(strips: Strips, mean: NDArray[np.float64]) -> Iterator[tuple[
 
 
 def _percentiles(strips: Strips, percents: tuple[float, ...]) -> list[NDArray[np.float64]]:
-    """Percentiles per channel from histograms: exact for integers of up to 16 bits, to 1/65,536 of the range else."""
-    low, high, is_integer = _range(strips)
-    is_exact = is_integer and bool(np.all((high - low < _N_BINS) & (np.maximum(high, -low) < _EXACT)))
-    width = np.ones_like(low) if is_exact else np.maximum(high - low, _TINY) / (_N_BINS - 1)
+    """Percentiles per channel from histograms: exact for integers of up to 16 bits, to 1/256 of their distance else."""
+    low, largest, is_integer = _range(strips)
+    if is_integer and bool(np.all((largest - low < _N_BINS) & (np.maximum(largest, -low) < _EXACT))):
+        return _from_bins(strips, low, None, percents)
+    high, inner = largest, tuple(percent for percent in percents if percent < 100)
+    for n_left in reversed(range(_MOST_PASSES)):
+        width = np.maximum(high - low, _LEAST) / (_N_BINS - 1)
+        found = _from_bins(strips, low, width, inner)
+        is_coarse = np.max(found, axis=0) - np.min(found, axis=0) < _FEW_BINS * width
+        if not n_left or not is_coarse.any():
+            break
+        least, most, _ = _range(strips, np.min(found, axis=0) - width, np.max(found, axis=0) + width)
+        low, high = np.where(is_coarse, least, low), np.where(is_coarse, most, high)
+    values = dict(zip(inner, found, strict=True))
+    return [values.get(percent, largest) for percent in percents]
+
+
+def _from_bins(
+    strips: Strips, low: NDArray[np.float64], width: NDArray[np.float64] | None, percents: tuple[float, ...]
+) -> list[NDArray[np.float64]]:
+    """Percentiles per channel to `width`; what lies below the first of the bins, or above the last, counts there.
+
+    Without a width every integer has a bin of its own.
+    """
     counts = np.zeros((len(low), _N_BINS), np.int64)
     for strip in strips():
         for channel, values in enumerate(strip.reshape(len(strip), -1)):
-            if is_exact:
+            if width is None:
                 bins = values.astype(np.int64) - int(low[channel])
             else:
                 finite = values[np.isfinite(values)].astype(float)
-                bins = np.rint((finite - low[channel]) / width[channel]).astype(np.int64)
+                bins = np.rint((finite - low[channel]) / width[channel]).clip(0, _N_BINS - 1).astype(np.int64)
             counts[channel] += np.bincount(bins, minlength=_N_BINS)
-    return [low + width * _bin_at(counts, percent) for percent in percents]
+    return [low + (1 if width is None else width) * _bin_at(counts, percent) for percent in percents]
 
 
 def _bin_at(counts: NDArray[np.int64], percent: float) -> NDArray[np.float64]:
@@ -244,17 +306,23 @@ def _bin_at(counts: NDArray[np.int64], percent: float) -> NDArray[np.float64]:
     return bins
 
 
-def _range(strips: Strips) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
-    """Smallest and largest finite value per channel (0 where there is none), and whether all are integers."""
+def _range(
+    strips: Strips, least: NDArray[np.float64] | float = -np.inf, most: NDArray[np.float64] | float = np.inf
+) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
+    """Smallest and largest finite value per channel from `least` to `most`, and whether all are integers.
+
+    Both are 0 where there is none.
+    """
     lows, highs, is_integer = [], [], True
     for strip in strips():
         values = strip.reshape(len(strip), -1)
-        if np.issubdtype(strip.dtype, np.integer):
+        if np.issubdtype(strip.dtype, np.integer) and np.ndim(least) == 0:
             lows.append(values.min(axis=1).astype(float))
             highs.append(values.max(axis=1).astype(float))
             continue
-        is_integer, finite = False, np.isfinite(values)
-        lows.append(np.where(finite, values, np.inf).min(axis=1).astype(float))
-        highs.append(np.where(finite, values, -np.inf).max(axis=1).astype(float))
+        is_integer, values = False, values.astype(float)
+        counts = np.isfinite(values) & (values >= np.reshape(least, (-1, 1))) & (values <= np.reshape(most, (-1, 1)))
+        lows.append(np.where(counts, values, np.inf).min(axis=1))
+        highs.append(np.where(counts, values, -np.inf).max(axis=1))
     low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     return np.where(low <= high, low, 0.0), np.where(low <= high, high, 0.0), is_integer

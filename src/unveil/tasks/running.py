@@ -246,7 +246,8 @@ class Run:
                 self._engine = self._open(self._options.model_copy(update={"precision": "exact"}))
 
     def _halve(self, error: MemoryError) -> None:
-        smaller, cause = self._tiling.halved(), str(error) or "Memory ran out"
+        grain = None if self._cluster is None else self._least_tile()  # several write at once there, never one chunk
+        smaller, cause = self._tiling.halved(grain), str(error) or "Memory ran out"
         if smaller is None:
             raise EngineError(
                 f"{cause}, at the smallest tile of {_size(self._tiling.tile)} pixels. "
@@ -261,11 +262,13 @@ class Run:
             return ClusterEngine(self._cluster, self._models, options)
         return self._engines.enter_context(borrowed_views(self._models, options, self.notify))
 
+    def _least_tile(self) -> tuple[int, ...]:
+        """Return what tiles are multiples of: the network's step, and the chunks of the results."""
+        step = self._card.size_step
+        return step if self._scale else tuple(lcm(*sides) for sides in zip(step, self._grain, strict=True))
+
     def _choose_tiling(self) -> Tiling:
-        card, asked = self._card, self._options.tile
-        grain = card.size_step
-        if not self._scale:
-            grain = tuple(lcm(*sides) for sides in zip(grain, self._grain, strict=True))
+        card, asked, grain = self._card, self._options.tile, self._least_tile()
         if asked is not None:
             tile = tuple(round_up(asked, least) for least in grain)
             return Tiling(self._shape, tile, card.size_step, card.halo)
