@@ -225,6 +225,25 @@ def test_the_quickest_format_is_found_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(timed) in (0, 2)  # none where the processor has no half precision
 
 
+def test_openvino_is_whole_in_whatever_thread_asks_first() -> None:
+    code = """
+import threading
+from unveil.inference.openvino_engine import import_openvino
+together, found = threading.Barrier(2), []
+def ask():
+    together.wait()
+    found.append(import_openvino().Core)
+threads = [threading.Thread(target=ask) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["2"], done.stderr
+
+
 def test_openvino_names_its_kernels() -> None:
     library = import_openvino()
     graph = build_graph(library, nn.Conv2d(1, 1, 3), (1, 1, 8, 8))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, UNetConfig
+from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig, UNetConfig
 from unveil.errors import ConfigError
 from unveil.networks.build import build_network, count_parameters
 from unveil.networks.summary import LayerSummary, NetworkSummary, summarize_network
@@ -58,6 +58,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dilated": DnCNNConfig(width=2, depth=4, dilations=(1, 2, 3, 1), skips=True),
     "strided": DnCNNConfig(width=2, depth=4, dilations=(1, 2, 2, 1), skips=True, stride=2),
     "volumes": DnCNNConfig(n_dims=3, width=2, depth=3),
+    "stable": NonexpansiveConfig(width=3, dilations=(1, 2)),
+    "stable volumes": NonexpansiveConfig(n_dims=3, width=2, dilations=(1,)),
 }
 of_each = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
@@ -113,6 +115,8 @@ def test_each_layer_sees_where_its_gradient_is_not_zero(architecture: Architectu
     summary = summarize_network(architecture, shape)
     images = torch.ones(length, 1, *shape)
     images.view(length, -1, length)[torch.arange(length), :, torch.arange(length)] += 1e3
+    if isinstance(architecture, NonexpansiveConfig):
+        images.zero_()  # nothing is clipped
     images.requires_grad_()
     outputs: dict[str, torch.Tensor] = {}
 

@@ -13,6 +13,7 @@ arXiv 2211.12461).
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from itertools import product
 
 import torch
@@ -39,7 +40,7 @@ class NonexpansiveNetwork(nn.Module):
 
     def __init__(self, config: NonexpansiveConfig) -> None:
         super().__init__()
-        self.n_dims = config.n_dims
+        self.to_blocks, self.to_pixels = ToBlocks(config.n_dims), ToPixels(config.n_dims)
         self.steps = nn.ModuleList(
             Step(config.n_dims, config.width, dilation, config.taps) for dilation in config.dilations
         )
@@ -47,17 +48,50 @@ class NonexpansiveNetwork(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Denoise `image`."""
         like = next(self.parameters())
-        n_pixels = BLOCK_PX**self.n_dims
-        pixels = torch.eye(n_pixels, dtype=like.dtype, device=like.device).reshape(
-            n_pixels, 1, *(BLOCK_PX,) * self.n_dims
-        )
-        with torch.autocast(like.device.type, enabled=False):  # pixels are sorted, not rounded
-            blocks = _CONVOLUTION[self.n_dims](image, pixels, None, BLOCK_PX)
+        blocks = self.to_blocks(image, like.dtype, like.device)
         for step in self.steps:
             blocks = step(blocks)
-        with torch.autocast(like.device.type, enabled=False):
-            denoised: Tensor = _TRANSPOSED[self.n_dims](blocks, pixels, None, BLOCK_PX)
+        denoised: Tensor = self.to_pixels(blocks, like.dtype, like.device)
         return denoised
+
+
+class ToBlocks(nn.Module):
+    """Make the pixels of each block its channels."""
+
+    def __init__(self, n_dims: int) -> None:
+        super().__init__()
+        self._n_dims = n_dims
+
+    def forward(self, image: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return ``(N, pixels of a block, *blocks)``, computed as `dtype` on `device`."""
+        with _unrounded(device):
+            return _CONVOLUTION[self._n_dims](image, _pixels(self._n_dims, dtype, device), None, BLOCK_PX)
+
+
+class ToPixels(nn.Module):
+    """Put the channels of each block back to their places."""
+
+    def __init__(self, n_dims: int) -> None:
+        super().__init__()
+        self._n_dims = n_dims
+
+    def forward(self, blocks: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return ``(N, 1, *spatial)``."""
+        with _unrounded(device):
+            return _TRANSPOSED[self._n_dims](blocks, _pixels(self._n_dims, dtype, device), None, BLOCK_PX)
+
+
+def _pixels(n_dims: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return one filter per pixel of a block, 1 there and 0 elsewhere."""
+    n_pixels = BLOCK_PX**n_dims
+    return torch.eye(n_pixels, dtype=dtype, device=device).reshape(n_pixels, 1, *(BLOCK_PX,) * n_dims)
+
+
+def _unrounded(device: torch.device) -> AbstractContextManager[None]:
+    """Keep the format of numbers: pixels are sorted, not computed."""
+    if not torch.amp.is_autocast_available(device.type):  # on "meta", where only shapes are
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 class Step(nn.Module):

@@ -15,9 +15,10 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from unveil.config.architecture import Architecture, FilterConfig
 from unveil.errors import ConfigError, InputError
 from unveil.networks.build import build_network, count_parameters
+from unveil.networks.nonexpansive import Step, ToBlocks, ToPixels
 from unveil.networks.tracing import FILTER, Operation, trace
 from unveil.operators.layer_fields import AxisField
-from unveil.operators.receptive_field import margin, size_step
+from unveil.operators.receptive_field import BLOCK_PX, margin, size_step
 
 INPUT = "input"
 _WORDS = {"concatenate": "Concatenate", "subtract": "Subtract", "add": "Add"}
@@ -136,7 +137,7 @@ def _shares_row(before: Operation, operation: Operation) -> bool:
 def _layer(operation: Operation, fields: Fields) -> LayerSummary:
     module = operation.module
     return LayerSummary(
-        operation.name,
+        f"{operation.name}.filters" if isinstance(module, Step) else operation.name,
         _WORDS.get(operation.name.split(".")[0], operation.name) if module is None else _kind(module, len(fields)),
         () if module is None else _kernel(module, len(fields)),
         tuple(operation.output.shape[1:]),
@@ -150,6 +151,8 @@ def _kernel(module: nn.Module, n_dims: int) -> tuple[int, ...]:
     match module:
         case _ConvNd() | nn.MaxPool2d() | nn.MaxPool3d():
             return _per_axis(module.kernel_size, n_dims)
+        case Step():
+            return _kernel(module.filters, n_dims)
         case _:
             return ()
 
@@ -164,6 +167,12 @@ def _kind(module: nn.Module, n_dims: int) -> str:
             return f"Conv{n_dims}D {taps}{dilated}"
         case nn.MaxPool2d() | nn.MaxPool3d():
             return f"MaxPool {taps}"
+        case Step():
+            return f"{_kind(module.filters, n_dims)}, clip to {module.filters.out_channels} limits, transpose, subtract"
+        case ToBlocks():
+            return "Pixels to channels"
+        case ToPixels():
+            return "Channels to pixels"
         case _:
             return type(module).__name__
 
@@ -179,6 +188,13 @@ def _fields(operation: Operation, inputs: Sequence[Fields]) -> Fields:
         case nn.MaxPool2d() | nn.MaxPool3d():
             steps = zip(axes, _kernel(module, len(axes)), _per_axis(module.stride, len(axes)), strict=True)
             return tuple(a.convolved(k, stride=s) for a, k, s in steps)
+        case Step():
+            taps = _taps(module.filters)
+            return tuple(axis.convolved(**each).convolved(**each) for axis, each in zip(axes, taps, strict=True))
+        case ToBlocks():
+            return tuple(axis.convolved(BLOCK_PX, stride=BLOCK_PX) for axis in axes)
+        case ToPixels():
+            return tuple(axis.upsampled(BLOCK_PX, stride=BLOCK_PX) for axis in axes)
         case nn.ReLU():
             return axes
         case None:

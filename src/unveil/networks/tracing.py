@@ -15,6 +15,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from unveil.networks.nonexpansive import Step
+
 FILTER = "filter"
 """Name of the operation of a network that is a single module."""
 _NAMES = {"cat": "concatenate", "sub": "subtract"}
@@ -22,7 +24,7 @@ _NAMES = {"cat": "concatenate", "sub": "subtract"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One module without parts, or one function outside of all modules, at work."""
+    """One module without parts or step of a nonexpansive network, or one function outside of all modules, at work."""
 
     name: str
     """Path of the module, ``"down.0.2"``; of a function what it does and its number, ``"concatenate.0"``."""
@@ -39,7 +41,7 @@ def trace(network: nn.Module, image: Tensor, look: Callable[[Operation], None]) 
     network = copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
     watch = _Watch(look)
     for name, module in network.named_modules():
-        if not any(module.children()):
+        if isinstance(module, Step) or not any(module.children()):
             module.register_forward_pre_hook(watch.enter)
             module.register_forward_hook(watch.leave(name or FILTER))
     with watch:
