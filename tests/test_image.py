@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import dask
 import dask.array as da
@@ -53,6 +54,8 @@ def test_what_cannot_be_an_image_is_refused(data, axes, problem):
         ({"pixel_size_um": {"Z": 1.0}}, "a pixel size is given for Z, which it does not have"),
         ({"pixel_size_um": {"Y": 0.0}}, "positive numbers of micrometres"),
         ({"pixel_size_um": {"X": float("nan")}}, "positive numbers of micrometres"),
+        ({"origin_um": {"X": 1.0}}, "along axes of known pixel size"),
+        ({"pixel_size_um": {"X": 1.0}, "origin_um": {"X": float("inf")}}, "an origin must be finite"),
     ],
 )
 def test_names_and_sizes_must_fit_the_data(fields, problem):
@@ -106,7 +109,7 @@ def test_channels_by_name_and_number():
     image = _image("CYX", channel_names=("DAPI", "0"))
     assert image.channel_index(None) is None
     assert image.channel_index("DAPI") == 0
-    assert image.channel_index(1) == 1
+    assert image.channel_index(1) == image.channel_index(np.int64(1)) == 1
     assert image.channel_index("1") == 1
     assert image.channel_index("0") == 1  # a name comes before a number
     assert _image("YX").channel_index(0) == 0
@@ -119,13 +122,17 @@ def test_a_channel_that_is_not_there_is_refused(channel):
 
 
 def test_a_result_lies_in_the_space_of_its_image():
-    image = _image("CZYX", pixel_size_um={"Z": 2, "Y": 0.5, "X": 0.5}, channel_names=("a", "b"), name="cells")
+    size, origin = {"Z": 2, "Y": 0.5, "X": 0.5}, {"Z": 7, "X": -3}
+    image = _image("CZYX", pixel_size_um=size, channel_names=("a", "b"), name="cells", origin_um=origin)
     plane = image.like(np.zeros((5, 6)), "YX")
     assert dict(plane.pixel_size_um) == {"Y": 0.5, "X": 0.5}
+    assert dict(plane.origin_um) == {"X": -3}
     assert (plane.name, plane.channel_names) == ("cells", ())
     volume = image.like(np.zeros((1, 4, 5, 6)), "CZYX", name="nuclei", channel_names=("nucleus",))
     assert dict(volume.pixel_size_um) == dict(image.pixel_size_um)
     assert (volume.name, volume.channel_names) == ("nuclei", ("nucleus",))
+    again = pickle.loads(pickle.dumps(image))
+    assert (again.pixel_size_um, again.origin_um, again.name) == (size, origin, "cells")
 
 
 @pytest.mark.parametrize("axes", ALL_AXES)

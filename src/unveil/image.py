@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -48,6 +49,8 @@ class Image:
         One name per channel, or empty.
     name
         What messages and results call the image.
+    origin_um
+        Where the centre of the first pixel lies, in micrometres per axis of known pixel size; 0 along the others.
 
     Raises
     ------
@@ -60,13 +63,16 @@ class Image:
     pixel_size_um: Mapping[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     name: str = "image"
+    origin_um: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixel_size_um", MappingProxyType(dict(self.pixel_size_um)))
+        object.__setattr__(self, "origin_um", MappingProxyType(dict(self.origin_um)))
         _check(self)
 
     def __reduce__(self) -> tuple[type[Image], tuple[Any, ...]]:
-        return Image, (self.data, self.axes, dict(self.pixel_size_um), self.channel_names, self.name)
+        size, origin = dict(self.pixel_size_um), dict(self.origin_um)
+        return Image, (self.data, self.axes, size, self.channel_names, self.name, origin)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,8 +102,8 @@ class Image:
             return self.channel_names.index(channel)
         if isinstance(channel, str) and channel.isdecimal():
             channel = int(channel)
-        if isinstance(channel, int) and 0 <= channel < n_channels:
-            return channel
+        if isinstance(channel, Integral) and 0 <= channel < n_channels:
+            return int(channel)
         names = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
         raise MismatchError(
             f"Image '{self.name}' has no channel '{channel}': it has {n_channels} channel(s){names}. "
@@ -107,7 +113,8 @@ class Image:
     def like(self, data: ArrayLike, axes: str, *, name: str | None = None, **changes: Any) -> Image:
         """Return an image of other `data` and `axes` in the same space: a result made from this one."""
         size = {axis: um for axis, um in self.pixel_size_um.items() if axis in axes}
-        return Image(data, axes, pixel_size_um=size, name=name or self.name, **changes)
+        origin = {axis: um for axis, um in self.origin_um.items() if axis in axes}
+        return Image(data, axes, pixel_size_um=size, name=name or self.name, origin_um=origin, **changes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,6 +191,8 @@ def _check(image: Image) -> None:
         problems.append(f"a pixel size is given for {', '.join(unknown)}, which it does not have")
     if any(not (np.isfinite(um) and um > 0) for um in image.pixel_size_um.values()):
         problems.append("pixel sizes must be positive numbers of micrometres")
+    if not set(image.origin_um) <= set(image.pixel_size_um) or not np.isfinite([*image.origin_um.values()]).all():
+        problems.append("an origin must be finite numbers of micrometres, along axes of known pixel size")
     if problems:
         raise ImageError(f"{found}: {'; '.join(problems)}.")
 

@@ -44,6 +44,16 @@ def test_json_lists_all_images(unveil, files):
     assert inverted["reasons"]
 
 
+def test_a_file_that_fails_leaves_the_verdicts_on_the_others(unveil, files):
+    (files / "broken.tif").write_bytes(b"no image")
+    outcome = unveil("check", files, "-m", files / "spots.safetensors", "--json")
+    assert outcome.code == 2
+    assert "broken.tif is no TIFF file" in outcome.err
+    assert [found["verdict"] for found in outcome.json["images"]] == ["unlike", "like"]
+    (failed,) = outcome.json["failed"]
+    assert failed["input"].endswith("broken.tif")
+
+
 def test_a_run_warns_and_can_be_told_not_to(unveil, files):
     command = ["segment", files / "inverted.tif", "-m", files / "spots.safetensors", "-o", files / "out", "--json"]
     warned = unveil(*command)

@@ -56,6 +56,16 @@ def test_a_window_that_fails_gives_way_to_files(
     assert (tmp_path / "out" / "noisy_denoised.tif").exists()
 
 
+def test_a_file_in_place_of_the_folder_is_told_before_napari_starts(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "has_display", lambda: True)
+    monkeypatch.setattr(demo, "_in_napari", lambda *_: pytest.fail("napari was started"))
+    (tmp_path / "out").touch()
+
+    assert "a file stands where a folder is needed" in refused("demo", "--output", tmp_path / "out")
+
+
 @pytest.mark.slow
 def test_napari_on_a_virtual_screen_is_saved(tmp_path: Path) -> None:
     pytest.importorskip("napari")

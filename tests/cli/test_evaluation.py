@@ -75,6 +75,22 @@ def test_synthetic_noise_has_the_level_and_the_seed(unveil: Callable[..., Any], 
     assert other["psnr_noisy"] != first["psnr_noisy"]
 
 
+def test_the_axes_of_the_images_are_those_of_the_labels(
+    unveil: Callable[..., Any], folders: Path, segmenter: Path
+) -> None:
+    for name, dtype in (("images", np.uint8), ("labels", np.uint16)):
+        for number in range(2):
+            path = folders / name / f"{number}.tif"
+            pages = np.stack([tifffile.imread(path)] * 5).astype(dtype)
+            tifffile.imwrite(path, pages, photometric="minisblack", metadata=None)
+    arguments = ["--model", segmenter, "--images", folders / "images", "--labels", folders / "labels"]
+
+    outcome = unveil("evaluate", "segmentation", *arguments, "--axes", "tyx", "--json")
+
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["n_images"] == 2
+
+
 @pytest.mark.parametrize("noise", [[], ["--sigma", "5", "--noisy", "noisy"], ["--sigma", "-1"], ["--sigma", "nan"]])
 def test_noise_is_given_in_one_way(
     refused: Callable[..., str], folders: Path, denoiser: Path, noise: list[str]

@@ -72,9 +72,23 @@ def test_filters_are_written(unveil: Callable[..., Any], segmenter: Path, tmp_pa
         (["--filters", "head", "--features", "head", "x.tif", "-o", "x.tif"], "Write them in turn"),
         (["--size", "0"], "at least 1 pixel"),
         (["--filters", "nose", "-o", "x.tif"], "has no filters"),
+        (["--filters", "head", "-o", "x.png"], "written as TIFF"),
+        (["--filters", "head", "-o", f"{'x' * 260}.tif"], "has 264 bytes; it may have 255"),
     ],
 )
 def test_what_does_not_fit_is_refused(
     refused: Callable[..., str], segmenter: Path, arguments: list[str], words: str
 ) -> None:
     assert words in " ".join(refused("inspect", segmenter, *arguments).split())
+
+
+def test_neither_the_image_nor_the_model_is_overwritten(
+    refused: Callable[..., str], segmenter: Path, write_blobs: Callable[..., Path], tmp_path: Path
+) -> None:
+    image, link, model = write_blobs(tmp_path / "cells.tif"), tmp_path / "link.tif", tmp_path / "model.tif"
+    link.symlink_to(image)
+    model.write_bytes(segmenter.read_bytes())
+    for output in (image, link):
+        message = refused("inspect", segmenter, "--features", "pool.0", image, "--output", output)
+        assert f"would overwrite {image}" in message
+    assert f"would overwrite {model}" in refused("inspect", model, "--filters", "head", "--output", model)

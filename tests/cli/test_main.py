@@ -69,6 +69,8 @@ def test_wrong_options_are_one_paragraph(refused: Callable[..., str], arguments:
         (ImageError("It is empty. Choose another."), 2, "unveil: It is empty. Choose another.\n"),
         (EngineError("The GPU is\n\n gone."), 1, "unveil: The GPU is\n gone.\n"),
         (ZeroDivisionError("oops"), 1, "unveil: unexpected ZeroDivisionError: oops (--traceback or UNVEIL_TRACEBACK=1"),
+        (PermissionError(13, "No", "a.tif"), 2, "unveil: a.tif cannot be read or written: No. Choose another"),
+        (OSError(5, "Broken"), 1, "unveil: unexpected OSError: [Errno 5] Broken"),
         (KeyboardInterrupt(), 130, "unveil: interrupted"),
         (MemoryError(), 1, "unveil: the memory is not enough"),
     ],

@@ -74,3 +74,20 @@ def test_a_check_that_is_a_defect_is_not_taken_for_the_users_problem(tmp_path: P
 
     with pytest.raises(ZeroDivisionError):
         check_images([Job(tmp_path, ())], check)
+
+
+@pytest.mark.parametrize(("ending", "longest"), [("_labels.tif", 244), ("_segmentation.ome.zarr", 227)])
+def test_names_that_are_too_long_are_refused(tmp_path: Path, ending: str, longest: int) -> None:
+    assert plan([tmp_path / f"{'a' * longest}.tif"], tmp_path / "out", [ending])
+    with pytest.raises(ConfigError, match="Shorten it"):
+        plan([tmp_path / f"{'a' * (longest + 1)}.tif"], tmp_path / "out", [ending])
+
+
+@pytest.mark.parametrize(("given", "name"), [(".", "slide_labels.tif"), ("..", "in_labels.tif")])
+def test_the_current_folder_has_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, name: str
+) -> None:
+    (tmp_path / "in" / "slide.ome.zarr").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "in" / "slide.ome.zarr")
+    (job,) = plan([Path(given)], tmp_path / "out", ["_labels.tif"])
+    assert job.results[0].name == name

@@ -46,6 +46,7 @@ def test_what_can_be_mended_is_refused(
     image = write_blobs(tmp_path / "cells.tif")
 
     assert "written as TIFF" in refused("stability", image, "-m", segmenter, "-o", tmp_path / "map.png")
+    assert f"would overwrite {image}" in refused("stability", image, "-m", segmenter, "-o", image)
     assert "--strength" in refused("stability", image, "-m", segmenter, "--strength", 2)
     assert "There is no model called 'none'" in refused("stability", image, "-m", "none")
     two = write_blobs(tmp_path / "two.tif", (2, 48, 40), "CYX")

@@ -55,6 +55,16 @@ def test_planes_are_named(unveil, tmp_path, write_blobs, segmenter):
     assert {row["z"] for row in rows(tmp_path / "t.csv")} == {"0", "1", "2"}
 
 
+def test_the_axes_of_the_images_are_those_of_the_masks(unveil, tmp_path, segmenter):
+    pages = np.random.default_rng(0).integers(0, 200, (5, 40, 40)).astype(np.uint8)
+    for name, pixels in (("a.tif", pages), ("a_mask.tif", np.minimum(pages, 0))):
+        tifffile.imwrite(tmp_path / name, pixels, photometric="minisblack", metadata=None)
+    arguments = [tmp_path / "a.tif", "-m", segmenter, "-o", tmp_path / "t.csv", "--mask", tmp_path / "a_mask.tif"]
+    outcome = unveil("suggest", *arguments, "--axes", "TYX")
+    assert outcome.code == 0, outcome.err
+    assert {row["t"] for row in rows(tmp_path / "t.csv")} == set("01234")
+
+
 def test_mistakes_are_told(refused, folder, segmenter, denoiser):
     images = folder / "images"
     assert "ends in .csv" in refused("suggest", images, "-m", segmenter, "-o", folder / "blocks.txt")

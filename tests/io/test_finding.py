@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from unveil.errors import FileError
 from unveil.io.finding import stem
-from unveil.io.images import find_images, pair_files
+from unveil.io.images import find_images, pair_files, read_image
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -29,6 +30,31 @@ def test_files_stay_in_the_order_given_and_come_once(tmp_path: Path) -> None:
     b, a = touch(tmp_path, "b.tif", "a.tif")
     assert find_images([b, a, b]) == [b, a]
     assert find_images([b, tmp_path]) == [b, a]
+
+
+def test_links_to_nothing_are_told_by_reading_them(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif")
+    for name in ("b.tif", "c.ome.zarr", "d.txt", ".#a.tif"):
+        (tmp_path / name).symlink_to(tmp_path / "nothing")
+    found = find_images([tmp_path])
+    assert [path.name for path in found] == ["a.tif", "b.tif", "c.ome.zarr"]
+    for link in found[1:]:
+        with pytest.raises(FileError, match="cannot be opened: No such file"):
+            read_image(link)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may look everywhere")
+def test_what_may_not_be_looked_at_stops_nothing_else(tmp_path: Path) -> None:
+    (image,) = touch(tmp_path, "a.tif")
+    (locked,) = touch(tmp_path / "locked", "b.tif")
+    locked.parent.chmod(0)
+    try:
+        assert find_images([tmp_path]) == [image]
+        assert find_images([locked]) == [locked]
+        with pytest.raises(FileError, match="cannot be opened: Permission denied"):
+            read_image(locked)
+    finally:
+        locked.parent.chmod(0o755)
 
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
@@ -90,9 +116,22 @@ def test_several_frames_of_one_clean_image(tmp_path: Path) -> None:
     ]
 
 
+def test_a_number_is_no_frame_where_an_image_has_the_bare_name(tmp_path: Path) -> None:
+    touch(tmp_path / "images", "cell.tif", "cell_1.tif", "cell_2.tif")
+    touch(tmp_path / "labels", "cell.tif", "cell_1.tif")
+    with pytest.raises(FileError, match=r"1 of 3 images have no reference .*\(cell_2\.tif\)"):
+        pair_files(tmp_path / "images", tmp_path / "labels")
+
+
 def test_images_and_labels_in_one_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.tif", "a_labels.tif", "b.tif", "b_labels.tif")
     assert names(pair_files(tmp_path, tmp_path)) == [("a.tif", "a_labels.tif"), ("b.tif", "b_labels.tif")]
+
+
+def test_our_own_results_pair_with_their_images(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif")
+    touch(tmp_path / "a_segmentation.ome.zarr", ".zgroup")
+    assert names(pair_files(tmp_path, tmp_path)) == [("a.tif", "a_segmentation.ome.zarr")]
 
 
 def test_two_files_given_by_name_are_a_pair(tmp_path: Path) -> None:

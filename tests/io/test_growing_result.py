@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert json.loads((path / ".zattrs").read_text())["unveil"] == {"model": "nuclei", "seed": 0}
 
 
+def test_a_name_that_is_too_long_is_our_error(tmp_path: Path) -> None:
+    for n_letters in (245, 260):  # too long while it grows, and ever
+        with pytest.raises(FileError, match="its name is too long"):
+            GrowingResult.open(tmp_path / f"{'a' * n_letters}.ome.zarr", IDENTITY)
+
+
 def test_a_further_image_lies_beside(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.zarr"
     with GrowingResult.open(path, IDENTITY) as result:
@@ -100,6 +107,24 @@ def test_levels_lie_where_their_pixels_come_from(tmp_path: Path) -> None:
     assert labels.attrs["image-label"] == {"version": "0.4", "source": {"image": "../../"}}
     levels = labels.attrs["multiscales"][0]["datasets"]  # type: ignore[index, call-overload]
     assert levels[2]["coordinateTransformations"] == [{"type": "scale", "scale": [2, 2, 1]}]
+
+
+def test_a_result_lies_where_its_image_does(tmp_path: Path) -> None:
+    path, origin = tmp_path / "cells.ome.zarr", {"Y": 100.0, "X": -20.0}
+    image = replace(source(), origin_um=origin)
+    with GrowingResult.open(path, IDENTITY) as result:
+        result.image(image, "CZYX", (2, 3, 50, 41), np.float32)
+        result.labels("cells", image, "ZYX", (3, 50, 41))
+        result.finish({})
+    assert read_image(path).origin_um == read_labels(path).origin_um == origin
+    shifts = [
+        [level["coordinateTransformations"][1]["translation"] for level in described["datasets"]]
+        for described in (
+            json.loads((folder / ".zattrs").read_text())["multiscales"][0] for folder in (path, path / "labels/cells")
+        )
+    ]
+    assert shifts[0] == [[0, 0, 100 + shift * 0.5, -20 + shift * 0.25] for shift in (0, 0.5, 1.5)]
+    assert shifts[1] == [[0, 100, -20]] * 3
 
 
 def test_other_readers_take_it(tmp_path: Path) -> None:

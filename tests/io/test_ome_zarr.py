@@ -108,6 +108,27 @@ def test_units_other_than_lengths_are_no_pixel_size(tmp_path: Path) -> None:
     assert read_image(path).pixel_size_um == {"Y": 0.5, "X": 0.25}
 
 
+def test_the_origin_is_read_in_micrometres(tmp_path: Path) -> None:
+    path = write_zarr(tmp_path / "cells.zarr", noise(4, 20, 30), version="0.4", axes=axes_of("ZYX", "nanometer"))
+    attributes = json.loads((path / ".zattrs").read_text())
+    (multiscale,) = attributes["multiscales"]
+    multiscale["datasets"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1, 250, 250]},
+        {"type": "translation", "translation": [0, 1000, 3000]},
+    ]
+    multiscale["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1000, 2, 1]},
+        {"type": "translation", "translation": [0, 500, -3000]},
+    ]
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    image = read_image(path)
+    assert image.pixel_size_um == {"Z": 1, "Y": 0.5, "X": 0.25}
+    assert image.origin_um == {"Y": 2.5}
+    multiscale["axes"] = axes_of("ZYX", None)
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    assert read_image(path).origin_um == {}
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_labels_of_an_image_are_found(tmp_path: Path, version: str) -> None:
     path = write_zarr(tmp_path / "cells.zarr", noise(3, 20, 30), version=version, axes=axes_of("CYX"))

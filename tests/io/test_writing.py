@@ -212,6 +212,23 @@ def test_a_read_only_folder_is_our_error(tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_entered_is_our_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o600)
+    try:
+        with pytest.raises(FileError, match="Permission denied"):
+            write_image(tmp_path / "image.tif", image_of())
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path) -> None:
+    write_image(tmp_path / f"{'a' * 251}.tif", image_of())
+    with pytest.raises(FileError, match="its name is too long"):
+        write_image(tmp_path / f"{'a' * 252}.tif", image_of())
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_an_output_folder_is_made_and_left_empty(tmp_path: Path) -> None:
     assert check_output_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert list((tmp_path / "a" / "b").iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import combinations
 from typing import Any
 
@@ -107,6 +108,18 @@ def test_the_tile_changes_nothing(scene, model):
 def test_smaller_images_than_a_block_are_one_block(model, squares):
     small = Image(squares((20, 64), (4, 4)))
     assert [block.window[0] for block in suggested([small], model)] == [slice(0, 20)] * 2
+
+
+def test_blocks_are_no_larger_than_the_image(model, squares):
+    images = [Image(squares((20, 40), (4, at))) for at in (4, 18, 30)]
+    tracemalloc.start()
+    try:
+        far = suggest_blocks(images, model, block_px=4000, monitor=ignore)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert far == suggest_blocks(images, model, block_px=40, monitor=ignore)
+    assert peak < 4000**2
 
 
 def test_progress_reaches_its_end_and_a_request_to_cancel_is_heard(scene, model):

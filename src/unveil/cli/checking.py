@@ -45,13 +45,20 @@ def check(
     with terminal.session():
         files, loaded = find_images(images), load_model(model)
         done: list[dict[str, Any]] = []
+        failed: list[dict[str, str]] = []
+        code = failures.DONE
         for file in files:
-            found = compare(read_image(file, axes=axes), loaded, options=options)
+            try:
+                found = compare(read_image(file, axes=axes), loaded, options=options)
+            except Exception as failure:
+                failed.append({"input": str(file), "error": failures.describe(failure)})
+                code = failures.worse(code, failures.report(failure, about=str(file)))
+                continue
             done.append(_as_json(file, found))
             terminal.result(_as_line(file, found))
         if as_json:
-            terminal.json({"model": loaded.card.name, "images": done})
-    return failures.DONE
+            terminal.json({"model": loaded.card.name, "images": done, **({"failed": failed} if failed else {})})
+    return code
 
 
 def _as_json(file: Path, found: Suitability) -> dict[str, Any]:

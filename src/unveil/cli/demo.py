@@ -37,6 +37,8 @@ def demo(*, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int
         Save a screenshot and the results in this folder instead of opening a window (without a display:
         demo_output).
     """
+    from unveil.io.writing import check_output_folder
+
     terminal = Terminal()
     with terminal.session():
         stage = choose_stage(
@@ -45,6 +47,8 @@ def demo(*, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int
             has_virtual_display=display.has_virtual_display(),
         )
         folder = output or Path("demo_output")
+        if output is not None or stage != "window":
+            check_output_folder(folder)
         match stage:
             case "window":
                 code = _in_napari(output, os.environ)

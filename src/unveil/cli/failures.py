@@ -3,7 +3,7 @@
 ::
 
     0    done
-    2    the user can mend it: wrong options, InputError
+    2    the user can mend it: wrong options, InputError, a file or folder that the system refuses
     1    anything else: EngineError, the unexpected
     130  interrupted (Ctrl-C)
 """
@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import traceback
+from typing import TypeGuard
 
 from unveil.errors import InputError, UnveilError
 from unveil.events import Cancelled
@@ -40,7 +41,12 @@ def exit_code(failure: BaseException) -> int:
     """Return the exit code that `failure` stands for."""
     if isinstance(failure, KeyboardInterrupt | Cancelled):
         return INTERRUPTED
-    return MENDABLE if isinstance(failure, InputError) else UNEXPECTED
+    return MENDABLE if isinstance(failure, InputError) or _names_a_file(failure) else UNEXPECTED
+
+
+def worse(code: int, other: int) -> int:
+    """Return 1 (unexpected) before 2 (mendable) before 0."""
+    return UNEXPECTED if UNEXPECTED in (code, other) else max(code, other)
 
 
 def describe(failure: BaseException) -> str:
@@ -51,6 +57,9 @@ def describe(failure: BaseException) -> str:
         return "interrupted; finished results are complete, and nothing half-written is left."
     if isinstance(failure, MemoryError):
         return "the memory is not enough. Choose a smaller --tile, or close other programs."
+    if _names_a_file(failure):
+        found = failure.strerror or failure
+        return paragraph(f"{failure.filename} cannot be read or written: {found}. Choose another file or folder.")
     hint = "" if _shows_traceback() else f" (--traceback or {TRACEBACK_VARIABLE}=1 shows where)"
     return paragraph(f"unexpected {type(failure).__name__}: {failure}{hint}")
 
@@ -58,6 +67,10 @@ def describe(failure: BaseException) -> str:
 def paragraph(message: str) -> str:
     """Return `message` without blank lines."""
     return re.sub(r"\n\s*\n", "\n", message.strip())
+
+
+def _names_a_file(failure: BaseException) -> TypeGuard[OSError]:
+    return isinstance(failure, OSError) and failure.filename is not None
 
 
 def _shows_traceback() -> bool:

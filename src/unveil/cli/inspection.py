@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from unveil.cli.plan import check_tiff_output
 from unveil.cli.terminal import Terminal
 from unveil.errors import ConfigError
 
@@ -119,8 +120,10 @@ def _write_features(
 ) -> None:
     from unveil.image import Image
     from unveil.io.images import read_image
+    from unveil.io.library import find_model
     from unveil.tasks.inspect import feature_maps
 
+    check_tiff_output(output, "Feature maps are", inputs=(file, find_model(name)))
     image = read_image(file, axes=axes)
     with terminal.progress() as bar:
         maps = feature_maps(image, _load(name), layer, frame=frame, channel=channel, monitor=bar.about(file.name))
@@ -132,8 +135,10 @@ def _write_features(
 
 def _write_filters(name: str, layer: str, output: Path, terminal: Terminal) -> None:
     from unveil.image import Image
+    from unveil.io.library import find_model
     from unveil.tasks.inspect import layer_filters, montage
 
+    check_tiff_output(output, "Filters are", inputs=(find_model(name),))
     filters = layer_filters(_load(name), layer)
     sheet = montage(filters)
     image = Image(sheet, "ZYX"[-sheet.ndim :], name=f"{name} {layer}")

@@ -13,6 +13,10 @@ from unveil.events import Monitor, Progress, ignore
 from unveil.io.finding import stem
 
 _MOST_NAMED = 20
+_LONGEST_NAME_BYTES = 255
+"""Of a file or folder, on most disks."""
+_WHILE_GROWING = len("..part")
+"""What the name of a growing OME-Zarr has more than that of the finished one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ def plan(images: Iterable[Path], output: Path, endings: Sequence[str]) -> list[J
     Raises
     ------
     ConfigError
-        If two images would have the same results, or a result would overwrite an image.
+        If two images would have the same results, a result would overwrite an image, or its name is too long.
     """
     jobs = [
         Job(image, tuple(output / f"{stem(image) or image.name}{ending}" for ending in endings))
@@ -37,7 +41,33 @@ def plan(images: Iterable[Path], output: Path, endings: Sequence[str]) -> list[J
     ]
     _check_collisions(jobs)
     _check_inputs_are_safe(jobs)
+    for job in jobs:
+        for result in job.results:
+            _check_name(result)
     return jobs
+
+
+def check_tiff_output(output: Path, what: str, *, inputs: Iterable[Path]) -> None:
+    """Check that one result may be written as the TIFF file `output`.
+
+    Parameters
+    ----------
+    what
+        What is written, for the message: ``Filters are``.
+    inputs
+        The files that it is made from.
+
+    Raises
+    ------
+    ConfigError
+        If it has another ending or too long a name, or would overwrite one of the inputs.
+    """
+    if output.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(f"{what} written as TIFF, not as {output.name}. Call it {output.stem}.tif.")
+    _check_name(output)
+    for path in inputs:
+        if _identity(path) == _identity(output):
+            raise ConfigError(f"The result would overwrite {path}, which it is made from. Give --output another name.")
 
 
 def check_images(jobs: Sequence[Job], check: Callable[[Path], object], monitor: Monitor = ignore) -> None:
@@ -96,6 +126,14 @@ def _check_inputs_are_safe(jobs: Sequence[Job]) -> None:
                     f"The result of {job.image} would overwrite the image {endangered}. "
                     f"Choose another output folder, or leave earlier results out of the images."
                 )
+
+
+def _check_name(result: Path) -> None:
+    longest = _LONGEST_NAME_BYTES - _WHILE_GROWING * (result.suffix == ".zarr")
+    if (n_bytes := len(os.fsencode(result.name))) > longest:
+        raise ConfigError(
+            f"The name of the result {result.name} has {n_bytes} bytes; it may have {longest}. Shorten it."
+        )
 
 
 def _identity(path: Path) -> str:

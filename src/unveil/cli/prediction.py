@@ -232,18 +232,13 @@ def _run(jobs: Sequence[Job], work: Worker, terminal: Terminal) -> int:
                 report = work(job, bar.about(what))
             except Exception as failure:
                 failed.append({"input": str(job.image), "error": failures.describe(failure)})
-                code = _worse(code, failures.report(failure, about=str(job.image)))
+                code = failures.worse(code, failures.report(failure, about=str(job.image)))
                 continue
             done.append(_as_json(job, report))
             terminal.result(_as_line(job, report))
     if terminal.as_json:
         terminal.json({"images": done, **({"failed": failed} if failed else {})})
     return code
-
-
-def _worse(code: int, other: int) -> int:
-    """Return 1 (unexpected) before 2 (mendable) before 0."""
-    return failures.UNEXPECTED if failures.UNEXPECTED in (code, other) else max(code, other)
 
 
 def _as_json(job: Job, report: RunReport) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from unveil.cli.plan import check_tiff_output
 from unveil.cli.terminal import Terminal
 from unveil.config.options import StabilityOptions
-from unveil.errors import ConfigError
 
 
 def stability(
@@ -50,10 +50,8 @@ def stability(
     terminal = Terminal(as_json=as_json)
     with terminal.session():
         path = find_model(model)
-        if output is not None and output.suffix.lower() not in (".tif", ".tiff"):
-            raise ConfigError(
-                f"The sensitivity map is written as TIFF, not as {output.name}. Call it {output.stem}.tif."
-            )
+        if output is not None:
+            check_tiff_output(output, "The sensitivity map is", inputs=(image, path))
         opened = read_image(image, axes=axes)
         check_fit(opened, read_card(path), options.channel)
         if output is not None:

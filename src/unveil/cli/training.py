@@ -15,6 +15,7 @@ from unveil.cli.terminal import Terminal
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError
 from unveil.io.card_file import ENDING
+from unveil.io.finding import is_folder
 
 if TYPE_CHECKING:
     from unveil.data.annotation import Annotation
@@ -185,7 +186,7 @@ def _model_file(output: Path) -> Path:
     """
     target = output if output.suffix == ENDING else output.with_name(output.name + ENDING)
     for path in (output, target):
-        if path.is_dir():
+        if is_folder(path):
             raise FileError(f"{path} is a folder; the model is one file. Give --output a file name in it.")
     return target
 
@@ -226,15 +227,13 @@ def _labelled(
     images: Path, labels: Path, *, masks: Path | None, background: int | None, axes: str | None
 ) -> tuple[list[Image], list[Annotation]]:
     """Read images and annotations, paired by name; labels have the axes of their images less the channels."""
-    from unveil.axes import without
     from unveil.io.annotations import read_annotations
-    from unveil.io.images import pair_files, read_image
+    from unveil.io.images import label_axes, pair_files, read_image
 
     pairs = pair_files(images, labels)
     inputs = [read_image(image, axes=axes) for image, _ in pairs]
     files = [file for _, file in pairs]
-    label_axes = without(axes.upper(), "C") if axes else None
-    return inputs, read_annotations(files, masks=masks, background=background, axes=label_axes)
+    return inputs, read_annotations(files, masks=masks, background=background, axes=label_axes(axes))
 
 
 def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, terminal: Terminal) -> list[Annotation]:

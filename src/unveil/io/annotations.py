@@ -45,13 +45,15 @@ def read_annotations(
     ]
 
 
-def read_masks(images: Sequence[Path], masks: Path) -> list[Annotation | None]:
+def read_masks(images: Sequence[Path], masks: Path, *, axes: str | None = None) -> list[Annotation | None]:
     """Read which pixels of images were judged, and not as what: None for an image without a mask.
 
     Parameters
     ----------
     masks
         Folder of masks by the images' names (or the one mask of the one image), other than 0 where a person judged.
+    axes
+        Of the masks, where the files do not say or are wrong.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def read_masks(images: Sequence[Path], masks: Path) -> list[Annotation | None]:
         If a file cannot be read, or a mask has no image.
     """
     mask_of = _pair_masks(images, masks)
-    read = [read_labels(mask_of[path]) if path in mask_of else None for path in images]
+    read = [read_labels(mask_of[path], axes=axes) if path in mask_of else None for path in images]
     return [None if mask is None else Annotation(mask, np.asarray(mask.data) > 0) for mask in read]
 
 

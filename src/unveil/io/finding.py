@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -25,9 +26,9 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if not path.exists():
+        if _is_missing(path):
             raise FileError(f"{path} does not exist. Give the path of an image or of a folder of images.")
-        if not path.is_dir() or is_ome_zarr(path):
+        if not is_folder(path) or is_ome_zarr(path):
             found[path] = None
             continue
         images = _images_in(path)
@@ -39,12 +40,25 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 def is_ome_zarr(path: Path) -> bool:
     """Say whether the folder `path` is a Zarr store."""
-    return path.is_dir() and any((path / name).is_file() for name in (".zattrs", ".zgroup", ".zarray", "zarr.json"))
+    return is_folder(path) and any(is_file(path / name) for name in (".zattrs", ".zgroup", ".zarray", "zarr.json"))
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether `path` is a folder; no where that may not be looked at."""
+    return os.path.isdir(path)  # noqa: PTH112 (that of pathlib raises in a folder that may not be entered)
+
+
+def is_file(path: Path) -> bool:
+    """Say whether `path` is a file; no where that may not be looked at."""
+    return os.path.isfile(path)  # noqa: PTH113 (that of pathlib raises in a folder that may not be entered)
 
 
 def stem(path: Path) -> str:
-    """Return the name of an image without its ending: ``cells`` for ``cells.ome.tif`` and ``cells.ome.zarr``."""
-    name = path.name
+    """Return the name of an image without its ending: ``cells`` for ``cells.ome.tif`` and ``cells.ome.zarr``.
+
+    A folder given as ``.`` or ``..`` has its own name.
+    """
+    name = path.resolve().name if path.name in ("", "..") else path.name
     for ending in (*TIFF_ENDINGS, ".zarr"):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
@@ -62,11 +76,28 @@ def _images_in(folder: Path) -> list[Path]:
         entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise FileError(f"The folder {folder} cannot be read: {error.strerror or error}. Choose another.") from error
-    images = [p for p in entries if is_ome_zarr(p) or (p.suffix.lower() in TIFF_ENDINGS and p.is_file())]
-    return sorted(images, key=lambda path: natural_key(path.name))
+    return sorted(filter(_is_image, entries), key=lambda path: natural_key(path.name))
+
+
+def _is_image(entry: Path) -> bool:
+    """Say whether an entry of a folder is an image; what cannot be looked at counts, so that reading it says why."""
+    ending = entry.suffix.lower()
+    if is_ome_zarr(entry) or (ending in TIFF_ENDINGS and is_file(entry)):
+        return True
+    is_there = os.path.exists(entry)  # noqa: PTH110 (that of pathlib raises in a folder that may not be entered)
+    return not is_there and ending in (*TIFF_ENDINGS, ".zarr")
+
+
+def _is_missing(path: Path) -> bool:
+    """Say whether nothing is at `path`; what may not be looked at is not missing, and reading it says why."""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
 
 
 def _inventory(folder: Path) -> str:
     """Say what lies in `folder`: ``3 .png, 1 folder``."""
-    kinds = Counter("folder" if p.is_dir() else p.suffix or "without an ending" for p in folder.iterdir())
+    kinds = Counter("folder" if is_folder(p) else p.suffix or "without an ending" for p in folder.iterdir())
     return ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(5)) or "it is empty"

@@ -108,9 +108,9 @@ class GrowingResult:
             the folder cannot be written to.
         """
         path = Path(os.path.realpath(path))
-        _check_replaceable(path)
         part = path.with_name(f".{path.name}.part")
         try:
+            _check_replaceable(path)
             part.mkdir(parents=True, exist_ok=True)
             lock = _locked(part, path)
         except OSError as error:

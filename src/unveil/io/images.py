@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unveil.axes import without
 from unveil.errors import FileError, ImageError
 from unveil.image import Image
-from unveil.io.finding import READABLE, find_images, is_ome_zarr, stem
+from unveil.io.finding import READABLE, find_images, is_folder, is_ome_zarr, stem
 from unveil.io.pairs import pair_files
 from unveil.io.raster import to_image
 
-__all__ = ["find_images", "pair_files", "read_image", "read_labels"]
+__all__ = ["find_images", "label_axes", "pair_files", "read_image", "read_labels"]
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIGNATURES = {
@@ -85,6 +86,11 @@ def read_labels(path: Path, *, axes: str | None = None) -> Image:
     return image.like(np.asarray(image.data[...]).astype(np.int32), image.axes)
 
 
+def label_axes(axes: str | None) -> str | None:
+    """Return the axes of the labels or masks of images with `axes`: all but the channels."""
+    return without(axes.upper(), "C") if axes else None
+
+
 def _read(path: Path, axes: str | None, *, as_labels: bool) -> Image:
     if is_ome_zarr(path):
         from unveil.io.ome_zarr import read_ome_zarr  # zarr is slow to import, and most files are TIFF
@@ -100,7 +106,7 @@ def _read(path: Path, axes: str | None, *, as_labels: bool) -> Image:
 
 
 def _check_is_tiff(path: Path) -> None:
-    if path.is_dir():
+    if is_folder(path):
         raise FileError(f"{path} is a folder and no OME-Zarr image. Choose an image. {READABLE}.")
     try:
         with path.open("rb") as file:

@@ -18,6 +18,7 @@ from unveil.config.normalization import StabilizedNormalization
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError, ModelFileError
 from unveil.io.card_file import ENDING, read_card
+from unveil.io.finding import is_file
 from unveil.model.card import ModelCard
 
 
@@ -122,7 +123,7 @@ def _model_files(folder: Path) -> list[Path]:
         found = [path for path in folder.iterdir() if path.suffix == ENDING and not path.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in found if is_file(path))
 
 
 def _entry(path: Path, origin: Literal["shipped", "own"]) -> ModelEntry:

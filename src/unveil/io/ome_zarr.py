@@ -65,12 +65,14 @@ def _image(group: zarr.Group, path: Path) -> Raster:
     letters = "".join(_letter(str(axis["name"])) for axis in named)
     if len(letters) != array.ndim:
         raise FileError(f"{path} names {len(letters)} axes for pixels of {array.ndim} dimensions. Export it again.")
+    size, origin = _space_um(named, letters, multiscale, level)
     channels = (attributes.get("omero") or {}).get("channels") or []
     return Raster(
         _checked(array, path),
         letters,
-        pixel_size_um=_pixel_size_um(named, letters, multiscale, level),
+        pixel_size_um=size,
         channel_names=_names([channel.get("label") for channel in channels]),
+        origin_um=origin,
     )
 
 
@@ -118,20 +120,36 @@ def _letter(name: str) -> str:
     return letter if letter in {"T", "C", "Z", "Y", "X"} else letter[:1] if letter[:1] not in "TCZYXIQS" else "Q"
 
 
-def _pixel_size_um(
+def _space_um(
     named: list[dict[str, Any]], letters: str, multiscale: Mapping[str, Any], level: Mapping[str, Any]
-) -> dict[str, float]:
-    scale = [1.0] * len(letters)
-    transformations = [*level.get("coordinateTransformations", []), *multiscale.get("coordinateTransformations", [])]
-    for transformation in transformations:
-        if transformation.get("type") == "scale" and len(transformation.get("scale", [])) == len(scale):
-            scale = [one * float(other) for one, other in zip(scale, transformation["scale"], strict=True)]
-    sizes = {}
-    for letter, axis, value in zip(letters, named, scale, strict=True):
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return pixel size and origin in micrometres, per spatial axis of known pixel size."""
+    scale, translation = _transformation(multiscale, level, len(letters))
+    sizes, origins = {}, {}
+    for letter, axis, size, start in zip(letters, named, scale, translation, strict=True):
         factor = um_per_unit(axis.get("unit"))
         if letter in "ZYX" and factor is not None:
-            sizes[letter] = value * factor
-    return plausible(sizes)
+            sizes[letter], origins[letter] = size * factor, start * factor
+    sizes = plausible(sizes)
+    return sizes, {axis: um for axis, um in origins.items() if axis in sizes and um != 0 and math.isfinite(um)}
+
+
+def _transformation(
+    multiscale: Mapping[str, Any], level: Mapping[str, Any], n_axes: int
+) -> tuple[list[float], list[float]]:
+    """Return scale and translation per axis: what is said of the level, then what is said of all levels."""
+    scale, translation = [1.0] * n_axes, [0.0] * n_axes
+    for one in [*level.get("coordinateTransformations", []), *multiscale.get("coordinateTransformations", [])]:
+        kind = one.get("type")
+        values = [float(value) for value in one.get(kind, [])] if kind in ("scale", "translation") else []
+        if len(values) != n_axes:
+            continue
+        if kind == "scale":
+            scale = [old * factor for old, factor in zip(scale, values, strict=True)]
+            translation = [old * factor for old, factor in zip(translation, values, strict=True)]
+        else:
+            translation = [old + shift for old, shift in zip(translation, values, strict=True)]
+    return scale, translation
 
 
 def _names(labels: list[Any]) -> tuple[str, ...]:

@@ -22,14 +22,15 @@ _COLOURS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 def multiscale(image: Image, n_levels: int, *, as_labels: bool, folder: str = "") -> dict[str, JsonValue]:
     """Describe the `n_levels` levels of `image` in `folder`: axes, pixel sizes, where the first pixel's centre lies.
 
-    A pixel that is a mean has its centre between those of the pixels it is made of, ``(2**level - 1) / 2`` pixels of
-    level 0 further; labels keep every second pixel where it is.
+    The first pixel of level 0 lies at the origin of `image`. A pixel that is a mean has its centre between those of the
+    pixels it is made of, ``(2**level - 1) / 2`` pixels of level 0 further; labels keep every second pixel where it is.
     """
     levels: list[JsonValue] = []
     for level in range(n_levels):
         transformations: list[JsonValue] = [{"type": "scale", "scale": _scale(image, level)}]
-        if level and not as_labels:
-            transformations.append({"type": "translation", "translation": _translation(image, level)})
+        translation = _translation(image, 0 if as_labels else level)
+        if any(translation):
+            transformations.append({"type": "translation", "translation": translation})
         levels.append({"path": f"{folder}{level}", "coordinateTransformations": transformations})
     how = "every second pixel along Y and X" if as_labels else "mean of 2 by 2 pixels along Y and X"
     return {
@@ -76,4 +77,7 @@ def _scale(image: Image, level: int) -> list[JsonValue]:
 
 def _translation(image: Image, level: int) -> list[JsonValue]:
     shift = (2**level - 1) / 2
-    return [image.pixel_size_um.get(axis, 1.0) * shift if axis in "YX" else 0.0 for axis in image.axes]
+    return [
+        image.origin_um.get(axis, 0.0) + (image.pixel_size_um.get(axis, 1.0) * shift if axis in "YX" else 0.0)
+        for axis in image.axes
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from unveil.errors import FileError
 from unveil.io.finding import find_images, stem
 
-REFERENCE_SUFFIX = re.compile(r"[_-](labels?|masks?|cp_masks|seg|gt)$", re.IGNORECASE)
+REFERENCE_SUFFIX = re.compile(r"[_-](labels?|masks?|cp_masks|seg|segmentation|gt)$", re.IGNORECASE)
 """What a reference may add to the name of its image."""
 _FRAME_NUMBER = re.compile(r"_\d+$")
 _SHOWN = 5
@@ -18,7 +18,8 @@ def pair_files(images: Path, references: Path) -> list[tuple[Path, Path]]:
     """Pair the images in one folder with the references (labels, or clean images) in another, or in the same.
 
     A reference has the image's name (any image ending), or that name and ``_labels``, ``_mask`` …, or the name
-    less its last ``_<number>``: several noisy frames of one clean image. The first rule that finds one counts.
+    less its last ``_<number>``, unless an image has that one: several noisy frames of one clean image. The first rule
+    that finds one counts.
 
     Raises
     ------
@@ -33,7 +34,8 @@ def pair_files(images: Path, references: Path) -> list[tuple[Path, Path]]:
         return [(image_files[0], reference_files[0])]
     by_name = _index(reference_files, strip_suffix=False)
     by_stripped = _index(reference_files, strip_suffix=True)
-    found = {image: _candidates(stem(image), by_name, by_stripped) for image in image_files}
+    names = {stem(image) for image in image_files}
+    found = {image: _candidates(stem(image), names, by_name, by_stripped) for image in image_files}
     _check(found, reference_files, Path(images), Path(references))
     return [(image, candidates[0]) for image, candidates in found.items()]
 
@@ -46,8 +48,11 @@ def _index(references: list[Path], *, strip_suffix: bool) -> dict[str, list[Path
     return index
 
 
-def _candidates(name: str, by_name: dict[str, list[Path]], by_stripped: dict[str, list[Path]]) -> list[Path]:
-    for wanted in (name, _FRAME_NUMBER.sub("", name)):
+def _candidates(
+    name: str, names: set[str], by_name: dict[str, list[Path]], by_stripped: dict[str, list[Path]]
+) -> list[Path]:
+    without_number = _FRAME_NUMBER.sub("", name)
+    for wanted in (name,) if without_number in names else (name, without_number):
         for index in (by_name, by_stripped):
             if wanted in index:
                 return index[wanted]
@@ -69,7 +74,7 @@ def _check(found: dict[Path, list[Path]], references: list[Path], images_at: Pat
     if problems:
         raise FileError(
             f"Images and references do not pair: {'; '.join(problems)}. They pair by file name, or by the name "
-            f"without its last _<number>. Rename or remove those that are left over."
+            f"without its last _<number> where no image has that name. Rename or remove those that are left over."
         )
 
 

@@ -34,6 +34,8 @@ class Raster:
     ----------
     axes
         One letter per dimension of `array`; besides T, C, Z, Y, X also S (colours), I and Q (not named) and others.
+    origin_um
+        Where the centre of the first pixel lies, along axes of known pixel size; 0 along the others.
     channel_names
         Names of the channels or colours, or empty.
     n_colours
@@ -48,6 +50,7 @@ class Raster:
     channel_names: tuple[str, ...] = ()
     n_colours: int | None = None
     convert: Callable[[NDArray[Any]], NDArray[Any]] = native
+    origin_um: Mapping[str, float] = field(default_factory=dict)
 
 
 def to_image(
@@ -81,8 +84,10 @@ def to_image(
     data: ArrayLike = view[...] if isinstance(raster.array, np.ndarray) and not _is_mapped(raster.array) else view
     n_channels = view.shape[target.index("C")] if "C" in target else 1
     names = raster.channel_names if len(raster.channel_names) == n_channels else ()
-    size = {axis: um for axis, um in raster.pixel_size_um.items() if axis in target}
-    return Image(data, target, pixel_size_um=size, channel_names=names, name=name)
+    size, origin = (
+        {axis: um for axis, um in known.items() if axis in target} for known in (raster.pixel_size_um, raster.origin_um)
+    )
+    return Image(data, target, pixel_size_um=size, channel_names=names, name=name, origin_um=origin)
 
 
 def _override(raster: Raster, axes: str) -> str:

@@ -6,6 +6,7 @@ Everything is written to a hidden file beside its place first and moved there wh
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -92,7 +93,7 @@ def atomically(path: Path) -> Iterator[Path]:
         If the disk is full, the folder cannot be written to, or `path` is a folder.
     """
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.stem}-{secrets.token_hex(4)}.part{target.suffix}")
+    part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")  # no longer where the name is long
     try:
         if target.is_dir():
             raise FileError(f"{path} is a folder, not a file. Give the name of a file.")
@@ -107,7 +108,7 @@ def atomically(path: Path) -> Iterator[Path]:
         try:
             part.unlink(missing_ok=True)
         except OSError:
-            if part.exists():
+            if os.path.exists(part):  # noqa: PTH110 (that of pathlib raises in a folder that may not be entered)
                 raise
 
 
@@ -132,6 +133,8 @@ def check_output_folder(path: Path) -> Path:
 
 def reason(error: OSError) -> str:
     """Say why something cannot be written, and what to do: the end of a message."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "its name is too long. Give a shorter one."
     found = error.strerror or str(error)
     if isinstance(error, FileExistsError | NotADirectoryError):
         found = "a file stands where a folder is needed"

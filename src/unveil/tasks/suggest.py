@@ -305,8 +305,10 @@ def _features(
     assert isinstance(network, UNet)
     n_done = 0
     for number, group in groupby(compared, key=lambda block: block.plane):
+        lengths = planes[number].frame.shape[1:]
+        sides = [round_up(min(block_px, length), least) for length, least in zip(lengths, step, strict=True)]
         windows = [
-            tuple(slice(start, start + round_up(block_px, s)) for start, s in zip(block.corner, step, strict=True))
+            tuple(slice(start, start + side) for start, side in zip(block.corner, sides, strict=True))
             for block in group
         ]
         for begin in range(0, len(windows), _BATCH):
