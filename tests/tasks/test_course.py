@@ -274,6 +274,17 @@ def test_the_last_preview_is_what_the_model_gives(dtype: Any, scenes: Make, segm
     np.testing.assert_allclose(preview.maps[1], np.asarray(found.data)[0], atol=1e-5)
 
 
+def test_a_preview_that_cannot_be_computed_is_said_once_and_training_goes_on(scenes: Make, segmentation: Make) -> None:
+    events: list[Event] = []
+    data = scenes(3)
+    colours = Image(np.zeros((3, 48, 48), np.uint8), "CYX")
+    shown = iter([colours, colours, data[0][0]])
+    train(*data, segmentation(epochs=3), preview=lambda: next(shown), monitor=events.append)
+    (notice,) = (event.message for event in events if isinstance(event, Notice) and "preview" in event.message)
+    assert "has 3 channel(s); the network in training takes 1" in notice
+    assert [event.epoch for event in events if isinstance(event, Preview)] == [3]
+
+
 def test_a_denoised_preview_is_in_grey_values(scenes: Make, denoising: Make) -> None:
     events: list[Event] = []
     images, _ = scenes(3)

@@ -126,14 +126,14 @@ def save_segmenter(models_folder: Path) -> Callable[..., Path]:
 def save_denoiser(models_folder: Path) -> Callable[..., Path]:
     """Save a denoiser that changes nothing into the library and return its path."""
 
-    def save(name: str = "keeper", **card: Any) -> Path:
+    def save(name: str = "keeper", *, in_channels: int = 1, **card: Any) -> Path:
         import torch
 
         from unveil.io.model_file import save_model
         from unveil.model.model import Model
         from unveil.networks.build import build_network
 
-        config = DnCNNConfig(depth=2, width=4)
+        config = DnCNNConfig(in_channels=in_channels, depth=2, width=4)
         network = build_network(config)
         with torch.no_grad():
             for parameter in network.parameters():
@@ -142,7 +142,7 @@ def save_denoiser(models_folder: Path) -> Callable[..., Path]:
             config, name=name, task="denoising", normalization=PercentileNormalization(low=0, high=100), **card
         )
         path = models_folder / f"{name}.safetensors"
-        save_model(Model.make(described, network, np.zeros((1, 1, 8, 8), np.float32)), path)
+        save_model(Model.make(described, network, np.zeros((1, in_channels, 8, 8), np.float32)), path)
         return path
 
     return save

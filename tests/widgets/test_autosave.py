@@ -33,12 +33,23 @@ def test_what_was_painted_is_written_once(qtbot, autosave):
     autosave.save()
     qtbot.waitUntil(lambda: bool(saved(autosave)) and autosave.is_idle, timeout=10_000)
     (path,) = saved(autosave)
-    assert path.name == "my-cells-1.tif"
+    assert path.name.startswith("my-cells-1_")
     np.testing.assert_array_equal(np.asarray(read_labels(path).data), layer.data)
     path.unlink()
     autosave.save()
     qtbot.wait(300)
     assert not saved(autosave)
+
+
+def test_layers_with_almost_the_same_long_name_are_kept_apart(qtbot, autosave):
+    names = [f"2026-11-28_experiment_with_a_very_long_name_DAPI_63x_position_{n} labels" for n in ("012", "013")]
+    layers = [Labels(np.zeros((20, 30), int), name=name) for name in names]
+    autosave.watch(layers)
+    for number, layer in enumerate(layers, start=1):
+        layer.paint((5, 5), number)
+    autosave.save()
+    qtbot.waitUntil(lambda: len(saved(autosave)) == 2 and autosave.is_idle, timeout=10_000)
+    assert sorted(int(np.max(read_labels(path).data)) for path in saved(autosave)) == [1, 2]
 
 
 def test_a_layer_that_is_watched_no_more_is_left_alone(qtbot, autosave):

@@ -30,6 +30,29 @@ def test_one_click_gives_a_denoised_layer(viewer, panel, run, rng):
     assert panel.result is not None
 
 
+@pytest.mark.parametrize("axes", ["rgb", "czyx", "zcyx"])
+def test_every_channel_becomes_a_layer_at_its_planes(viewer, save_denoiser, run, rng, axes):
+    save_denoiser(in_channels=3)
+    panel = DenoisePanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    if axes == "rgb":
+        noisy = viewer.add_image(rng.integers(0, 255, (32, 40, 3), np.uint8), name="cells")
+        channels, names, shape = np.moveaxis(noisy.data, -1, 0), ("red", "green", "blue"), (32, 40)
+    else:
+        size = {"c": 3, "z": 2, "y": 32, "x": 40}
+        pixels = rng.random([size[letter] for letter in axes], dtype=np.float32)
+        viewer.add_image(pixels, name="cells", axis_labels=tuple(axes))
+        channels, names = np.moveaxis(pixels, axes.index("c"), 0), "012"
+        shape = (2, 32, 40) if axes == "czyx" else (2, 1, 32, 40)
+    panel.residual.setChecked(True)
+    run(panel)
+    assert len(viewer.layers) == 1 + 1 + 3 + 3
+    for channel, name in zip(channels, names, strict=True):
+        layer = viewer.layers[f"cells · keeper denoised {name}"]
+        assert layer.data.shape == shape
+        np.testing.assert_allclose(layer.data.squeeze(), channel, atol=1)
+
+
 def test_a_denoised_layer_can_be_segmented(viewer, panel, run, blobs, save_segmenter):
     from unveil.widgets.segment_panel import SegmentPanel
 

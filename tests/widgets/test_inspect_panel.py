@@ -228,6 +228,21 @@ def test_feature_maps_of_one_plane_of_a_stack(viewer, save_network, open_panel, 
     np.testing.assert_allclose(layer.data_to_world((0, 0, 5, 6))[1:], (4, 5, 6))
 
 
+def test_feature_maps_of_a_stack_with_channels_behind_its_planes(viewer, save_network, open_panel, press, rng):
+    save_network()
+    image = viewer.add_image(rng.random((4, 2, 32, 32), dtype=np.float32), axis_labels=("z", "c", "y", "x"))
+    viewer.dims.set_current_step(0, 2)
+    panel = open_panel()
+    panel.inspected.source.channel_list.setCurrentIndex(1)
+    _choose(panel, "down.0.0")
+    press(panel.maps.maps)
+    layer = viewer.layers[-1]
+    assert layer.data.shape[1:] == (1, 1, 32, 32)
+    for channel in range(2):
+        there = layer.world_to_data((0, *image.data_to_world((2, channel, 5, 6))))
+        np.testing.assert_array_equal(np.rint(there), (0, 0, 0, 5, 6))
+
+
 def test_feature_maps_of_a_volume(viewer, save_network, open_panel, press, rng):
     save_network(n_dims=3)
     viewer.add_image(rng.random((9, 16, 12), dtype=np.float32), name="volume", scale=(2, 1, 1))

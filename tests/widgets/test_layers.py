@@ -4,6 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
 from unveil.errors import ImageError
@@ -129,9 +130,48 @@ def test_one_plane_of_a_stack_lies_at_its_plane():
     assert plane.axes == "CYX"
     np.testing.assert_array_equal(np.asarray(plane.data), layer.data[3])
     data, place = source.place(plane.like(np.zeros((8, 9), np.int32), "YX"), "Z")
-    assert data.shape == (1, 8, 9)
-    np.testing.assert_allclose(place["translate"], [10.0, 1, 1])
-    np.testing.assert_allclose(place["scale"], [2.0, 0.5, 0.5])
+    assert data.shape == (1, 1, 8, 9)
+    np.testing.assert_allclose(place["translate"], [10.0, 0.5, 1, 1])
+    np.testing.assert_allclose(place["scale"], [2.0, 2.0, 0.5, 0.5])
+
+
+SIZE = {"T": 2, "Z": 3, "C": 4, "Y": 5, "X": 6}
+
+
+def _result(axes):
+    """An image layer of `axes` and a result without channels whose planes hold the numbers from 1."""
+    layer = _layer([SIZE[letter] for letter in axes], scale=np.arange(len(axes)) + 2.0, translate=range(len(axes)))
+    outer = "".join(letter for letter in "TZ" if letter in axes)
+    numbers = np.arange(1, 1 + np.prod([SIZE[letter] for letter in outer])).reshape([SIZE[letter] for letter in outer])
+    planes = np.broadcast_to(numbers[..., None, None], (*numbers.shape, 5, 6))
+    return layer, Image(planes.copy(), outer + "YX"), numbers
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "CZYX", "ZCYX", "TCYX", "TCZYX", "TZCYX", "ZTCYX", "ZYXC"])
+def test_a_result_is_shown_at_its_plane_and_at_every_channel(axes):
+    layer, image, numbers = _result(axes)
+    data, place = source_of(layer, axes).place(image)
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    labels = viewer.add_labels(data, **place)
+    viewer.dims.order = tuple(sorted(range(len(axes)), key=lambda axis: axes[axis] in "YX"))
+    outer = [axis for axis, letter in enumerate(axes) if letter not in "YX"]
+    for index in np.ndindex(*(SIZE[axes[axis]] for axis in outer)):
+        viewer.dims.set_current_step(outer, index)
+        at = {axes[axis]: step for axis, step in zip(outer, index, strict=True)}
+        shown = labels.get_value(viewer.dims.point[-labels.ndim :], world=True)
+        assert shown == numbers[tuple(at[letter] for letter in image.axes[:-2])]
+
+
+@pytest.mark.parametrize("axes", ["YX", "ZYX", "CZYX", "ZCYX", "TCZYX", "ZTCYX", "XYC"])
+def test_labels_are_taken_back_from_their_layer(axes):
+    layer, image, _ = _result(axes)
+    source = source_of(layer, axes)
+    for cut in ("", "".join(letter for letter in "TZ" if letter in axes)):
+        part = image.like(image.data[(0,) * len(cut)], image.axes[len(cut) :])
+        back = source.taken_back(source.place(part, cut)[0], part, cut)
+        assert back.axes == part.axes
+        np.testing.assert_array_equal(back.data, part.data)
 
 
 def test_one_plane_of_a_rotated_stack_lies_at_its_plane():

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from unveil.errors import ImageError
+from unveil.tasks.suggest import SuggestedBlock
+from unveil.widgets.layers import source_of
 from unveil.widgets.run_bar import PanelState
-from unveil.widgets.suggested_layer import ANNOTATED, SUGGESTED
+from unveil.widgets.suggested_layer import SUGGESTED
 from unveil.widgets.train_panel import TrainPanel
-from unveil.widgets.training_layers import LayerPair, Rectangles, Whole, shapes_among
+from unveil.widgets.training_layers import ANNOTATED, LayerPair, Rectangles, Whole, shapes_among
 
 WAIT_MS = 60_000
 
@@ -74,8 +77,9 @@ def test_selected_blocks_become_what_is_annotated_and_do_not_return(qtbot, scene
     assert blocks(scene).nshapes == 8
     extent = panel.form.extent.extent()
     assert isinstance(extent, Rectangles)
-    assert extent.shapes.name == ANNOTATED
-    np.testing.assert_allclose(extent.shapes.data, taken)
+    (annotated,) = extent.layers
+    assert annotated.name == f"{ANNOTATED} · cells"
+    np.testing.assert_allclose(annotated.data, taken)
 
     (annotation,) = panel.form.request().targets
     assert annotation.mask.sum() == 2 * 96 * 96
@@ -89,7 +93,7 @@ def test_selected_blocks_become_what_is_annotated_and_do_not_return(qtbot, scene
 
     blocks(scene).selected_data = {3}
     qtbot.mouseClick(panel.next.done_button, Qt.MouseButton.LeftButton)
-    assert extent.shapes.nshapes == 3
+    assert annotated.nshapes == 3
 
 
 def test_nothing_selected_and_nothing_left_are_said(qtbot, scene, panel, notifications):
@@ -125,6 +129,60 @@ def test_each_image_has_a_layer_of_its_own(qtbot, scene, panel):
     panel.form.pairs.set_pairs([LayerPair(scene.layers[image], scene.layers[labels]) for image, labels in names])
     ask(qtbot, panel)
     assert {layer.name for layer in panel.next.layers.layers()} == {f"{SUGGESTED} · cells", f"{SUGGESTED} · more"}
+
+
+@pytest.fixture
+def two_images(scene: Any, panel: TrainPanel) -> tuple[Any, Any]:
+    """Two images at the same place, each with a painted cell and a block around it: above on A, below on B."""
+    scene.layers.clear()
+    for name in "AB":
+        scene.add_image(np.eye(128, dtype=np.float32), name=name)
+        scene.add_labels(np.zeros((128, 128), np.int32), name=f"{name} labels")
+    scene.layers["A labels"].data[4:20, 4:20] = 1
+    scene.layers["B labels"].data[80:100, 80:100] = 1
+    panel.form.pairs.set_pairs([LayerPair(scene.layers[name], scene.layers[f"{name} labels"]) for name in "AB"])
+    blocks = [
+        SuggestedBlock(0, {}, (slice(0, 64), slice(0, 64)), 1.0, "cells"),
+        SuggestedBlock(1, {}, (slice(64, 128), slice(64, 128)), 1.0, "cells"),
+    ]
+    panel.next.layers.show(blocks, [source_of(scene.layers[name], "YX") for name in "AB"])
+    return scene, panel
+
+
+def judged(panel: TrainPanel) -> list[Any]:
+    return [annotation.mask for annotation in panel.form.request().targets]
+
+
+def test_a_block_teaches_of_its_own_image_alone(qtbot, two_images):
+    scene, panel = two_images
+    first, other = panel.next.layers.layers()
+    first.selected_data = {0}
+    panel.next.take_selected()
+    with pytest.raises(ImageError, match="No block of 'B' is annotated"):
+        panel.form.request()
+    other.selected_data = {0}
+    panel.next.take_selected()
+    assert [layer.name for layer in panel.form.extent.extent().layers] == [f"{ANNOTATED} · B", f"{ANNOTATED} · A"]
+    assert panel.form.extent.shapes_list.currentText() == ANNOTATED
+    masks = judged(panel)
+    assert [mask.sum() for mask in masks] == [64 * 64, 64 * 64]
+    assert masks[0][:64, :64].all()
+    assert masks[1][64:, 64:].all()
+
+    scene.layers["A"].name = "of Monday"
+    np.testing.assert_array_equal(judged(panel), masks)
+
+
+def test_blocks_from_a_file_know_their_image_by_name_and_what_is_drawn_counts_for_all(qtbot, two_images):
+    scene, panel = two_images
+    boxes = [np.array([[y, y], [y, y + 63], [y + 63, y + 63], [y + 63, y]], float) for y in (0, 64)]
+    for name, box in zip("AB", boxes, strict=True):
+        scene.add_shapes([box], name=f"{ANNOTATED} · {name}")
+    drawn = scene.add_shapes(boxes, name="boxes")
+    panel.form.extent.choose(Rectangles((scene.layers[f"{ANNOTATED} · A"],)))
+    assert [mask.sum() for mask in judged(panel)] == [64 * 64, 64 * 64]
+    panel.form.extent.choose(Rectangles((drawn,)))
+    assert [mask.sum() for mask in judged(panel)] == [2 * 64 * 64] * 2
 
 
 def test_without_a_model_it_says_what_to_do_and_nothing_of_before(scene, panel, notifications):

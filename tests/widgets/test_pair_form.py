@@ -158,16 +158,19 @@ def test_new_labels_lie_on_their_image(qtbot, viewer, docked):
     assert docked.axes() == ["ZCYX"]
     qtbot.mouseClick(docked.labels_button, Qt.MouseButton.LeftButton)
     labels = viewer.layers["cells labels"]
-    assert labels.data.shape == (4, 32, 40)
+    assert labels.data.shape == (4, 1, 32, 40)
     assert not labels.data.any()
-    assert (labels.axis_labels, labels.units) == (("z", "y", "x"), tuple(np.take(image.units, [0, 2, 3])))
-    np.testing.assert_allclose(labels.scale, (2, 0.5, 0.5))
+    assert (labels.axis_labels, labels.units) == (image.axis_labels, image.units)
+    np.testing.assert_allclose(labels.scale, (2, 2, 0.5, 0.5))
     assert names(docked) == [("cells", "cells labels")]
     assert viewer.layers.selection.active == labels
     assert labels.mode == "paint"
-    labels.data[1, 3:9, 3:9] = 1
-    image = training_data(docked.pairs(), TrainingTask.OBJECTS).images[0]  # raises where labels lie beside their image
-    assert (image.axes, image.shape) == ("CZYX", (2, 1, 32, 40))
+    image.data[2, :, 3:9, 3:9] = 1
+    labels.data[tuple(np.rint(labels.world_to_data(image.data_to_world((2, 1, 5, 5)))).astype(int))] = 1
+    data = training_data(docked.pairs(), TrainingTask.OBJECTS)  # raises where labels lie beside their image
+    assert (data.images[0].axes, data.images[0].shape) == ("CZYX", (2, 1, 32, 40))
+    assert data.images[0].data[..., 5, 5].min() == 1
+    assert data.targets[0].labels.data[0, 5, 5] == 1
 
 
 def test_new_labels_are_for_the_image_that_has_none(model, form, blobs):

@@ -94,7 +94,7 @@ def test_what_is_held_out_is_no_annotation():
 def test_rectangles_are_the_extent():
     boxes = Shapes([[[0, 0], [0, 80], [80, 80], [80, 0]]], shape_type="rectangle")
     found = propose(ImageLayer(noisy()), Labels(cells()), boxes, Shapes())
-    assert found.extent == Rectangles(boxes)
+    assert found.extent == Rectangles((boxes,))
 
 
 def test_labels_find_their_images():

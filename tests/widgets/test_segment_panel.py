@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from unveil.model.card import ConformalRecord
+from unveil.widgets.requests import compute_separation
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.segment_panel import SegmentPanel
 
@@ -87,7 +90,7 @@ KINDS = {
     "time and depth": (lambda a: a, (2, 3, 32, 32), {}, (2, 3, 32, 32), 24),
     "rgb": (lambda a: np.stack([(a * 255).astype(np.uint8)] * 3, -1), (32, 32), {"rgb": True}, (32, 32), 4),
     "channels": (lambda a: a, (2, 32, 32), {"axis_labels": ("c", "y", "x")}, (32, 32), 4),
-    "channels in depth": (lambda a: a, (3, 2, 32, 32), {"axis_labels": ("z", "c", "y", "x")}, (3, 32, 32), 12),
+    "channels in depth": (lambda a: a, (3, 2, 32, 32), {"axis_labels": ("z", "c", "y", "x")}, (3, 1, 32, 32), 12),
 }
 
 
@@ -204,6 +207,118 @@ def test_labels_changed_by_hand_are_left_alone(viewer, open_panel, run, blobs):
     assert "by hand" in panel.refine.line.text()
     run(panel)
     assert panel.refine.sliders["threshold"].isEnabled()
+
+
+def test_strokes_are_safe_from_a_slider_that_was_just_moved(qtbot, viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    labels = viewer.layers[-1]
+    changed = []
+    panel.refine.changed.connect(lambda: changed.append(1))
+    panel.refine.sliders["min_size"].setValue(100)
+    labels.paint((0, 0), 9)
+    qtbot.wait(400)
+    assert not changed
+    assert labels.data[0, 0] == 9
+    assert labels.data.max() == 9
+
+
+@pytest.mark.parametrize("is_dragging", [False, True])
+def test_strokes_are_safe_from_a_separation_at_work(qtbot, viewer, open_panel, run, blobs, monkeypatch, is_dragging):
+    goes_on = threading.Event()
+
+    def separate(segmented, options):
+        goes_on.wait(10)
+        return compute_separation(segmented, options)
+
+    monkeypatch.setattr("unveil.widgets.segment_panel.compute_separation", separate)
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    labels = viewer.layers[-1]
+    with qtbot.waitSignal(panel.refine.changed):
+        panel.refine.sliders["min_size"].setValue(100)
+    with labels.block_history() if is_dragging else nullcontext():
+        labels.paint((0, 0), 9)
+        goes_on.set()
+        qtbot.wait(400)
+        assert labels.data[0, 0] == 9
+        assert len(np.unique(labels.data)) == 6
+    assert not panel.refine.sliders["threshold"].isEnabled()
+
+
+def test_a_result_corrected_by_hand_is_not_replaced(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32), name="cells")
+    panel = open_panel()
+    panel.replace.setChecked(True)
+    run(panel)
+    corrected = viewer.layers[-1]
+    corrected.fill((6, 6), 0)
+    run(panel)
+    assert _names(viewer) == [
+        "cells",
+        "cells · blobs labels",
+        "cells · blobs probability",
+        "cells · blobs labels [1]",
+    ]
+    assert viewer.layers[1] == corrected
+    assert corrected.data[6, 6] == 0
+    assert "'cells · blobs labels' was changed by hand and is kept." in panel.runner.bar.line.text()
+    run(panel)
+    assert len(viewer.layers) == 4
+    assert "kept" not in panel.runner.bar.line.text()
+
+
+def test_sliders_stay_where_they_are_when_a_result_is_replaced(qtbot, viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    panel.replace.setChecked(True)
+    run(panel)
+    first = viewer.layers[-1]
+    panel.refine.sliders["min_size"].setValue(100)
+    qtbot.waitUntil(lambda: first.data.max() == 0, timeout=10_000)
+    for _ in range(2):
+        run(panel)
+        assert panel.refine.sliders["min_size"].value() == 100
+        assert viewer.layers[-1].metadata["unveil"]["options"]["min_size"] == 100
+
+
+def test_painting_on_an_older_result_locks_no_slider(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    older = viewer.layers[-1]
+    run(panel)
+    older.paint((0, 0), 9)
+    assert panel.refine.sliders["threshold"].isEnabled()
+    viewer.layers[-1].paint((0, 0), 9)
+    assert not panel.refine.sliders["threshold"].isEnabled()
+
+
+@pytest.mark.parametrize("axes", ["yx", "zcyx"])
+def test_labels_changed_by_hand_are_measured_as_they_are(qtbot, viewer, open_panel, run, blobs, tmp_path, axes):
+    viewer.add_image(blobs(*(3, 2, 32, 32)[-len(axes) :]), axis_labels=tuple(axes))
+    panel = open_panel()
+    panel.form.source.channel_list.setCurrentIndex(1)
+    run(panel)
+    labels = viewer.layers[-1]
+    n_objects = labels.data.max()
+    labels.fill((0,) * (len(axes) - 2) + (6, 6), 0)
+    labels.data_setitem(tuple(np.array([at]) for at in (0,) * (len(axes) - 2) + (0, 0)), 99)
+    file = tmp_path / "objects.csv"
+    panel.save_measurements(file)
+    qtbot.waitUntil(file.exists, timeout=10_000)
+    with file.open() as lines:
+        areas = {int(row["index"]): row["area_px"] for row in csv.DictReader(lines)}
+    assert areas == {**dict.fromkeys(range(2, n_objects + 1), "64"), 99: "1"}
+    assert np.isnan(labels.features["area_px"][1])
+    assert labels.features["area_px"][99] == 1
+    labels.undo()
+    panel.table_button.click()
+    qtbot.waitUntil(lambda: len(labels.features) == n_objects + 1, timeout=10_000)
+    (table,) = [dock for dock in viewer.window.dock_widgets.values() if hasattr(dock, "table")]
+    assert table.table.model().rowCount() == n_objects + 1
 
 
 def test_rows_of_the_table_select_labels(qtbot, viewer, open_panel, run, blobs):

@@ -55,6 +55,18 @@ def test_the_layer_lies_over_the_plane_and_region_looked_at(viewer, section, rep
     assert (corner[2] <= 430 * 0.5) & (end[2] >= 469 * 0.5)
 
 
+def test_the_layer_of_one_plane_reaches_through_all_channels(viewer, inspect_panel, report, blobs):
+    image = viewer.add_image(blobs(3, 2, 32, 32), axis_labels=("z", "c", "y", "x"))
+    viewer.dims.set_current_step(0, 2)
+    inspect_panel.inspected.source.channel_list.setCurrentIndex(1)
+    report()
+    layer = viewer.layers[-1]
+    assert layer.data.shape == (1, 1, 32, 32)
+    for channel in range(2):
+        there = layer.world_to_data(image.data_to_world((2, channel, 5, 6)))
+        np.testing.assert_array_equal(np.rint(there), (0, 0, 5, 6))
+
+
 def test_a_resized_region_has_its_own_pixels(viewer, section, report, save_segmenter, blobs, qtbot):
     save_segmenter(pixel_size_um={"Y": 0.5, "X": 0.5})
     viewer.add_image(np.kron(blobs(32, 32), np.ones((2, 2))), scale=(0.25, 0.25), units="um")

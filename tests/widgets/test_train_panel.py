@@ -18,18 +18,23 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.events import Preview
 from unveil.image import Image
 from unveil.io.card_file import read_card
-from unveil.io.runs import resumable_runs
+from unveil.io.runs import Run, resumable_runs
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.after_training import CardDialog
+from unveil.widgets.layers import source_of
+from unveil.widgets.preview_layer import PreviewLayer
 from unveil.widgets.train_bar import TrainState
 from unveil.widgets.train_panel import TrainPanel
-from unveil.widgets.training_layers import TrainingTask, role_of
+from unveil.widgets.train_work import Trained
+from unveil.widgets.training_layers import LayerPair, Rectangles, Scribbles, TrainingTask, Whole, role_of
 
 WAIT_MS = 90_000
 QUICK = {"patch_px": 32, "batch_size": 2, "epochs": 2, "steps_per_epoch": 2, "precision": "exact", "device": "cpu"}
 ENDLESS = QUICK | {"epochs": 5000}
+SCRIBBLED = ("other", "strokes"), ("cells", "painted")
 
 
 @pytest.fixture
@@ -225,14 +230,15 @@ def test_a_killed_trainer_can_be_resumed(qtbot, panel, models_folder, notificati
     assert [epoch.epoch for epoch in training.history] == list(range(1, 61))
 
 
-def test_closing_the_dock_in_mid_run_leaves_no_process(qtbot, scene, panel, notifications):
+def test_closing_the_dock_in_mid_run_leaves_no_process_and_what_it_learnt(qtbot, scene, panel, notifications):
     start(qtbot, panel, **ENDLESS)
-    wait_for_steps(qtbot, panel)
+    qtbot.waitUntil(lambda: points(panel, "metric") > 0, timeout=WAIT_MS)
     assert trainers()
     scene.window.remove_dock_widget(panel)
     qtbot.waitUntil(lambda: not trainers(), timeout=5000)
     qtbot.wait(300)
     assert not [words for severity, words in notifications if severity == "error"]
+    assert len(resumable_runs()) == 1
     panel.deleteLater()
 
 
@@ -319,6 +325,107 @@ def test_predicted_labels_become_an_annotation(qtbot, scene, panel):
     assert list(corrected.scale) == [2, 2]
 
 
+def predict(scene: Any, labels: np.ndarray, **arguments: Any) -> Any:
+    metadata = {"unveil": {"role": "labels", "source": "cells"}}
+    return scene.add_labels(labels, name="cells · m labels", scale=(2, 2), metadata=metadata, **arguments)
+
+
+def test_a_prediction_is_corrected_after_its_image_got_another_name(scene, panel):
+    predict(scene, np.ones((160, 160), int))
+    scene.layers["cells"].name = "patient 7"
+    panel.form.correct_prediction()
+    assert panel.form.pairs.pairs()[0].target == scene.layers["patient 7 corrected"]
+
+
+def test_without_a_prediction_there_is_nothing_to_correct(scene, panel, notifications):
+    panel.form.correct_prediction()
+    assert "no prediction to correct" in notifications[-1][1]
+
+
+def test_corrected_labels_are_no_scribbles(scene, panel, notifications):
+    scene.add_image(scene.layers["cells"].data, name="other")
+    scene.add_labels(scene.layers["painted"].data, name="strokes")
+    pairs = [LayerPair(scene.layers[image], scene.layers[labels]) for image, labels in SCRIBBLED]
+    panel.form.pairs.set_pairs(pairs)
+    panel.form.extent.choose(Scribbles(1))
+    predict(scene, np.where(scene.layers["painted"].data, 1, 0))
+    panel.form.correct_prediction()
+    assert isinstance(panel.form.extent.extent(), Whole)
+    assert "'strokes' still hold scribbles" in notifications[-1][1]
+    first, _ = panel.form.request().targets[::-1]
+    assert first.mask is None
+    np.testing.assert_array_equal(first.labels.data, scene.layers["cells corrected"].data)
+
+
+def test_corrected_classes_have_the_numbers_that_were_painted(scene, panel):
+    mask = np.where(scene.layers["painted"].data, 255, 0).astype(np.uint8)
+    scene.add_image(scene.layers["cells"].data, name="other")
+    scene.add_labels(mask, name="mask")
+    panel.form.task_list.setCurrentIndex(panel.form.task_list.findData("classes"))
+    panel.form.pairs.set_pairs([LayerPair(scene.layers["other"], scene.layers["mask"])])
+    predicted = (mask > 0).astype(np.int32)
+    predict(scene, predicted, features={"index": [0, 1], "class": ["background", "class 255"]})
+    panel.form.correct_prediction()
+    np.testing.assert_array_equal(scene.layers["cells corrected"].data, mask)
+    assert panel.form.request().settings.classes == ("background", "class 255")
+    predict(scene, predicted, features={"index": [0, 1], "class": ["background", "blob"]})
+    panel.form.correct_prediction()
+    assert scene.layers[-1].data.max() == 1
+
+
+def names(panel: TrainPanel) -> list[tuple[str, ...]]:
+    return [tuple(layer.name for layer in (pair.image, pair.target) if layer) for pair in panel.form.pairs.pairs()]
+
+
+def test_all_that_is_annotated_teaches_until_somebody_chooses(qtbot, scene, panel):
+    for name in ("second", "third"):
+        scene.add_image(scene.layers["cells"].data, name=name, scale=(2, 2))
+        scene.add_labels(scene.layers["painted"].data, name=f"{name} labels", scale=(2, 2))
+    denoised = scene.add_image(
+        scene.layers["cells"].data, name="clear", scale=(2, 2), metadata={"unveil": {"role": "denoised"}}
+    )
+    pairs = [("cells", "painted"), ("second", "second labels"), ("third", "third labels")]
+    assert names(panel) == pairs
+    assert "Labels 'painted' hold 25 numbers" in panel.form.reason.text()
+    assert [image.name for image in panel.form.request().images] == ["cells", "second", "third"]
+
+    press(qtbot, panel.form.pairs.rows[0].remove_button)
+    assert panel.form.reason.text() == ""  # it was about labels that teach nothing now
+    scene.add_labels(scene.layers["painted"].data, name="more", scale=(2, 2))
+    assert names(panel) == pairs[1:]
+    scene.layers.remove("cells")
+    panel.form.pairs.add_pair()
+    assert names(panel)[2] == ()  # what was denoised is nobody's guess
+    panel.form.pairs.rows[2].image_list.setCurrentText("clear")
+    assert panel.form.pairs.pairs()[2].image == denoised
+
+    scene.layers.clear()
+    for name in ("a", "b"):
+        scene.add_image(np.zeros((32, 32)), name=name)
+        scene.add_labels(np.eye(32, dtype=int), name=f"{name} labels")
+    assert names(panel) == [("a", "a labels"), ("b", "b labels")]
+
+
+def test_predicted_labels_are_not_proposed_beside_painted_ones(scene, panel):
+    scene.add_image(scene.layers["cells"].data, name="other", scale=(2, 2))
+    predict(scene, scene.layers["painted"].data)
+    assert len(names(panel)) == 1
+    assert panel.form.pairs.pairs()[0].target == scene.layers["painted"]
+
+
+def test_what_the_user_says_is_annotated_stays(scene, panel):
+    extent = panel.form.extent
+    scene.add_shapes(np.array([[0, 0], [0, 60], [60, 60], [60, 0]]), shape_type="polygon", name="areas")
+    assert isinstance(extent.extent(), Whole)
+    extent.kind_list.setCurrentText("only inside shapes")
+    scene.add_points(np.zeros((1, 2)), name="any")
+    assert extent.extent() == Rectangles((scene.layers["areas"],))
+    extent.kind_list.setCurrentText("scribbles")
+    extent.background.setValue(3)
+    scene.layers.remove("any")
+    assert extent.extent() == Scribbles(3)
+
+
 def test_a_folder_teaches_beside_the_layers(qtbot, scene, panel, models_folder, tmp_path):
     for number in range(2):
         write_image(tmp_path / "images" / f"{number}.tif", Image(scene.layers["cells"].data + number))
@@ -351,6 +458,45 @@ def test_another_plane_in_view_is_previewed(qtbot, scene, panel):
     qtbot.waitUntil(lambda: preview.translate[0] == 2, timeout=WAIT_MS)
     panel.cancel()
     wait_for_end(qtbot, panel)
+
+
+def test_only_a_plane_that_the_network_can_see_is_previewed(qtbot, scene, panel, notifications):
+    cells, painted = (np.stack([scene.layers[name].data] * 3) for name in ("cells", "painted"))
+    scene.layers.clear()
+    scene.add_image(cells, name="stack")
+    scene.add_labels(painted, name="painted stack")
+    start(qtbot, panel, **ENDLESS)
+    qtbot.waitUntil(lambda: "stack · training preview" in scene.layers, timeout=WAIT_MS)
+    scene.add_image(np.zeros((3, 64, 64, 3), np.uint8), rgb=True, name="colours")
+    scene.layers.remove("stack")
+    scene.dims.set_point(0, 2)
+    qtbot.wait(700)
+    reached = points(panel, "metric")
+    qtbot.waitUntil(lambda: points(panel, "metric") > reached + 1, timeout=WAIT_MS)
+    assert not notifications
+    panel.cancel()
+    wait_for_end(qtbot, panel)
+
+
+def test_a_preview_of_another_shape_is_dropped(scene):
+    preview = PreviewLayer(scene)
+    preview.begin(source_of(scene.layers["cells"], "YX"), "")
+    preview.update(Preview(1, np.zeros((2, 80, 80), np.float32)), "segmentation")
+    preview.update(Preview(1, np.zeros((2, 1, 160, 160), np.float32)), "segmentation")
+    assert len(scene.layers) == 2
+    preview.update(Preview(2, np.zeros((2, 160, 160), np.float32)), "segmentation")
+    assert "cells · training preview" in scene.layers
+
+
+def test_a_model_of_channels_is_used_on_channels(qtbot, scene, panel, save_segmenter, blobs, tmp_path):
+    scene.layers.clear()
+    scene.add_image(blobs(2, 32, 32), name="both")
+    (axes,) = panel.form.pairs.axes_form.lists
+    axes.setCurrentIndex(axes.findData("CYX"))
+    model = save_segmenter("both-segmenter", in_channels=2)
+    panel.after.use.emit(Trained(model, read_card(model), Run(tmp_path), tmp_path))
+    qtbot.waitUntil(lambda: any(role_of(layer) == "labels" for layer in scene.layers), timeout=WAIT_MS)
+    assert scene.layers["both · both-segmenter labels"].data.shape == (32, 32)
 
 
 def test_adapting_fits_a_denoiser_to_the_image(qtbot, scene, panel, models_folder, save_segmenter, save_denoiser):

@@ -45,6 +45,11 @@ def drawn(*corners, **arguments):
     return Shapes(list(corners), shape_type="rectangle", name="boxes", ndim=corners[0].shape[1], **arguments)
 
 
+def inside(*shapes):
+    """Only what lies inside `shapes` is annotated."""
+    return Rectangles(shapes)
+
+
 def one(image, labels, *extent, **options):
     """Return the only image and annotation."""
     data = training_data([LayerPair(image, labels)], OBJECTS, *extent, **options)
@@ -77,7 +82,7 @@ def test_layers_are_left_as_they_are():
     layer, labels, shapes = image_layer(4, 20, 24), labels_layer(4, 20, 24), drawn(rectangle((1, 7), (1, 7), 2))
     before = [np.copy(layer.data), np.copy(labels.data), np.copy(shapes.data[0])]
     one(layer, labels)
-    one(layer, labels, Rectangles(shapes))
+    one(layer, labels, inside(shapes))
     one(layer, labels, Scribbles())
     for was, now in zip(before, (layer.data, labels.data, shapes.data[0]), strict=True):
         np.testing.assert_array_equal(was, now)
@@ -202,7 +207,7 @@ def test_multiscale_layers_give_their_finest_level():
 
 
 def test_a_rectangle_says_what_is_annotated():
-    image, annotation = one(image_layer(20, 24), labels_layer(20, 24), Rectangles(drawn(rectangle((1, 7), (0, 9)))))
+    image, annotation = one(image_layer(20, 24), labels_layer(20, 24), inside(drawn(rectangle((1, 7), (0, 9)))))
     expected = np.zeros((20, 24), bool)
     expected[1:8, 0:10] = True
     np.testing.assert_array_equal(annotation.mask, expected)
@@ -213,7 +218,7 @@ def test_a_rectangle_says_what_is_annotated():
 def test_rectangles_go_through_the_world():
     place = {"scale": (0.5, 0.25), "translate": (10, 20)}
     shapes = drawn(rectangle((1, 3.5), (0.5, 2)) / 2, scale=(2, 2), translate=(10, 20))
-    _, annotation = one(image_layer(20, 24, **place), labels_layer(20, 24, **place), Rectangles(shapes))
+    _, annotation = one(image_layer(20, 24, **place), labels_layer(20, 24, **place), inside(shapes))
     expected = np.zeros((20, 24), bool)
     expected[2:8, 2:9] = True
     np.testing.assert_array_equal(annotation.mask, expected)
@@ -241,21 +246,21 @@ def test_where_the_image_lies_makes_no_difference(corners, angle, scale, transla
 def test_units_of_the_shapes_are_converted():
     place = {"scale": (500.0, 500.0), "units": "nm"}
     shapes = drawn(rectangle((1, 3), (1, 3)), units="um")
-    _, annotation = one(image_layer(20, 24, **place), labels_layer(20, 24, **place), Rectangles(shapes))
+    _, annotation = one(image_layer(20, 24, **place), labels_layer(20, 24, **place), inside(shapes))
     assert annotation.mask[2:7, 2:7].all()
     assert annotation.mask.sum() == 25
 
 
 def test_a_turned_rectangle_is_filled_exactly():
     diamond = np.array([[2, 8], [8, 2], [14, 8], [8, 14]], float)
-    _, annotation = one(image_layer(20, 24), labels_layer(20, 24), Rectangles(drawn(diamond)))
+    _, annotation = one(image_layer(20, 24), labels_layer(20, 24), inside(drawn(diamond)))
     y, x = np.indices((20, 24))
     np.testing.assert_array_equal(annotation.mask, abs(y - 8) + abs(x - 8) <= 6)
 
 
 def test_a_rectangle_partly_outside_is_cut():
     shapes = drawn(rectangle((-30, 7), (-3, 7)), rectangle((17, 90), (20, 90)))
-    _, annotation = one(image_layer(20, 24), labels_layer(20, 24), Rectangles(shapes))
+    _, annotation = one(image_layer(20, 24), labels_layer(20, 24), inside(shapes))
     assert annotation.mask.sum() == 8 * 8 + 3 * 4
 
 
@@ -263,7 +268,7 @@ def test_a_rectangle_belongs_to_the_plane_it_was_drawn_on():
     place = {"scale": (3, 1, 1)}
     shapes = drawn(rectangle((1, 7), (1, 7), 6.2), rectangle((7, 13), (7, 15), 12), rectangle((1, 7), (1, 7), 90))
     layer = image_layer(6, 20, 24, **place)
-    data = training_data([LayerPair(layer, labels_layer(6, 20, 24, **place))], OBJECTS, Rectangles(shapes))
+    data = training_data([LayerPair(layer, labels_layer(6, 20, 24, **place))], OBJECTS, inside(shapes))
     np.testing.assert_array_equal(data.images[0].data, layer.data[[2, 4]])
     assert data.targets[0].mask[0].sum() == 49
     assert data.targets[0].mask[1].sum() == 7 * 9
@@ -272,7 +277,7 @@ def test_a_rectangle_belongs_to_the_plane_it_was_drawn_on():
 
 def test_a_rectangle_in_a_volume_is_one_plane_of_it():
     shapes = drawn(rectangle((1, 7), (1, 7), 2))
-    _, annotation = one(image_layer(6, 20, 24), labels_layer(6, 20, 24), Rectangles(shapes), n_dims=3)
+    _, annotation = one(image_layer(6, 20, 24), labels_layer(6, 20, 24), inside(shapes), n_dims=3)
     assert annotation.mask[2].sum() == annotation.mask.sum() == 49
 
 
@@ -280,7 +285,7 @@ def test_a_flat_shapes_layer_counts_on_all_planes():
     labels = labels_layer(4, 20, 24)
     labels.data[1] = 0
     shapes = drawn(rectangle((1, 7), (1, 7)))
-    data = training_data([LayerPair(image_layer(4, 20, 24), labels)], OBJECTS, Rectangles(shapes))
+    data = training_data([LayerPair(image_layer(4, 20, 24), labels)], OBJECTS, inside(shapes))
     assert data.targets[0].mask.shape == (3, 20, 24)
     assert (data.targets[0].mask.sum(axis=(1, 2)) == 49).all()
 
@@ -288,17 +293,17 @@ def test_a_flat_shapes_layer_counts_on_all_planes():
 def test_channels_of_the_shapes_are_left_out():
     shapes = drawn(rectangle((1, 7), (1, 7), 4, 1))
     pair = LayerPair(image_layer(6, 2, 20, 24), labels_layer(6, 20, 24), "ZCYX")
-    data = training_data([pair], OBJECTS, Rectangles(shapes))
+    data = training_data([pair], OBJECTS, inside(shapes))
     np.testing.assert_array_equal(data.images[0].data, np.moveaxis(pair.image.data, 1, 0)[:, [4]])
 
 
 def test_polygons_count_and_ellipses_do_not():
     corner = np.array([[1, 1], [1, 13], [13, 1]], float)
     shapes = Shapes([corner], shape_type="polygon", name="boxes")
-    _, annotation = one(image_layer(20, 24), labels_layer(20, 24), Rectangles(shapes))
+    _, annotation = one(image_layer(20, 24), labels_layer(20, 24), inside(shapes))
     assert annotation.mask.sum() == 13 * 14 // 2
     shapes.add_ellipses([rectangle((1, 7), (1, 7))])
-    problem = lines_of([LayerPair(image_layer(20, 24), labels_layer(20, 24))], OBJECTS, Rectangles(shapes))
+    problem = lines_of([LayerPair(image_layer(20, 24), labels_layer(20, 24))], OBJECTS, inside(shapes))
     assert "ellipse; rectangles and polygons are understood" in problem[0]
 
 
@@ -389,10 +394,10 @@ def test_one_problem(pairs, problem):
 @pytest.mark.parametrize(
     ("extent", "problem"),
     [
-        (Rectangles(Shapes(name="boxes")), "'boxes' is empty"),
-        (Rectangles(drawn(rectangle((14, 19), (16, 20)))), "No label of 'painted' lies inside a shape of 'boxes'"),
-        (Rectangles(drawn(rectangle((50, 60), (16, 20)))), "No label of 'painted' lies inside a shape of 'boxes'"),
-        (Rectangles(drawn(rectangle((3, 5), (3, 5)))), "cover every annotated pixel"),
+        (inside(Shapes(name="boxes")), "'boxes' is empty"),
+        (inside(drawn(rectangle((14, 19), (16, 20)))), "No label of 'painted' lies inside a shape of 'boxes'"),
+        (inside(drawn(rectangle((50, 60), (16, 20)))), "No label of 'painted' lies inside a shape of 'boxes'"),
+        (inside(drawn(rectangle((3, 5), (3, 5)))), "cover every annotated pixel"),
         (Scribbles(background=7), "hold the numbers 1, 2; the background's number 7"),
     ],
 )
@@ -404,7 +409,7 @@ def test_one_problem_of_the_extent(extent, problem):
 
 def test_what_is_wrong_for_all_pairs_is_said_once():
     pairs = [LayerPair(image_layer(20, 24), labels_layer(20, 24)) for _ in range(2)]
-    assert len(lines_of(pairs, OBJECTS, Rectangles(Shapes(name="boxes")))) == 1
+    assert len(lines_of(pairs, OBJECTS, inside(Shapes(name="boxes")))) == 1
 
 
 def test_scribbles_of_background_alone():
@@ -415,7 +420,7 @@ def test_scribbles_of_background_alone():
 def test_a_rectangle_drawn_in_another_view():
     upright = np.array([[1, 5, 2], [1, 5, 9], [4, 5, 9], [4, 5, 2]], float)
     pair = LayerPair(image_layer(6, 20, 24), labels_layer(6, 20, 24))
-    assert "runs through planes of 'cells'" in lines_of([pair], OBJECTS, Rectangles(drawn(upright)))[0]
+    assert "runs through planes of 'cells'" in lines_of([pair], OBJECTS, inside(drawn(upright)))[0]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.config.training import DenoisingTraining, SegmentationTraining
-from unveil.errors import ConfigError
+from unveil.errors import ConfigError, ImageError
 from unveil.events import EpochEnd, Event, Monitor, Notice, Preview, StepEnd, StopEarly
 from unveil.image import Image
 from unveil.model.card import Epoch, ModelCard
@@ -71,6 +71,7 @@ class Course:
         self.settings: Settings | None = None
         self.history: list[Epoch] = []
         self._lesson, self._checkpoints = lesson, checkpoints
+        self._refused: Image | None = None
         self._device, self._autocast = device, autocast
         self._identity = {
             "asked": config.model_dump(mode="json"),
@@ -89,7 +90,8 @@ class Course:
                 if isinstance(event, EpochEnd):
                     self._note(event)
                 monitor(event)
-                if isinstance(event, EpochEnd) and (image := preview() if preview else None) is not None:
+                image = preview() if preview is not None and isinstance(event, EpochEnd) else None
+                if image is not None and image is not self._refused:
                     monitor(self._preview(image))
                 if isinstance(event, StepEnd) and (advice := watch.note(event)):
                     monitor(Notice(advice))
@@ -155,9 +157,14 @@ class Course:
                 )
             )
 
-    def _preview(self, image: Image) -> Preview:
+    def _preview(self, image: Image) -> Preview | Notice:
+        """Return what the network makes of `image`, or why that cannot be computed: training goes on."""
         started = time.monotonic()
         network = on_device(self.state.network, self._device, self._autocast)
-        maps = preview_maps(network, image, self._lesson)
-        self.state.seconds += time.monotonic() - started
-        return Preview(self.state.epoch, maps)
+        try:
+            return Preview(self.state.epoch, preview_maps(network, image, self._lesson))
+        except (ImageError, RuntimeError, MemoryError) as error:  # of torch, where memory runs out or shapes do not fit
+            self._refused = image
+            return Notice(f"There is no preview, and training goes on: {error}")
+        finally:
+            self.state.seconds += time.monotonic() - started

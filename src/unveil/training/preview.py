@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unveil.errors import ImageError
 from unveil.image import Image, frames
 from unveil.operators.normalization import fit_array
 from unveil.training.lesson import Lesson
@@ -19,9 +20,20 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
     ----------
     image
         One plane, or one volume for a network of volumes; pixels that are not finite count as the lowest value.
+
+    Raises
+    ------
+    ImageError
+        If a segmentation network takes another number of channels.
     """
     n_dims, task = lesson.architecture.n_dims, lesson.card_fields["task"]
-    channels = tuple(range(image.size("C")))
+    n_channels, n_expected = image.size("C"), lesson.architecture.in_channels
+    if task == "segmentation" and n_channels != n_expected:
+        raise ImageError(
+            f"The image to preview has {n_channels} channel(s); the network in training takes {n_expected}. Show an "
+            f"image like those that it learns from."
+        )
+    channels = tuple(range(n_channels))
     groups = [channels] if task == "segmentation" else [(channel,) for channel in channels]
     maps = []
     for group in groups:

@@ -62,7 +62,7 @@ class Autosave(QObject):
         if not changed or self._job is not None:
             return
         self._changed.clear()
-        copies = {f"{_file_stem(layer.name)}.tif": np.array(layer.data) for layer in changed}
+        copies = {_file_name(layer): np.array(layer.data) for layer in changed}
         job = Job(lambda monitor: _write(self.folder, copies), "Saving annotations", self, in_activity_dock=False)
         self._job = job
         job.failed.connect(self._tell_once)
@@ -103,5 +103,7 @@ def _prune(folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _file_stem(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name)[:60] or "labels"
+def _file_name(layer: Labels) -> str:
+    """Return a name that no other layer has, however alike their names are."""
+    plain = re.sub(r"[^\w.-]+", "-", layer.name)[-60:]  # names often differ at the end
+    return f"{plain}_{layer.unique_id.hex[:8]}.tif"

@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
 
-from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, shapes_among
+from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, rectangles_among
 
 _KINDS = {
     Whole: "the whole image",
@@ -25,6 +25,7 @@ class ExtentForm(QObject):
         super().__init__(parent)
         self._viewer, self._form = viewer, form
         self._is_visible = True
+        self._was_chosen = False
         self.kind_list, self.shapes_list, self.background = QComboBox(), QComboBox(), QSpinBox()
         for box in (self.kind_list, self.shapes_list):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -35,7 +36,10 @@ class ExtentForm(QObject):
             "Which pixels you have judged; the others teach nothing.\n"
             "Whole image and shapes: 0 is background. Scribbles: 0 is not annotated."
         )
-        self.shapes_list.setToolTip("The Shapes layer with the rectangles inside which everything is annotated")
+        self.shapes_list.setToolTip(
+            "The Shapes layer with the rectangles inside which everything is annotated.\n"
+            "It counts for every image; annotated blocks, each for the image that it was suggested for."
+        )
         self.background.setRange(1, 65535)
         self.background.setToolTip("The label number that you painted on the background")
         form.addRow("Annotated", self.kind_list)
@@ -52,17 +56,24 @@ class ExtentForm(QObject):
             return Scribbles(self.background.value())
         if kind is Whole:
             return Whole()
-        chosen = self.shapes_list.currentData()
-        layer = next((s for s in shapes_among(self._viewer.layers) if s.unique_id == chosen), None)
-        return Rectangles(layer) if layer is not None else None
+        return rectangles_among(self._viewer.layers).get(self.shapes_list.currentData())
 
     def choose(self, extent: Extent) -> None:
-        """Show `extent`."""
+        """Show `extent`, and no other that is proposed later."""
         self.kind_list.setCurrentIndex(list(_KINDS).index(type(extent)))
         if isinstance(extent, Rectangles):
-            self.shapes_list.setCurrentIndex(self.shapes_list.findData(extent.shapes.unique_id))
+            groups = rectangles_among(self._viewer.layers).items()
+            key = next((key for key, group in groups if extent.layers[0] in group.layers), None)
+            self.shapes_list.setCurrentIndex(self.shapes_list.findData(key))
         elif isinstance(extent, Scribbles):
             self.background.setValue(extent.background)
+        self._was_chosen = True
+
+    def propose(self, extent: Extent) -> None:
+        """Show `extent`, until somebody has chosen one."""
+        if not self._was_chosen:
+            self.choose(extent)
+            self._was_chosen = False
 
     def set_visible(self, visible: bool) -> None:
         """Show the rows, or hide them where nothing is segmented."""
@@ -85,19 +96,23 @@ class ExtentForm(QObject):
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._fill_shapes)
-        self.kind_list.currentIndexChanged.connect(self._draw)
-        self.shapes_list.currentIndexChanged.connect(self.changed)
-        self.background.valueChanged.connect(self.changed)
+        self.kind_list.currentIndexChanged.connect(self._take)
+        self.shapes_list.currentIndexChanged.connect(self._take)
+        self.background.valueChanged.connect(self._take)
 
     def _fill_shapes(self, event: Any = None) -> None:
         chosen = self.shapes_list.currentData()
-        layers = shapes_among(self._viewer.layers)
+        groups = rectangles_among(self._viewer.layers)
         with QSignalBlocker(self.shapes_list):
             self.shapes_list.clear()
-            for layer in layers:
-                self.shapes_list.addItem(layer.name, layer.unique_id)
-            self.shapes_list.setCurrentIndex(max(self.shapes_list.findData(chosen), min(0, len(layers) - 1)))
+            for key, group in groups.items():
+                self.shapes_list.addItem(group.name, key)
+            self.shapes_list.setCurrentIndex(max(self.shapes_list.findData(chosen), min(0, len(groups) - 1)))
         self.changed.emit()
+
+    def _take(self) -> None:
+        self._was_chosen = True
+        self._draw()
 
     def _draw(self) -> None:
         kind = self.kind_list.currentData()

@@ -8,7 +8,6 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
-from unveil.axes import without
 from unveil.widgets.layers import Source, Space
 from unveil.widgets.results import INSPECTION
 
@@ -35,15 +34,13 @@ def maps_layer(source: Source, cut: str, maps: FeatureMaps, model: str) -> Image
         Axes along which only the plane shown was computed: there the layer has length 1.
     """
     spatial = maps.axes[1:]
-    cut = "".join(letter for letter in cut if letter in source.space.axes)
+    plane = {letter: source.position[letter] for letter in cut if letter in source.space.axes}
     stride = dict(zip(spatial, maps.stride, strict=True))
     start = {axis: first + (stride[axis] - 1) / 2 for axis, first in zip(spatial, maps.start, strict=True)}
-    space = source.space.keep(spatial + cut).starting_at(
-        {**start, **{letter: source.position[letter] for letter in cut}}
-    )
-    own = without(space.axes, cut)
+    space = source.result_space(spatial + "".join(plane)).starting_at(start | plane)
+    own = [letter for letter in space.axes if letter in spatial]
     data = maps.maps.transpose([0, *(1 + spatial.index(letter) for letter in own)])
-    data = data[(slice(None), *(None if letter in cut else slice(None) for letter in space.axes))]
+    data = data[(slice(None), *(slice(None) if letter in own else None for letter in space.axes))]
     dark, bright = float(maps.maps.min()), float(np.percentile(maps.maps, _BRIGHTEST))
     return ImageLayer(
         data,

@@ -103,7 +103,7 @@ def judged_so_far(image: ImageLayer, labels: Any, axes: str, extent: Extent | No
     if (
         not isinstance(labels, Labels)
         or extent is None
-        or (isinstance(extent, Rectangles) and not extent.shapes.nshapes)
+        or (isinstance(extent, Rectangles) and not any(layer.nshapes for layer in extent.on(image)))
     ):
         return None
     start = place_labels(labels, image, axes)
@@ -126,8 +126,15 @@ def judged_so_far(image: ImageLayer, labels: Any, axes: str, extent: Extent | No
 def _areas(image: ImageLayer, axes: str, extent: Extent) -> list[Area]:
     if not isinstance(extent, Rectangles):
         return []
+    layers = extent.on(image)
+    if not layers:
+        raise ImageError(
+            f"No block of '{image.name}' is annotated; only what is inside annotated blocks teaches. Annotate one, or "
+            f"remove its pair."
+        )
     channel_at = axes.index("C") if "C" in axes else None
-    return areas_on(extent.shapes, grid_of(image, axes, pixels(image).shape), channel_at)
+    grid = grid_of(image, axes, pixels(image).shape)
+    return [area for layer in layers for area in areas_on(layer, grid, channel_at)]
 
 
 def _frames(labels: Labels, axes: str, outer: str, start: Mapping[str, int]) -> Iterator[tuple[_Index, NDArray[Any]]]:
@@ -175,9 +182,10 @@ def _nothing(image: ImageLayer, labels: Labels, extent: Extent) -> str:
     match extent:
         case Whole():
             return f"Labels '{labels.name}' are empty; some objects must be painted. Paint them on '{image.name}'."
-        case Rectangles(shapes):
+        case Rectangles():
+            named = " or ".join(f"'{layer.name}'" for layer in extent.on(image))
             return (
-                f"No label of '{labels.name}' lies inside a shape of '{shapes.name}'; only what is inside teaches. "
+                f"No label of '{labels.name}' lies inside a shape of {named}; only what is inside teaches. "
                 f"Paint objects there, or move the shapes to what is painted."
             )
         case Scribbles(background):

@@ -4,7 +4,7 @@ A layer's array and its image differ in three ways, all undone for a result::
 
     layer    array of any axis order, RGB last          Z C Y X   or   Y X (rgb)
     image    axes in the order T C Z Y X                C Z Y X   or   C Y X
-    result   the layer's axes less C, at its place      Z Y X     or   Y X
+    result   the layer's axes less C, at its place      Z 1 Y X   or   Y X
 """
 
 from __future__ import annotations
@@ -83,6 +83,14 @@ class Space:
         """Return the space of pixels that are larger by `factors`, the centre of the first where it was."""
         return replace(self, scale=self.scale * np.array([factors.get(letter, 1) for letter in self.axes], float))
 
+    def arrange(self, data: ArrayLike, axes: str) -> Any:
+        """Return `data` of `axes` in the present order, with length 1 along axes that they lack; nothing is read."""
+        own = "".join(letter for letter in self.axes if letter in axes)
+        ordered = _transposed(data, axes, own)
+        if own == self.axes:
+            return ordered
+        return ordered[tuple(slice(None) if letter in own else None for letter in self.axes)]
+
     def pixel_size_um(self) -> dict[str, float]:
         """Return the pixel size per spatial axis in micrometres, where the unit is a length."""
         lengths = np.linalg.norm(self.affine[:-1, :-1] @ self._linear(), axis=0)
@@ -157,12 +165,31 @@ class Source:
 
         A result of one plane keeps the axes of `cut` with length 1, so that it appears at its plane.
         """
-        cut = "".join(letter for letter in cut if letter in self.space.axes)
-        space = self.space.keep(image.axes + cut).starting_at({letter: self.position[letter] for letter in cut})
-        data = _transposed(image.data, image.axes, without(space.axes, cut))
-        if cut:
-            data = data[tuple(None if letter in cut else slice(None) for letter in space.axes)]
-        return data, space.layer_arguments()
+        start = {letter: self.position[letter] for letter in cut if letter in self.space.axes}
+        space = self.result_space(image.axes + "".join(start)).starting_at(start)
+        return space.arrange(image.data, image.axes), space.layer_arguments()
+
+    def taken_back(self, data: NDArray[Any], image: Image, cut: str = "") -> Image:
+        """Return `image` with other pixels: `data` have the form that `place` gave to those of `image`."""
+        axes = self.result_space(image.axes + "".join(letter for letter in cut if letter in self.space.axes)).axes
+        own = "".join(letter for letter in axes if letter in image.axes)
+        pixels = data[tuple(slice(None) if letter in own else 0 for letter in axes)]
+        return image.like(_transposed(pixels, own, image.axes), image.axes)
+
+    def result_space(self, axes: str) -> Space:
+        """Return the space of a result of `axes`, in the layer's order, shown at every channel of the layer.
+
+        napari counts axes from the last. So channels behind an axis of the result stay, as one pixel through them all::
+
+            layer     Z C Y X      its channels    | 0 | 1 | 2 |
+            result    Z 1 Y X      its one pixel   |     0     |
+        """
+        own = self.space.axes
+        if "C" in axes or own.find("C") < min(own.index(letter) for letter in axes):
+            return self.space.keep(axes)
+        n_channels = self.data.shape[self.axes.index("C")]
+        middle = {"C": (n_channels - 1) / 2}
+        return self.space.keep(axes + "C").starting_at(middle).coarser({"C": n_channels})
 
 
 def source_of(layer: ImageLayer, axes: str, point: Sequence[float] = (), units: Sequence[Any] | None = None) -> Source:

@@ -18,7 +18,6 @@ from unveil.widgets.layer_annotation import judged_so_far
 from unveil.widgets.layers import Source, source_of
 from unveil.widgets.notify import tell
 from unveil.widgets.suggested_layer import SuggestedLayers
-from unveil.widgets.training_layers import Rectangles
 
 if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock
@@ -72,7 +71,7 @@ class NextBlocks(QWidget):
         self.done_button = QPushButton("Selected blocks are annotated")
         self.done_button.setToolTip(
             "When everything inside is painted: select the blocks in the layer, then press.\n"
-            "They move to the layer 'annotated blocks', and a training learns from what is inside them."
+            "They move to a layer 'annotated blocks' of their image, and a training learns from what is inside them."
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -83,11 +82,11 @@ class NextBlocks(QWidget):
 
     def take_selected(self) -> None:
         """Let the selected blocks count as annotated, and nothing outside of them."""
-        into = self.layers.take_selected()
-        if into is None:
+        annotated = self.layers.take_selected()
+        if annotated is None:
             tell("No block is selected: choose the layer 'annotate next', select blocks, then press again.")
             return
-        self._form.extent.choose(Rectangles(into))
+        self._form.extent.choose(annotated)
         self.draw()
 
     def draw(self) -> None:

@@ -50,6 +50,8 @@ class PairForm(QWidget):
         self._viewer = viewer
         self._task = TrainingTask.OBJECTS
         self._watched: list[Layer] = []
+        self._were_chosen = False
+        self._ids: dict[str, Any] = {}
         self.rows: list[PairRow] = []
         self.headings = (QLabel(), QLabel())
         self.add_button = QPushButton()
@@ -75,13 +77,33 @@ class PairForm(QWidget):
         lacks = (what_is_missing(pair, self._task, number) for number, pair in enumerate(self.pairs(), start=1))
         return next(filter(None, lacks), None)
 
+    def image_called(self, name: str) -> ImageLayer | None:
+        """Return the image that is called `name`, or was when the form last saw one of that name."""
+        found: ImageLayer | None = self._layer(self._ids.get(name))
+        return found
+
     def set_task(self, task: TrainingTask) -> None:
         """Show the places that `task` needs; what was chosen in the others is kept for later."""
         self._task = task
         self._refresh()
 
     def set_pairs(self, pairs: Sequence[LayerPair]) -> None:
-        """Show `pairs` in place of all rows; a single empty row where there are none."""
+        """Show `pairs` in place of all rows, and none that are proposed later; an empty row where there are none."""
+        self._were_chosen = True
+        self._show(pairs)
+
+    def propose(self, pairs: Sequence[LayerPair]) -> None:
+        """Show `pairs` in place of all rows, until somebody has chosen some."""
+        if not self._were_chosen and pairs and list(pairs) != self.pairs():
+            self._show(pairs)
+
+    def add_pair(self) -> None:
+        """Add a row, for an image that is in no row yet if there is one."""
+        self._were_chosen = True
+        self._add_row()
+        self._refresh()
+
+    def _show(self, pairs: Sequence[LayerPair]) -> None:
         while self.rows:
             self._drop_row(self.rows[-1])
         for pair in pairs or [LayerPair(None)]:
@@ -89,11 +111,6 @@ class PairForm(QWidget):
             row.choose(pair)
             if pair.axes and pair.shown is not None:
                 self.axes_form.choose(pair.shown, pair.axes)
-        self._refresh()
-
-    def add_pair(self) -> None:
-        """Add a row, for an image that is in no row yet if there is one."""
-        self._add_row()
         self._refresh()
 
     def new_labels(self) -> None:
@@ -105,6 +122,7 @@ class PairForm(QWidget):
         image = self._layer(row.image_list.chosen) if row is not None else None
         if row is None or image is None:
             return
+        self._were_chosen = True
         layer = empty_labels(image, self.axes_form.axes_of(image))
         self._viewer.layers.append(layer)
         row.labels_list.choose(layer.unique_id)
@@ -141,14 +159,14 @@ class PairForm(QWidget):
     def _connect(self) -> None:
         self.add_button.clicked.connect(self.add_pair)
         self.labels_button.clicked.connect(self.new_labels)
-        self.axes_form.changed.connect(self.changed)
+        self.axes_form.changed.connect(self._take)
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._follow_layers)
 
     def _add_row(self) -> PairRow:
         row = PairRow(self)
-        row.changed.connect(self._refresh)
+        row.changed.connect(self._take)
         row.removed.connect(partial(self._remove_row, row))
         row.fill(images_among(self._viewer.layers), labels_among(self._viewer.layers))
         self.rows.append(row)
@@ -167,14 +185,22 @@ class PairForm(QWidget):
 
     def _remove_row(self, row: PairRow) -> None:
         self._drop_row(row)
+        self._take()
+
+    def _take(self) -> None:
+        """Keep the rows as somebody has just made them."""
+        self._were_chosen = True
         self._refresh()
 
     def _follow_layers(self, event: Any = None) -> None:
         """List the layers as they are now; a row whose image is gone goes, too."""
         self._watch(list(self._viewer.layers))
         images, labels = images_among(self._viewer.layers), labels_among(self._viewer.layers)
-        ids = {None, *(layer.unique_id for layer in images)}
-        gone = [row for row in self.rows if row.shown(self._task) not in ids]
+        self._ids |= {layer.name: layer.unique_id for layer in images}
+        ids = {layer.unique_id for layer in images}
+        gone = [row for row in self.rows if row.shown(self._task) not in (None, *ids)]
+        if not any(row.shown(self._task) in ids for row in self.rows):  # nothing of a choice is left
+            self._were_chosen = False
         for row in gone[: len(self.rows) - 1]:
             self._drop_row(row)
         for row in self.rows:
@@ -234,8 +260,8 @@ class PairForm(QWidget):
 
 
 def empty_labels(image: ImageLayer, axes: str) -> Labels:
-    """Make a Labels layer that lies on `image` and has its shape, less the channels that `axes` name."""
-    sizes = zip(axes, pixels(image).shape, strict=False)
-    space = source_of(image, axes).space.keep(without(axes, "C"))
-    shape = tuple(n for letter, n in sizes if letter != "C")
+    """Make a Labels layer that lies on `image` and has its shape, one for all the channels that `axes` name."""
+    size = dict(zip(axes, pixels(image).shape, strict=False))
+    space = source_of(image, axes).result_space(without(axes, "C"))
+    shape = tuple(1 if letter == "C" else size[letter] for letter in space.axes)
     return Labels(np.zeros(shape, np.int32), name=f"{image.name} labels", **space.layer_arguments())

@@ -27,12 +27,15 @@ def completed(
 ) -> list[LayerPair]:
     """Fill the empty places of `pairs` with layers that fit and stand in no other pair; others stay as they are.
 
+    What was denoised is not filled in: a person may choose it.
+
     Parameters
     ----------
     active
         The layer selected in the viewer, which comes first where an image is wanted.
     """
     done = list(pairs)
+    images = [image for image in images if role_of(image) != "denoised"]
     for at, pair in enumerate(done):
         others = done[:at] + done[at + 1 :]
         if task.has_images and pair.image is None:

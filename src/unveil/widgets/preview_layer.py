@@ -9,6 +9,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from numpy.typing import NDArray
 
+from unveil.axes import without
 from unveil.events import Preview
 from unveil.image import Image
 from unveil.widgets.aside import insert_aside
@@ -24,19 +25,23 @@ class PreviewLayer:
         self._viewer = viewer
         self._layer_id: Any = None
         self._shown: tuple[Source, str] | None = None
+        self._shape: tuple[int, ...] = ()
         self._was_removed = False
 
     def begin(self, source: Source, cut: str) -> Image:
         """Show from now on what the network makes of `source`, cut to the plane in view; return that plane."""
         self._shown, self._was_removed = (source, cut), False
-        return source.image(cut)
+        plane = source.image(cut)
+        self._shape = tuple(plane.size(letter) for letter in without(plane.axes, "C"))
+        return plane
 
     def update(self, preview: Preview, task: str) -> None:
         """Show `preview`: the probability of the foreground, or the first denoised channel.
 
-        A layer that the user has removed does not come back in this training.
+        A layer that the user has removed does not come back in this training. What was computed of another plane or
+        volume before this one was shown is dropped where it has another shape.
         """
-        if self._shown is None or self._was_removed:
+        if self._shown is None or self._was_removed or preview.maps.shape[1:] != self._shape:
             return
         source, cut = self._shown
         maps = preview.maps

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels, Layer
+from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
 from unveil.widgets.label_facts import LabelFacts, label_facts
@@ -17,7 +17,6 @@ from unveil.widgets.pairing import has_same_pixels, pair_up
 from unveil.widgets.training_layers import (
     Extent,
     LayerPair,
-    Rectangles,
     Scribbles,
     TrainingTask,
     Whole,
@@ -25,8 +24,8 @@ from unveil.widgets.training_layers import (
     labels_among,
     likely_axes,
     pixels,
+    rectangles_among,
     role_of,
-    shapes_among,
 )
 
 _WHOLE = Whole()
@@ -70,19 +69,22 @@ def propose_task(layers: Iterable[Layer]) -> Proposal:
 
 
 def _from_labels(images: Sequence[ImageLayer], layers: Sequence[Layer]) -> Proposal | None:
-    matched = pair_up(images, labels_among(layers))[::-1]
+    labels = labels_among(layers)
+    painted = [layer for layer in labels if role_of(layer) == ""]
+    # what a model predicted is no annotation while there is one
+    matched = (pair_up(images, painted) or pair_up(images, labels))[::-1]
     if not matched:
         return None
     budget_px = _BUDGET_PX // 2 // len(matched)
-    facts = [label_facts(painted_window(labels, budget_px)) for _, labels in matched]
-    pairs = tuple(LayerPair(image, labels, likely_axes(image)) for image, labels in matched)
+    facts = [label_facts(painted_window(target, budget_px)) for _, target in matched]
+    pairs = tuple(LayerPair(image, target, likely_axes(image)) for image, target in matched)
     told = next((at for at, one in enumerate(facts) if one.n_numbers), None)
     if told is None:
         reason = f"Labels '{matched[0][1].name}' are still empty: paint each object with a number of its own."
         return Proposal(TrainingTask.OBJECTS, pairs, reason)
-    labels, fact = matched[told][1], facts[told]
+    fact = facts[told]
     task = TrainingTask.CLASSES if fact.are_classes else TrainingTask.OBJECTS
-    return Proposal(task, pairs, _reason(labels, fact), _extent(fact, layers))
+    return Proposal(task, pairs, _reason(matched[told][1], fact), _extent(fact, layers))
 
 
 def _reason(labels: Labels, facts: LabelFacts) -> str:
@@ -102,8 +104,12 @@ def _reason(labels: Labels, facts: LabelFacts) -> str:
 def _extent(facts: LabelFacts, layers: Sequence[Layer]) -> Extent:
     if facts.background is not None:
         return Scribbles(facts.background)
-    drawn = [shapes for shapes in shapes_among(layers) if "rectangle" in map(str, shapes.shape_type)]
-    return Rectangles(drawn[0]) if drawn else _WHOLE
+    drawn = (one for one in rectangles_among(layers).values() if any(map(_has_rectangle, one.layers)))
+    return next(drawn, _WHOLE)
+
+
+def _has_rectangle(shapes: Shapes) -> bool:
+    return "rectangle" in map(str, shapes.shape_type)
 
 
 def _from_images(images: Sequence[ImageLayer]) -> Proposal:

@@ -99,7 +99,9 @@ class RefineForm(QWidget):
         return found
 
     def lock(self, reason: str) -> None:
-        """Allow no change, and say why; an empty reason allows it again."""
+        """Allow no change, forget one that is to be told, and say why; an empty reason allows changes again."""
+        if reason:
+            self._timer.stop()
         for slider in self.sliders.values():
             slider.setEnabled(not reason)
         self.reset.setEnabled(not reason)

@@ -112,6 +112,14 @@ def compute_separation(segmented: Segmented, options: SegmentationOptions) -> Se
     return _measured(separate(segmented.segmentation, options), segmented.image)
 
 
+def compute_measurements(segmented: Segmented, labels: Image) -> Segmented:
+    """Measure the objects of `labels`, a segmentation's labels as a person has changed them."""
+    from unveil.tasks.measure import measure_segmentation
+
+    changed = replace(segmented.segmentation, labels=labels)
+    return replace(segmented, table=measure_segmentation(changed, segmented.image))
+
+
 def compute_denoising(request: Request, monitor: Monitor) -> Restored:
     """Denoise."""
     from unveil.tasks.denoise import denoise

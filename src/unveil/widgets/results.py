@@ -36,27 +36,42 @@ class ResultLayers:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._last: dict[Hashable, set[Any]] = {}
+        self._spared: set[Any] = set()
         self._files: dict[Hashable, Path] = {}
 
-    def insert(self, layers: Sequence[Layer], key: Hashable, *, replace: bool, stored: Stored | None = None) -> None:
+    def insert(
+        self, layers: Sequence[Layer], key: Hashable, *, replace: bool, stored: Stored | None = None
+    ) -> list[Layer]:
         """Insert `layers`; with `replace`, in place of those that the last run with the same `key` inserted.
 
         Parameters
         ----------
         stored
             Where the result lies on the disk, if it does.
+
+        Returns
+        -------
+        spared
+            Layers of the last run that stay, below the new ones.
         """
         ids = self._last.get(key, set()) if replace else set()
-        old = [layer for layer in self._viewer.layers if layer.unique_id in ids]
-        place = min((self._viewer.layers.index(layer) for layer in old), default=len(self._viewer.layers))
+        spared = [layer for layer in self._viewer.layers if layer.unique_id in ids & self._spared]
+        old = [layer for layer in self._viewer.layers if layer.unique_id in ids - self._spared]
+        first = [] if spared else [self._viewer.layers.index(layer) for layer in old]
         for layer in old:
             self._viewer.layers.remove(layer)
+        place = min(first, default=len(self._viewer.layers))
         for offset, layer in enumerate(layers):
             self._viewer.layers.insert(place + offset, layer)
         self._last[key] = {layer.unique_id for layer in layers}
         self._files.pop(key, None)
         if stored is not None:
             self._files[key] = stored.file
+        return spared
+
+    def spare(self, layer: Layer) -> None:
+        """Let no later run replace `layer`: a person has changed it."""
+        self._spared.add(layer.unique_id)
 
     def file_of(self, key: Hashable) -> Path | None:
         """Return where the last result with `key` lies on the disk, if it does."""
@@ -185,7 +200,7 @@ def _autocorrelation_layer(request: Request, denoised: Denoised) -> list[Layer]:
     """Return how what was removed correlates with itself, as a small image whose middle is no shift."""
     if denoised.autocorrelation is None:
         return []
-    place = _placed(request, [denoised.image])
+    plane = request.source.space.keep("YX")
     return [
         ImageLayer(
             denoised.autocorrelation,
@@ -193,8 +208,8 @@ def _autocorrelation_layer(request: Request, denoised: Denoised) -> list[Layer]:
             contrast_limits=(-1, 1),
             colormap="PiYG",
             visible=False,
-            scale=place["scale"][-2:],
-            units=place["units"][-2:],
+            scale=plane.scale,
+            units=plane.units,
             metadata=_metadata(request.source.name, "autocorrelation", denoised.report),
         )
     ]
@@ -229,8 +244,13 @@ def _placed(request: Request, levels: Sequence[Image]) -> dict[str, Any]:
 def update_labels(layer: Labels, request: Request, segmented: Segmented) -> None:
     """Put other objects into a labels layer that is there already."""
     layer.data = np.asarray(request.source.place(segmented.segmentation.labels, request.cut)[0])
-    layer.features = _features_of(segmented)
+    update_features(layer, segmented)
     layer.metadata = layer.metadata | _metadata(request.source.name, "labels", segmented.segmentation.report)
+
+
+def update_features(layer: Labels, segmented: Segmented) -> None:
+    """Give a labels layer the measurements of its objects."""
+    layer.features = _features_of(segmented)
 
 
 def features(table: dict[str, NDArray[Any]]) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +16,21 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QPushButton, Q
 
 from unveil.config.options import SegmentationOptions
 from unveil.errors import UnveilError
+from unveil.image import Image
 from unveil.widgets.disk_run import segment_on_disk
 from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_runner import ClosingWatch, PanelRunner, put_in_scroll_area
 from unveil.widgets.refine_form import RefineForm
-from unveil.widgets.requests import Request, Segmented, compute_segmentation, compute_separation
-from unveil.widgets.results import ResultLayers, segmentation_layers, update_labels
+from unveil.widgets.requests import (
+    Request,
+    Segmented,
+    compute_measurements,
+    compute_segmentation,
+    compute_separation,
+)
+from unveil.widgets.results import ResultLayers, segmentation_layers, update_features, update_labels
 from unveil.widgets.run_bar import format_seconds
 from unveil.widgets.run_form import RunForm
 
@@ -35,11 +44,23 @@ _ON_DISK = "These labels lie on the disk and do not follow the sliders. Press Se
 
 @dataclass(slots=True)
 class _Shown:
-    """The result that the sliders, the table and the CSV button are about."""
+    """The result that the sliders, the table and the CSV button are about.
+
+    Attributes
+    ----------
+    is_edited
+        Whether a person has changed the labels.
+    """
 
     request: Request
     segmented: Segmented
     layer: Labels
+    is_edited: bool = False
+
+    def labels(self) -> Image:
+        """Return a copy of the labels as they are now."""
+        labels, request = self.segmented.segmentation.labels, self.request
+        return request.source.taken_back(np.array(self.layer.data), labels, request.cut)
 
 
 class SegmentPanel(QWidget):
@@ -51,6 +72,7 @@ class SegmentPanel(QWidget):
         self._layers = ResultLayers(napari_viewer)
         self._shown: _Shown | None = None
         self._separation: Job | None = None
+        self._measuring: Job | None = None
         self._is_outdated = False
         self.form = RunForm(napari_viewer, "segmentation", SegmentationOptions)
         self.refine = RefineForm()
@@ -91,21 +113,18 @@ class SegmentPanel(QWidget):
     def close_for_good(self) -> None:
         """End all jobs and listen to nothing any more: the panel is gone."""
         self._forget()
+        if self._measuring is not None:
+            self._measuring.cancel()
         self.runner.close_for_good()
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
 
     def save_measurements(self, path: Path) -> None:
-        """Write the measurements of the last result as CSV."""
-        from unveil.io.writing import write_table
+        """Write the measurements of the last result as CSV, of labels as they are now."""
+        self._when_measured(lambda shown: _write(path, shown.segmented))
 
-        if self._shown is None:
-            return
-        try:
-            write_table(path, self._shown.segmented.table)
-        except UnveilError as error:
-            tell_failure(error)
-        else:
-            tell(f"Measurements of {len(self._shown.segmented.table['index'])} objects are in {path}.")
+    def show_table(self) -> None:
+        """Open napari's table of the measurements below the canvas; its rows select labels."""
+        self._when_measured(self._open_table)
 
     def _connect(self) -> None:
         self.refine.changed.connect(self._separate)
@@ -119,8 +138,10 @@ class SegmentPanel(QWidget):
         layers = segmentation_layers(request, segmented)
         labels = layers[-1]
         assert isinstance(labels, Labels)
-        self._layers.insert(layers, request.key, replace=self.replace.isChecked(), stored=segmented.stored)
-        labels.events.paint.connect(self._on_paint)
+        self._shown = None  # else the sliders went back to the model's values as an old result is removed
+        kept = self._layers.insert(layers, request.key, replace=self.replace.isChecked(), stored=segmented.stored)
+        for emitter in (labels.events.paint, labels.events.labels_update):  # the first comes when a stroke has ended
+            emitter.connect(self._on_paint)
         self._shown = _Shown(request, segmented, labels)
         self.refine.set_card(segmented.segmentation.card)
         self.refine.set_sizes(_sizes(segmented))
@@ -128,12 +149,12 @@ class SegmentPanel(QWidget):
         if segmented.stored is not None:
             self.refine.tell(_ON_DISK)
         self._draw()
-        return _about(segmented)
+        return "\n".join([_about(segmented), *(f"'{layer.name}' was changed by hand and is kept." for layer in kept)])
 
     def _separate(self) -> None:
         """Separate again with the sliders' values; the last position wins."""
         shown = self._shown
-        if shown is None or shown.segmented.stored is not None:
+        if shown is None or shown.is_edited or shown.segmented.stored is not None:
             return
         if self._separation is not None:
             self._is_outdated = True
@@ -153,7 +174,7 @@ class SegmentPanel(QWidget):
         job.start()
 
     def _update(self, shown: _Shown, segmented: Segmented) -> None:
-        if shown is self._shown and self._layers.holds(shown.layer):
+        if shown is self._shown and not shown.is_edited and self._layers.holds(shown.layer):
             shown.segmented = segmented
             update_labels(shown.layer, shown.request, segmented)
             self.runner.say(_about(segmented))
@@ -164,8 +185,45 @@ class SegmentPanel(QWidget):
         if self._is_outdated:
             self._separate()
 
-    def _on_paint(self) -> None:
+    def _on_paint(self, event: Any) -> None:
+        """Leave labels that a person changes to the person: neither sliders nor later runs take them away."""
+        self._layers.spare(event.source)
+        shown = self._shown
+        if shown is None or shown.is_edited or event.source is not shown.layer:
+            return
+        shown.is_edited = True
         self.refine.lock(_EDITED)
+        if self._separation is not None:
+            self._separation.cancel()
+
+    def _when_measured(self, act: Callable[[_Shown], None]) -> None:
+        """Call `act` with the result once its measurements are right; labels changed by hand are measured again."""
+        shown = self._shown
+        if shown is None or self._measuring is not None:
+            return
+        if not shown.is_edited:
+            act(shown)
+            return
+        segmented, labels = shown.segmented, shown.labels()
+        job = Job(
+            lambda monitor: compute_measurements(segmented, labels), "Measuring objects", self, in_activity_dock=False
+        )
+        self._measuring = job
+        self.measurements.setEnabled(False)
+        job.succeeded.connect(partial(self._take_measurements, shown, act))
+        job.failed.connect(tell_failure)
+        job.finished.connect(partial(self._end_measuring, job))
+        job.start()
+
+    def _take_measurements(self, shown: _Shown, act: Callable[[_Shown], None], segmented: Segmented) -> None:
+        shown.segmented = segmented
+        update_features(shown.layer, segmented)
+        act(shown)
+
+    def _end_measuring(self, job: Job) -> None:
+        job.deleteLater()
+        self._measuring = None
+        self.measurements.setEnabled(True)
 
     def _on_layers_changed(self) -> None:
         if self._shown is not None and not self._layers.holds(self._shown.layer):
@@ -183,11 +241,10 @@ class SegmentPanel(QWidget):
         self.refine.set_card(self._shown.segmented.segmentation.card if self._shown is not None else None)
         self.measurements.setVisible(self._shown is not None and bool(self._shown.segmented.table))
 
-    def show_table(self) -> None:
-        """Open napari's table of the measurements below the canvas; its rows select labels."""
-        if self._shown is None:
+    def _open_table(self, shown: _Shown) -> None:
+        if not self._layers.holds(shown.layer):
             return
-        self._viewer.layers.selection.active = self._shown.layer
+        self._viewer.layers.selection.active = shown.layer
         dock, _ = self._viewer.window.add_plugin_dock_widget("napari", "Features table widget")
         window = dock.parentWidget()
         if isinstance(window, QMainWindow):  # a table is wide: below the canvas there is room for it
@@ -200,6 +257,18 @@ class SegmentPanel(QWidget):
             path, _ = QFileDialog.getSaveFileName(self, "Save measurements", suggestion, "Tables (*.csv)")
             if path:
                 self.save_measurements(Path(path))
+
+
+def _write(path: Path, segmented: Segmented) -> None:
+    """Write the measurements as CSV, and say where they are."""
+    from unveil.io.writing import write_table
+
+    try:
+        write_table(path, segmented.table)
+    except UnveilError as error:
+        tell_failure(error)
+    else:
+        tell(f"Measurements of {len(segmented.table['index'])} objects are in {path}.")
 
 
 def _about(segmented: Segmented) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -94,13 +93,12 @@ def sensitivity_layer(subject: Subject, found: Stability) -> ImageLayer:
     corner = {axis: (starts[axis] + 0.5) / factors[axis] - 0.5 for axis in image.axes}
     at = {letter: source.position[letter] for letter in subject.cut} | dict(found.frame)
     plane = {letter: float(index) for letter, index in at.items() if letter in source.space.axes}
-    space = source.space.keep(image.axes + "".join(plane)).starting_at(plane | corner)
-    space = replace(space, scale=space.scale / np.array([factors.get(letter, 1.0) for letter in space.axes]))
-    own = [letter for letter in space.axes if letter in image.axes]
-    data = np.asarray(image.data).transpose([image.axes.index(letter) for letter in own])
+    space = source.result_space(image.axes + "".join(plane)).starting_at(plane | corner)
+    space = space.coarser({axis: 1 / factor for axis, factor in factors.items()})
+    data = np.asarray(image.data)
     dark, bright = float(data.min()), float(np.percentile(data, _BRIGHTEST))
     return ImageLayer(
-        data[tuple(slice(None) if letter in image.axes else None for letter in space.axes)],
+        space.arrange(data, image.axes),
         name=f"{source.name} · {subject.model_name} sensitivity",
         colormap="inferno",
         blending="additive",

@@ -1,4 +1,4 @@
-"""The Shapes layers with blocks worth annotating next, and the one with those that were annotated."""
+"""The Shapes layers with blocks worth annotating next, and those with blocks that were annotated."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ from numpy.typing import NDArray
 
 from unveil.widgets.aside import insert_aside
 from unveil.widgets.layers import Source
-from unveil.widgets.training_layers import role_of
+from unveil.widgets.training_layers import (
+    ANNOTATED,
+    BLOCKS,
+    Rectangles,
+    blocks_name,
+    holds_blocks_of,
+    images_among,
+    is_of_blocks,
+    rectangles_among,
+    role_of,
+)
 
 if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock
 
-SUGGESTED, ANNOTATED = "annotate next", "annotated blocks"
+SUGGESTED = "annotate next"
 _ROLE = "suggested"
 _FIRST, _LAST = np.array([1.0, 0.45, 0.0, 1.0]), np.array([1.0, 0.95, 0.6, 1.0])
 """Colours of the edges of the first and the last block."""
@@ -37,36 +47,45 @@ class SuggestedLayers:
         for number in used:
             mine = [(rank, block) for rank, block in ranked if block.image == number]
             name = SUGGESTED if len(used) == 1 else f"{SUGGESTED} · {sources[number].name}"
-            insert_aside(self._viewer, _drawn(mine, len(blocks), sources[number], name))
+            insert_aside(self._viewer, _drawn(mine, len(blocks), sources[number], name, self._id_of(sources[number])))
 
     def layers(self) -> list[Shapes]:
         """Return the layers of the present ranking."""
         return [layer for layer in self._viewer.layers if role_of(layer) == _ROLE]
 
-    def take_selected(self) -> Shapes | None:
-        """Move the selected blocks into the layer of those that were annotated and return it; None without any."""
-        into = next((layer for layer in self._viewer.layers if _is_annotated_layer(layer)), None)
-        for layer in self.layers():
-            chosen = sorted(layer.selected_data)
-            if not chosen:
-                continue
-            corners = [np.array(layer.data[number]) for number in chosen]
-            if into is None or into.ndim != layer.ndim:
-                into = Shapes(
-                    ndim=layer.ndim, name=ANNOTATED, edge_color="#7fd17f", face_color="transparent", **_place(layer)
-                )
-                insert_aside(self._viewer, into)
-            into.add_rectangles([_moved(one, layer, into) for one in corners])
+    def take_selected(self) -> Rectangles | None:
+        """Move the selected blocks to those of their image that were annotated; return all these, None without any."""
+        with_selection = [layer for layer in self.layers() if layer.selected_data]
+        for layer in with_selection:
+            into = self._annotated(layer)
+            into.add_rectangles([_moved(layer.data[number], layer, into) for number in sorted(layer.selected_data)])
             into.selected_data = set()
             layer.remove_selected()
-        return into if into is not None and into.nshapes else None
+        return rectangles_among(self._viewer.layers)[ANNOTATED] if with_selection else None
+
+    def _annotated(self, suggested: Shapes) -> Shapes:
+        """Return the layer for annotated blocks of the same image, a new one where there is none."""
+        of = suggested.metadata["unveil"]
+        fitting = (layer for layer in self._viewer.layers if is_of_blocks(layer) and layer.ndim == suggested.ndim)
+        layer = next((layer for layer in fitting if holds_blocks_of(layer, of["image"], of["source"])), None)
+        if layer is None:
+            layer = Shapes(
+                ndim=suggested.ndim,
+                name=blocks_name(of["source"]),
+                edge_color="#7fd17f",
+                face_color="transparent",
+                metadata={"unveil": {"role": BLOCKS, "image": of["image"]}},
+                **_place(suggested),
+            )
+            insert_aside(self._viewer, layer)
+        return layer
+
+    def _id_of(self, source: Source) -> Any:
+        images = images_among(self._viewer.layers)
+        return next((layer.unique_id for layer in images if layer.name == source.name), None)
 
 
-def _is_annotated_layer(layer: Any) -> bool:
-    return isinstance(layer, Shapes) and layer.name.startswith(ANNOTATED)
-
-
-def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source, name: str) -> Shapes:
+def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source, name: str, image_id: Any) -> Shapes:
     """Make the layer of one image's blocks."""
     share = np.array([(rank - 1) / max(n - 1, 1) for rank, _ in ranked])[:, None]
     return Shapes(
@@ -82,7 +101,7 @@ def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source,
             "reason": [block.reason for _, block in ranked],
         },
         text={"string": "{rank}", "color": "yellow", "size": 12, "anchor": "upper_left"},
-        metadata={"unveil": {"role": _ROLE}},
+        metadata={"unveil": {"role": _ROLE, "image": image_id, "source": source.name}},
         **source.space.layer_arguments(),
     )
 

@@ -17,16 +17,18 @@ from unveil.config.architecture import UNetConfig
 from unveil.errors import ConfigError, ImageError
 from unveil.events import TrainingStart
 from unveil.io.library import default_parent
+from unveil.widgets.correction import to_correct
 from unveil.widgets.extent_form import ExtentForm
 from unveil.widgets.folder_pairs import FolderRow
 from unveil.widgets.layers import Source, cut_axes, source_of
+from unveil.widgets.notify import tell, warn
 from unveil.widgets.pair_form import PairForm
-from unveil.widgets.proposal import propose_task
+from unveil.widgets.proposal import Proposal, propose_task
 from unveil.widgets.session_models import session_models
 from unveil.widgets.train_settings import TrainSettings
 from unveil.widgets.train_work import Settings, TrainingRequest, free_name
 from unveil.widgets.training_data import TrainingData, class_names, training_data
-from unveil.widgets.training_layers import LayerPair, TrainingTask, Whole, images_among, role_of, what_is_missing
+from unveil.widgets.training_layers import LayerPair, Scribbles, TrainingTask, Whole, role_of, what_is_missing
 
 _TASKS = {
     TrainingTask.OBJECTS: "Segment objects",
@@ -52,7 +54,6 @@ _TIMES_S = {
 }
 _AUTOMATIC, _SCRATCH = "automatic", "scratch"
 _TWO = ("background", "foreground")
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 class TrainForm(QWidget):
@@ -64,6 +65,7 @@ class TrainForm(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._was_chosen = False
+        self._proposal: Proposal | None = None
         self._used: list[Source] = []
         self.task_list, self.sees_list, self.start_list, self.time_list = (_list() for _ in range(4))
         self.reason = _small_print()
@@ -131,9 +133,10 @@ class TrainForm(QWidget):
         """Return the layers of the last request as they were."""
         return self._used
 
-    def first_image_name(self) -> str:
-        """Return the name of the first image, or nothing."""
-        return next((pair.shown.name for pair in self.pairs.pairs() if pair.shown is not None), "")
+    def first_image(self) -> tuple[str, str]:
+        """Return name and axes of the first image, or nothing."""
+        found = ((pair.shown.name, pair.axes_meant) for pair in self.pairs.pairs() if pair.shown is not None)
+        return next(found, ("", ""))
 
     def label_layers(self) -> list[Labels]:
         """Return the annotations that are chosen."""
@@ -167,23 +170,31 @@ class TrainForm(QWidget):
         self.choices.setVisible(bool(event.reasons))
 
     def correct_prediction(self) -> None:
-        """Copy the topmost predicted labels into an annotation of their image, ready to be corrected."""
+        """Copy the topmost predicted labels into an annotation of their whole image, ready to be corrected."""
         predicted = next((layer for layer in reversed(self._viewer.layers) if role_of(layer) == "labels"), None)
         image = self._image_of(predicted)
         if predicted is None or image is None:
-            self.reason.setText("There is no prediction to correct: press 'Segment with it' first.")
-            self.reason.setVisible(True)
+            tell("There is no prediction to correct: press 'Segment with it' first.")
             return
-        layer = Labels(
-            np.array(predicted.data),
-            name=f"{image.name} corrected",
-            **{name: getattr(predicted, name) for name in _PLACE},
-        )
+        are_scribbles = isinstance(self.extent.extent(), Scribbles)
+        layer = to_correct(predicted, image)
         self._viewer.layers.append(layer)
         others = [pair for pair in self.pairs.pairs() if pair.image is not None and pair.image != image]
         self.pairs.set_pairs([*others, LayerPair(image, layer)])
+        if are_scribbles:
+            self._end_scribbles(others)
         self._viewer.layers.selection.active = layer
         layer.mode = "paint"
+
+    def _end_scribbles(self, others: Sequence[LayerPair]) -> None:
+        """Let 0 be background from now on, and say where it was none."""
+        self.extent.choose(Whole())
+        scribbles = ", ".join(f"'{pair.target.name}'" for pair in others if pair.target is not None)
+        if scribbles:
+            warn(
+                f"'Annotated' is 'the whole image' now, since corrected labels are; {scribbles} still hold scribbles. "
+                f"Remove their pairs, or correct predictions of their images, too."
+            )
 
     def close_for_good(self) -> None:
         """Listen to nothing any more."""
@@ -196,7 +207,7 @@ class TrainForm(QWidget):
 
     def _settings(self, data: TrainingData) -> Settings:
         others: dict[str, Any] = {
-            "name": free_name(self.name.text().strip() or _default_name(self.first_image_name(), self.task)),
+            "name": free_name(self.name.text().strip() or _default_name(self.first_image()[0], self.task)),
             "time_budget_s": self.time_list.currentData(),
         }
         if self.task.is_segmentation:
@@ -233,31 +244,37 @@ class TrainForm(QWidget):
     def _image_of(self, predicted: Any) -> ImageLayer | None:
         if predicted is None:
             return None
-        name = predicted.metadata["unveil"].get("source")
-        return next((layer for layer in images_among(self._viewer.layers) if layer.name == name), None)
+        return self.pairs.image_called(predicted.metadata["unveil"].get("source", ""))
 
     def _propose(self, event: Any = None) -> None:
-        """Offer a task and its layers, until the user has chosen a task."""
+        """Offer a task and its layers, until the user has chosen a task; what else was chosen stays."""
         if self._was_chosen:
             return
-        proposal = propose_task(self._viewer.layers)
+        self._proposal = proposal = propose_task(self._viewer.layers)
         with QSignalBlocker(self.task_list):
             self.task_list.setCurrentIndex(list(_TASKS).index(proposal.task))
-        self.reason.setText(proposal.reason)
-        self.extent.choose(proposal.extent)
-        if proposal.pairs and not any(pair.target for pair in self.pairs.pairs()):
-            self.pairs.set_pairs(proposal.pairs)
+        self.pairs.propose(proposal.pairs)
+        self.extent.propose(proposal.extent)
         self._take_task()
 
     def _choose_task(self) -> None:
         self._was_chosen = True
-        self.reason.setText("")
         self._take_task()
 
     def _take_folder(self) -> None:
         """Keep the task that the folder was chosen for, whatever the layers look like."""
         self._was_chosen = self._was_chosen or self.folder.is_set
         self._draw()
+
+    def _reason(self) -> str:
+        """Return why the task was proposed, while it is that of the proposal and the rows are those it is about."""
+        if self._proposal is None or self._was_chosen:
+            return ""
+        about, shown = (
+            {(pair.image, pair.target) for pair in pairs if pair.shown is not None}
+            for pairs in (self._proposal.pairs, self.pairs.pairs())
+        )
+        return self._proposal.reason if about == shown else ""
 
     def _take_task(self) -> None:
         self.pairs.set_task(self.task)
@@ -286,9 +303,10 @@ class TrainForm(QWidget):
         has_depth = is_open and any("Z" in pair.axes_meant for pair in self.pairs.pairs())
         self.sees_list.setVisible(has_depth)
         self._rows.labelForField(self.sees_list).setVisible(has_depth)
+        self.reason.setText(self._reason())
         self.reason.setVisible(bool(self.reason.text()))
         self.choices.setVisible(False)
-        self.name.setPlaceholderText(_default_name(self.first_image_name(), self.task))
+        self.name.setPlaceholderText(_default_name(self.first_image()[0], self.task))
         self.changed.emit()
 
     def _fill(self) -> None:

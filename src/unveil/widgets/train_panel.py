@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +12,14 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 
-from unveil.errors import InputError, NoSplitError
+from unveil.axes import without
+from unveil.errors import ImageError, InputError, NoSplitError
 from unveil.events import EpochEnd, Event, Preview, StepEnd, TrainingStart
 from unveil.io.runs import Run
 from unveil.widgets.after_training import AfterTraining, metric_title
 from unveil.widgets.autosave import Autosave
 from unveil.widgets.job import Job
+from unveil.widgets.layers import Source
 from unveil.widgets.next_blocks import NextBlocks
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_runner import ClosingWatch, put_in_scroll_area
@@ -48,6 +52,7 @@ class TrainPanel(QWidget):
         self._state = TrainState.READY
         self._last_words = ""
         self._task = "segmentation"
+        self._architecture: Mapping[str, Any] | None = None
         self._pace = TrainingPace()
         self.form = TrainForm(napari_viewer)
         self.bar = TrainBar()
@@ -118,12 +123,13 @@ class TrainPanel(QWidget):
 
     def cancel(self) -> None:
         """End the training at once and keep nothing of it."""
-        if self._job is not None:
+        if self._job is not None and self._work is not None:
             self._draw(TrainState.CANCELLING, "Cancelling…")
+            self._work.give_up()
             self._job.cancel()
 
     def close_for_good(self) -> None:
-        """End the training and listen to nothing any more: the panel is gone."""
+        """Interrupt the training, which can be resumed, and listen to nothing any more: the panel is gone."""
         job, self._job, self._work = self._job, None, None
         if job is not None:
             job.cancel()
@@ -163,7 +169,7 @@ class TrainPanel(QWidget):
         self._work = work = TrainingWork(order)
         # napari's sign of activity repaints the window all the time, which without a graphics card takes a core
         self._job = job = Job(work, f"Training {name}", self, interrupt=work.interrupt, in_activity_dock=False)
-        self._last_words = ""
+        self._last_words, self._architecture = "", None
         if isinstance(order, TrainingRequest) and order.shown is not None:
             self.preview.begin(*order.shown)
         job.happened.connect(partial(self._on_events, job))
@@ -200,7 +206,7 @@ class TrainPanel(QWidget):
 
     def _on_start(self, event: TrainingStart) -> None:
         """Show what was chosen, and what is held out."""
-        self._pace = TrainingPace(event)
+        self._pace, self._architecture = TrainingPace(event), event.settings["architecture"]
         self.plot.clear(metric_title("IoU" if self._task == "segmentation" else "PSNR"))
         self.form.show_choices(event)
         self.split.show(event.held_out, self.form.sources_used())
@@ -246,7 +252,10 @@ class TrainPanel(QWidget):
         _, panel = self._viewer.window.add_plugin_dock_widget("napari-unveil", name)
         panel.form.models.refresh()
         panel.form.models.choose(trained.model)
-        panel.form.source.choose(self.form.first_image_name())
+        image, axes = self.form.first_image()
+        source = panel.form.source
+        source.choose(image)
+        source.axes_list.setCurrentIndex(max(source.axes_list.findData(axes), 0))
         panel.runner.start()
 
     def _train_on(self, trained: Trained) -> None:
@@ -271,10 +280,21 @@ class TrainPanel(QWidget):
             self._show_timer.start()
 
     def _show_plane(self) -> None:
-        """Send the plane now in view to the trainer."""
-        shown = self.form.shown()
-        if self._work is not None and shown is not None:
-            self._work.show(self.preview.begin(*shown))
+        """Send the plane now in view to the trainer, if the network in training can see it."""
+        if self._work is not None and self._architecture is None:  # what it can see is not known yet
+            self._show_timer.start()
+            return
+        with suppress(ImageError):  # of a layer that came meanwhile and is no image to learn from
+            shown = self.form.shown()
+            if self._work is not None and shown is not None and self._can_see(*shown):
+                self._work.show(self.preview.begin(*shown))
+
+    def _can_see(self, source: Source, cut: str) -> bool:
+        """Say whether the network in training takes what the form shows now: other layers may stand there meanwhile."""
+        assert self._architecture is not None
+        plane = source.image(cut)
+        has_channels = self._task == "denoising" or plane.size("C") == self._architecture["in_channels"]
+        return has_channels and len(without(plane.axes, "C")) == int(self._architecture["n_dims"])
 
     def _draw(self, state: TrainState, text: str | None = None) -> None:
         self._state = state

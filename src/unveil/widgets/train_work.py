@@ -91,7 +91,7 @@ class TrainingWork:
     def __init__(self, order: TrainingRequest | Run) -> None:
         self._order = order
         self._training: IsolatedTraining | None = None
-        self._is_cancelled = False
+        self._is_cancelled = self._is_given_up = False
 
     def __call__(self, monitor: Monitor) -> Trained:
         """Train; called in the job's thread."""
@@ -106,7 +106,8 @@ class TrainingWork:
         try:
             return _put_away(run, training.train(monitor))
         except Cancelled:
-            run.discard()
+            if self._is_given_up:
+                run.discard()
             raise
 
     def pause(self) -> None:
@@ -129,8 +130,12 @@ class TrainingWork:
         if self._training is not None:
             self._training.show(image)
 
+    def give_up(self) -> None:
+        """Keep nothing of the training once it is interrupted."""
+        self._is_given_up = True
+
     def interrupt(self) -> None:
-        """End the training at once; nothing of it is kept."""
+        """End the training at once; unless it was given up, it can go on from its last validation."""
         self._is_cancelled = True
         if self._training is not None:
             self._training.cancel()

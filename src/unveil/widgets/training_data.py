@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from unveil.widgets.training_layers import (
 
 _WHOLE = Whole()
 _MOST_CLASSES = 32
+_NAMED = re.compile(r"class (\d+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +147,13 @@ def _with_classes(data: TrainingData, found: Sequence[Annotated], extent: Extent
 def class_names(numbers: Iterable[int]) -> tuple[str, ...]:
     """Name the classes after the numbers with which they were painted."""
     return ("background", *(f"class {number}" for number in numbers))
+
+
+def numbers_of_classes(names: Sequence[str]) -> list[int]:
+    """Return with which numbers classes were painted, background first; their places where the names tell of none."""
+    found = [_NAMED.fullmatch(name) for name in names[1:]]
+    painted = [int(match[1]) for match in found if match is not None]
+    return [0, *painted] if len(painted) == len(found) else list(range(len(names)))
 
 
 def painted_number(number: int, extent: Extent) -> int:

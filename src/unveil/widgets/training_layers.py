@@ -15,6 +15,10 @@ from unveil.widgets.layers import known_axes, possible_axes
 from unveil.widgets.results import INSPECTION
 
 TargetKind: TypeAlias = Literal["labels", "image", "none"]
+ANNOTATED = "annotated blocks"
+"""What layers with blocks that were annotated are called, each with the name of its image behind it."""
+BLOCKS = "blocks"
+"""Their role."""
 
 
 class TrainingTask(Enum):
@@ -60,9 +64,29 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Rectangles:
-    """Only what lies inside the rectangles and polygons of a Shapes layer is annotated; 0 is background there."""
+    """Only what lies inside the rectangles and polygons of Shapes layers is annotated; 0 is background there.
 
-    shapes: Shapes
+    Attributes
+    ----------
+    layers
+        One that a person drew, which counts for every image; or all with annotated blocks, each of which counts for its
+        own image.
+    """
+
+    layers: tuple[Shapes, ...]
+
+    @property
+    def name(self) -> str:
+        """What the layers are called together."""
+        return ANNOTATED if is_of_blocks(self.layers[0]) else str(self.layers[0].name)
+
+    def on(self, image: ImageLayer) -> list[Shapes]:
+        """Return the layers that count for `image`."""
+        return [
+            layer
+            for layer in self.layers
+            if not is_of_blocks(layer) or holds_blocks_of(layer, image.unique_id, image.name)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +120,7 @@ class LayerPair:
     @property
     def shown(self) -> ImageLayer | None:
         """The image whose axes are meant."""
-        return self.image if self.image is not None else self.target
+        return self.target if self.image is None and not isinstance(self.target, Labels) else self.image
 
     @property
     def axes_meant(self) -> str:
@@ -169,6 +193,32 @@ def labels_among(layers: Iterable[Layer]) -> list[Labels]:
 def shapes_among(layers: Iterable[Layer]) -> list[Shapes]:
     """Return the Shapes layers that a person may have drawn, the topmost first."""
     return _topmost_first(layers, Shapes, (INSPECTION, "suggested"))
+
+
+def rectangles_among(layers: Iterable[Layer]) -> dict[Any, Rectangles]:
+    """Return what may say which part is annotated, the topmost first: each Shapes layer by its id, blocks as one."""
+    groups: dict[Any, tuple[Shapes, ...]] = {}
+    for layer in shapes_among(layers):
+        key = ANNOTATED if is_of_blocks(layer) else layer.unique_id
+        groups[key] = (*groups.get(key, ()), layer)
+    return {key: Rectangles(group) for key, group in groups.items()}
+
+
+def is_of_blocks(layer: Layer) -> bool:
+    """Say whether `layer` holds annotated blocks, of this session or opened from a file."""
+    return role_of(layer) == BLOCKS or (isinstance(layer, Shapes) and layer.name.startswith(blocks_name("")))
+
+
+def holds_blocks_of(layer: Layer, image_id: Any, image_name: str) -> bool:
+    """Say whether the annotated blocks in `layer` are those of an image: by its id; by its name once it was a file."""
+    if role_of(layer) == BLOCKS:
+        return bool(layer.metadata["unveil"]["image"] == image_id)
+    return bool(layer.name == blocks_name(image_name))
+
+
+def blocks_name(image: str) -> str:
+    """Return what the layer with the annotated blocks of an image is called."""
+    return f"{ANNOTATED} · {image}"
 
 
 def _topmost_first(layers: Iterable[Layer], kind: type[Layer], roles_left_out: tuple[str, ...]) -> list[Any]:
