@@ -157,7 +157,7 @@ def training(repeats: int) -> dict[str, Any]:
     target = torch.cat([(image > 0.5).float(), image], dim=1)
     n_steps = 10
     times: dict[str, Seconds] = {}
-    autocast = training_dtype(image.device, "auto")
+    autocast = training_dtype(image.device, "auto", 2)
     with number_format(image.device, autocast):
         times["ours"] = timed(TRAINING["our_step"](image, target), repeats * n_steps, 1)
     for name, is_rounded in (("eager, TF32", True), ("eager, float32", False)):

@@ -54,7 +54,7 @@ def main() -> None:
 def row(n_replicas: int, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the seconds of a step, the median of several runs, the shortest and the longest."""
     check_replicas(device, n_replicas)
-    autocast = training_dtype(device, "auto")
+    autocast = training_dtype(device, "auto", 2)
     lesson = _lesson()
     plan = Plan((arguments.patch, arguments.patch), arguments.batch, RATE, "constant", AugmentationConfig())
     lot = Lot(lesson.batches, plan.share(n_replicas), lesson.loss, device.type, autocast, lip1_layers=False)

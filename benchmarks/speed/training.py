@@ -53,7 +53,7 @@ def main() -> None:
         "batch": arguments.batch,
         "patch": arguments.patch,
         "threads": torch.get_num_threads(),
-        "bfloat16": training_dtype(torch.device("cpu"), "auto") is not None,
+        "bfloat16": training_dtype(torch.device("cpu"), "auto", 2) is not None,
         "seconds": {name: [round(s, 3) for s in values] for name, values in times.items()},
         "ratios to plain": {
             name: round(median(times["plain"]) / median(values), 3) for name, values in times.items() if name != "plain"
@@ -70,7 +70,7 @@ def our_step(image: Tensor, target: Tensor) -> Callable[[], object]:
     device = image.device
     state = TrainingState.begin(to_device(build_network(UNetConfig(out_channels=N_CLASSES + 1)).train(), device))
     batch = channels_last(image), target, torch.ones_like(target)
-    forward = training_forward(state.network, device, training_dtype(device, "auto"))
+    forward = training_forward(state.network, device, training_dtype(device, "auto", 2))
 
     def loss(output: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
         return segmentation_loss(output, wanted, weight, n_classes=N_CLASSES)

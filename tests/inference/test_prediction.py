@@ -270,7 +270,7 @@ def test_memory_does_not_grow_with_the_image(monkeypatch: pytest.MonkeyPatch) ->
         frame = next(frames(Image(Endless(edge)), 2, (0,)))
         tracemalloc.start()
         affine = fit(PercentileNormalization(), partial(blocks, frame))
-        ready = NormalizedFrame(FilledFrame(frame, survey(blocks(frame))), affine)
+        ready = NormalizedFrame(FilledFrame(frame, survey(blocks(frame))), affine, "reflect")
         tiling = Tiling.of((edge, edge), 256, (8, 8), (48, 48))
         n_pixels = sum(maps.size for _, maps in predict_tiles(ready, Recorder(lambda batch: batch), tiling))
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -23,7 +23,7 @@ def filled(frame: Readable) -> FilledFrame:
 
 
 def normalized(frame: Readable, normalization: Any) -> NormalizedFrame:
-    return NormalizedFrame(filled(frame), fit(normalization, lambda: blocks(frame)))
+    return NormalizedFrame(filled(frame), fit(normalization, lambda: blocks(frame)), "reflect")
 
 
 def whole(shape: tuple[int, ...]) -> Window:

@@ -17,11 +17,15 @@ import torch
 from unveil import DenoisingTraining, Image, Model, denoise, load_model, save_model, train
 from unveil.config.architecture import DnCNNConfig, NonexpansiveConfig, TrainableArchitecture
 from unveil.config.normalization import FixedNormalization
+from unveil.config.options import DenoisingOptions
 from unveil.errors import ModelFileError
 from unveil.events import ignore
 from unveil.model.lipschitz import model_bound, with_certificate
 from unveil.model.model import digest
+from unveil.operators.normalization import fit_array
 from unveil.tasks.certificate import check_certificate
+from unveil.tasks.inspect import feature_maps
+from unveil.tasks.verify import verify
 
 
 def trained(architecture: TrainableArchitecture, **settings: Any) -> Model:
@@ -135,3 +139,15 @@ def test_the_command_shows_the_badge_and_warns_of_a_forgery(
         out, err = capsys.readouterr()
         assert ("moves no two images" in " ".join(out.split())) == (name == "stable")
         assert ("Do not rely on it" in " ".join(err.split())) == (name == "forged")
+
+
+def test_whatever_looks_at_a_frame_extends_it_as_a_run_does(stable: Model) -> None:
+    """An odd side is extended: by zeros where no two images may be moved apart."""
+    image = Image(np.random.default_rng(1).random((41, 53), np.float32) * 100, name="odd")
+    checks = {check.name: check.passed for check in verify(stable, image, monitor=ignore).checks}
+    assert checks["engine"]
+    maps = feature_maps(image, stable, "to_pixels", monitor=ignore).maps
+    intensities = fit_array(stable.card.normalization, np.asarray(image.data)[np.newaxis])
+    exact = DenoisingOptions(precision="exact")
+    denoised = denoise(image, stable, options=exact, monitor=ignore).image.data
+    np.testing.assert_allclose(intensities.restore(maps)[0, :41, :53], denoised, atol=1e-2)

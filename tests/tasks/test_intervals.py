@@ -149,3 +149,14 @@ def test_training_records_on_what_it_held_out_itself(scenes: Any, segmentation: 
     assert model.card.training is not None
     assert model.card.training.n_validation_images == 9
     assert model.card.conformal is not None
+
+
+def test_images_of_another_pixel_size_are_recorded_as_they_are(brightness_model: Make) -> None:
+    model = brightness_model(normalization=GREY, pixel_size_um={"Y": 0.5, "X": 0.5})
+    size = {"Y": 1.0, "X": 1.0}
+    images = [drawn(seed) for seed in range(20)]
+    larger = [(replace(image, pixel_size_um=size), truth) for image, truth in images]
+    records = [record_intervals(model, *zip(*pairs, strict=True), data="squares") for pairs in (images, larger)]
+    assert records[0].card.conformal == records[1].card.conformal
+    report = segment(larger[0][0], records[1], options=SegmentationOptions(rescale="off"), monitor=ignore).report
+    assert report.iou_interval is not None

@@ -412,3 +412,26 @@ def test_a_stop_while_images_are_looked_at_keeps_the_model(scenes: Make, segment
     model = train(*scenes(6), segmentation(), monitor=stop)
     assert model.card.appearance is None
     assert model.card.training.ended_by == "schedule"
+
+
+def test_volumes_of_two_planes_at_the_deepest_level_learn_what_float32_does(segmentation: Make) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((8, 32, 32), np.uint16)
+    labels[2:6, 4:12, 4:12], labels[2:6, 18:28, 16:26] = 1, 2
+    volume = Image((labels > 0) * 100 + rng.normal(0, 10, labels.shape).astype(np.float32), "ZYX")
+    changes = {"architecture": UNetConfig(n_dims=3, width=8, poolings=2, out_channels=3), "patch_px": 32, "patch_z": 8}
+    usual, exact = (
+        train(
+            [volume],
+            [Annotation(Image(labels, "ZYX"))],
+            segmentation(**changes, precision=precision, epochs=1, steps_per_epoch=4, validation_fraction=0),
+            monitor=ignore,
+        )
+        for precision in ("auto", "exact")
+    )
+    assert usual.card.training is not None
+    assert exact.card.training is not None
+    losses = [model.card.training.history[-1].training_loss for model in (usual, exact)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    for name, tensor in usual.tensors().items():
+        torch.testing.assert_close(tensor, exact.tensors()[name], rtol=0.1, atol=0.01)

@@ -37,7 +37,7 @@ def test_cancel_takes_effect_within_a_tile(qtbot, viewer, slow_run):
     with qtbot.waitSignal(slow_run.runner.ended, timeout=5000):
         qtbot.mouseClick(slow_run.runner.bar.button, Qt.MouseButton.LeftButton)
         pressed = time.monotonic()
-    assert time.monotonic() - pressed < 2
+    assert time.monotonic() - pressed < 4
     assert slow_run.runner.bar.state is PanelState.READY
     assert slow_run.runner.bar.line.text() == "Cancelled."
     assert len(viewer.layers) == 1

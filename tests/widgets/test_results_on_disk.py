@@ -8,12 +8,15 @@ import filelock
 import numpy as np
 import pytest
 import tifffile
+import torch
 from napari.layers import Labels
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import Qt
 
+from unveil.io.growing_result import GrowingResult
 from unveil.io.journal import Journal
 from unveil.widgets.denoise_panel import DenoisePanel
+from unveil.widgets.growing_levels import GrowingArray
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.segment_panel import SegmentPanel
 
@@ -366,3 +369,61 @@ def test_a_layer_that_was_taken_away_in_mid_run_stays_away(qtbot, viewer, open_p
     with qtbot.waitSignal(panel.runner.ended, timeout=WAIT_MS):
         gate.open()
     assert [layer.name for layer in viewer.layers] == ["cells", "cells · blobs probability", "cells · blobs labels"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="refused is what is not there")
+def test_a_run_that_is_refused_leaves_what_a_cancelled_one_computed(
+    qtbot, viewer, results, open_panel, start_held, gate, run, blobs, notifications
+):
+    viewer.add_image(blobs(6, 32, 32), name="cells")
+    panel = open_panel()
+    start_held(panel)
+    end(qtbot, panel, gate)
+    devices = panel.form.device
+    devices.addItem("a card that is not there", "cuda")
+    devices.setCurrentIndex(devices.count() - 1)
+    run(panel)
+    assert any("is not available" in message for _, message in notifications)
+    devices.setCurrentIndex(0)
+    run(panel)
+    assert any("Going on with" in message for _, message in notifications)
+
+
+def test_what_is_resized_says_that_nothing_stays(qtbot, viewer, results, open_panel, blobs, monkeypatch):
+    viewer.add_image(blobs(6, 32, 32), name="cells")
+    panel, write, written, go_on = open_panel(), GrowingArray.__setitem__, threading.Event(), threading.Event()
+
+    def write_and_wait(*arguments):
+        write(*arguments)
+        written.set()
+        go_on.wait(20)
+
+    monkeypatch.setattr(GrowingArray, "__setitem__", write_and_wait)
+    panel.form.advanced.set_values({"rescale": 2.0})
+    qtbot.mouseClick(panel.runner.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(written.is_set, timeout=WAIT_MS)
+    with qtbot.waitSignal(panel.runner.ended, timeout=WAIT_MS):
+        panel.runner.cancel()
+        go_on.set()
+    assert panel.runner.bar.line.text() == "Cancelled."
+    assert not list(results.iterdir())
+
+
+def test_a_cancel_that_comes_too_late_says_where_the_result_lies(
+    qtbot, viewer, results, open_panel, gate, blobs, monkeypatch
+):
+    viewer.add_image(blobs(6, 32, 32), name="cells")
+    panel, finish = open_panel(), GrowingResult.finish
+    gate.open()
+
+    def finish_and_cancel(*arguments):
+        finish(*arguments)
+        panel.runner._job._errand.stop()
+
+    monkeypatch.setattr(GrowingResult, "finish", finish_and_cancel)
+    with qtbot.waitSignal(panel.runner.ended, timeout=WAIT_MS):
+        qtbot.mouseClick(panel.runner.bar.button, Qt.MouseButton.LeftButton)
+    assert (
+        panel.runner.bar.line.text()
+        == f"Cancelled. It was too late: the result is whole, and lies in {results / NAME}."
+    )

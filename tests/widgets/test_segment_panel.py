@@ -443,3 +443,29 @@ def test_two_textures_show_what_they_saw(viewer, run, rng):
     assert labels.data[:, 50:].min() == 1
     assert panel.refine.isVisibleTo(panel)
     assert panel.measurements.isHidden()
+
+
+def test_a_number_painted_on_another_plane_is_measured_too(qtbot, viewer, open_panel, run, blobs, tmp_path):
+    viewer.add_image(blobs(3, 32, 32))
+    panel = open_panel()
+    run(panel)
+    labels = viewer.layers[-1]
+    n_objects = labels.data.max()
+    labels.data_setitem((np.array([2]), np.array([0]), np.array([0])), 1)
+    file = tmp_path / "objects.csv"
+    panel.save_measurements(file)
+    qtbot.waitUntil(file.exists, timeout=10_000)
+    with file.open() as lines:
+        numbers = [int(row["index"]) for row in csv.DictReader(lines)]
+    assert sorted(numbers) == sorted([*range(1, n_objects + 1), 1])
+    assert len(labels.features) == n_objects + 1
+
+
+def test_the_result_of_another_channel_is_not_replaced(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(2, 32, 32), name="two", axis_labels=("c", "y", "x"))
+    panel = open_panel()
+    panel.replace.setChecked(True)
+    for channel in (1, 2, 2):
+        panel.form.source.channel_list.setCurrentIndex(channel)
+        run(panel)
+    assert sum(isinstance(layer, Labels) for layer in viewer.layers) == 2

@@ -205,7 +205,7 @@ def test_stop_keeps_the_best_and_cancel_keeps_nothing(qtbot, panel, models_folde
     asked = time.monotonic()
     press(qtbot, panel.bar.cancel_button)
     wait_for_end(qtbot, panel)
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 10
     assert panel.bar.line.text() == "Cancelled."
     assert len(list(models_folder.glob("*.safetensors"))) == 1
     assert not resumable_runs()

@@ -135,7 +135,7 @@ class NormalizedFrame:
 
     frame: FilledFrame
     intensities: IntensityMap
-    extension: Literal["reflect", "constant"] = "reflect"
+    extension: Literal["reflect", "constant"]
     """What lies beyond: its mirror image, or zeros."""
 
     @property

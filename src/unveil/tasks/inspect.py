@@ -27,6 +27,7 @@ from unveil.networks.tracing import Operation, trace
 from unveil.operators.lipschitz import at_least, at_most
 from unveil.operators.montage import montage
 from unveil.operators.normalization import fit
+from unveil.operators.receptive_field import extension
 from unveil.tasks.matching import card_of, check_match, choose_channels
 
 __all__ = ["FeatureMaps", "LipschitzTable", "feature_maps", "layer_filters", "lipschitz_table", "montage", "summarize"]
@@ -218,7 +219,8 @@ def _normalized(frame: Frame, model: Model, monitor: Monitor) -> NormalizedFrame
             f"Image '{frame.image.name}' holds no finite pixel: all are NaN or infinite. "
             f"Check how it was computed or saved."
         )
-    return NormalizedFrame(FilledFrame(readable, found), fit(model.card.normalization, heard))
+    intensities = fit(model.card.normalization, heard)
+    return NormalizedFrame(FilledFrame(readable, found), intensities, extension(model.card.architecture))
 
 
 def _region(frame: tuple[int, ...], card: ModelCard, centre: Sequence[int] | None, size_px: int) -> Tile:

@@ -79,12 +79,13 @@ def outcomes(
     """
     from unveil.tasks.segment import segment
 
+    options = SegmentationOptions(device=device, rescale="off")  # intervals hold for what is not resized
     for image, reference in zip(images, references, strict=True):
         if n_frames(image, model.card.n_dims) > 1:
             raise ImageError(
                 f"Image '{image.name}' has several planes or volumes; intervals are recorded for one each. Cut it."
             )
-        result = segment(image, model, options=SegmentationOptions(device=device), monitor=ignore)
+        result = segment(image, model, options=options, monitor=ignore)
         expected = result.report.expected_iou
         yield (
             None

@@ -9,6 +9,7 @@ from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, blocks, kept, survey
 from unveil.model.card import ModelCard
 from unveil.operators.normalization import fit
+from unveil.operators.receptive_field import extension
 from unveil.tasks.matching import channel_sets, check_match, choose_channels
 from unveil.tasks.rescaling import resized, resized_shape
 
@@ -54,4 +55,4 @@ def normalized(frame: Readable, card: ModelCard, scale: tuple[float, ...] = (), 
         everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = ArrayFrame(resized(filled.read(everything), resized_shape(frame.shape[1:], scale)))
         return normalized(small, card, name=name)
-    return NormalizedFrame(filled, fit(card.normalization, lambda: blocks(frame)))
+    return NormalizedFrame(filled, fit(card.normalization, lambda: blocks(frame)), extension(card.architecture))

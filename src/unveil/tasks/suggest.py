@@ -35,6 +35,7 @@ from unveil.operators.acquisition import (
     worth,
 )
 from unveil.operators.normalization import fit
+from unveil.operators.receptive_field import extension
 from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.running import Run, check_device, running
@@ -237,7 +238,7 @@ def _look(run: Run, number: int, frame: Frame, card: ModelCard, annotation: Anno
     survey = run.predict(readable, sums.write)
     intensities = fit(card.normalization, lambda: strips_of(readable))
     judged = _judged(frame, annotation, starts, block_px)
-    normalized = NormalizedFrame(FilledFrame(frame, survey), intensities)
+    normalized = NormalizedFrame(FilledFrame(frame, survey), intensities, extension(card.architecture))
     return _Plane(number, frame, normalized, starts, sums.found(), judged)
 
 

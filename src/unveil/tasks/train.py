@@ -109,7 +109,7 @@ def train(
     settled = settled.model_copy(update={"architecture": lesson.architecture})
     device = torch.device(choose_device(config.device))
     check_replicas(device, config.replicas)
-    autocast = training_dtype(device, config.precision)
+    autocast = training_dtype(device, config.precision, lesson.architecture.n_dims)
     with _nothing_to_keep_yet():
         network = to_device(starting_network(lesson, config, start, monitor), device)
     course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)

@@ -7,12 +7,18 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
-def training_dtype(device: torch.device, precision: str) -> torch.dtype | None:
-    """Return the dtype of the convolutions: bfloat16 where `precision` allows and the device computes it, else None."""
+def training_dtype(device: torch.device, precision: str, n_dims: int) -> torch.dtype | None:
+    """Return the dtype of the convolutions: bfloat16 where `precision` allows and the device computes it, else None.
+
+    Volumes are learnt in float32 on processors: where a level of the network has two planes, PyTorch 2.13 (oneDNN)
+    returns memory that nobody wrote as the gradient of a convolution's weights in bfloat16.
+    """
     if precision == "exact":
         return None
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    if n_dims == 3:
+        return None
     # The processor's own list: emulated bfloat16 would be slower than float32.
     has_bfloat16 = device.type == "cpu" and torch.backends.mkldnn.is_available()
     return torch.bfloat16 if has_bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported() else None

@@ -51,6 +51,7 @@ def segment_on_disk(request: Request, monitor: Monitor) -> Segmented:
         )
         table = _measured(result, image, monitor)
         growing.finish(result.report.provenance(), monitor)
+        request.growth.is_whole = True
     assert request.target is not None
     stored = Stored(
         request.target,
@@ -90,6 +91,7 @@ def denoise_on_disk(request: Request, monitor: Monitor) -> Restored:
         request.growth.begin(shown, image.like(shown, axes, channel_names=names), model.card.name)
         denoised = denoise(image, model, options=options, into=shown, journal=growing.journal, monitor=monitor)
         growing.finish(denoised.report.provenance(), monitor)
+        request.growth.is_whole = True
     assert request.target is not None
     levels = _levels(request.target, denoised.image)
     return Restored(replace(denoised, image=levels[0]), Stored(request.target, levels))
@@ -100,7 +102,9 @@ def _begun(request: Request, image: Image, card: ModelCard, monitor: Monitor) ->
     """Begin the result, or go on with it; one that fails before its first tile leaves nothing behind."""
     from unveil.tasks.growing import begin, identity
     from unveil.tasks.matching import check_fit
+    from unveil.tasks.running import check_device
 
+    check_device(request.options)  # before what another run has left is thrown away
     check_fit(image, card, request.options.channel)
     assert request.target is not None
     traits = layer_traits(request.source, request.cut, monitor)
@@ -108,7 +112,8 @@ def _begun(request: Request, image: Image, card: ModelCard, monitor: Monitor) ->
         try:
             yield growing
         except BaseException:
-            if not len(growing.journal):
+            request.growth.goes_on = len(growing.journal) > 0
+            if not request.growth.goes_on:
                 growing.discard()
             raise
 

@@ -31,11 +31,13 @@ class GrowingLayers(QObject):
         self._timer.timeout.connect(self._look)
         self._timer.start(PAUSE_MS)
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything was written."""
-        array = self._request.growth.array
-        return array is not None and array.n_written > 0
+    def last_words(self, verb: str) -> str:
+        """Say what a run that was cancelled has left on the disk, and what pressing `verb` does with it."""
+        if self._request.growth.is_whole:
+            return f" It was too late: the result is whole, and lies in {self._request.target}."
+        if self._request.growth.goes_on:
+            return f" What is computed stays on the disk: press {verb} to go on."
+        return ""
 
     def end(self) -> None:
         """Remove the layers: the run has ended."""

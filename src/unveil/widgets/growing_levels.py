@@ -98,9 +98,14 @@ class Growth:
         The same as an image: axes, names of the channels.
     model
         Name of the model.
+    goes_on
+        Whether the next run goes on with what this one has left on the disk.
+    is_whole
+        Whether the result stands.
     """
 
     def __init__(self) -> None:
+        self.goes_on = self.is_whole = False
         self.array: GrowingArray | None = None
         self.image: Image | None = None
         self.model = ""

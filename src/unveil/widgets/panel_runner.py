@@ -240,9 +240,8 @@ class PanelRunner(QObject):
 
     def _on_cancelled(self, job: Job) -> None:
         if job is self._job:
-            self._last_words = "Cancelled."
-            if self._growing is not None and self._growing.has_begun:
-                self._last_words += f" What is computed stays on the disk: press {self._verb} to go on."
+            left = self._growing.last_words(self._verb) if self._growing is not None else ""
+            self._last_words = f"Cancelled.{left}"
 
     def _on_finish(self, job: Job) -> None:
         if job is self._job:

@@ -49,8 +49,9 @@ class Request:
 
     @property
     def key(self) -> Hashable:
-        """What makes two runs "the same": layer, model, and the plane if it is one."""
-        return self.layer_id, self.model, tuple((axis, self.source.position[axis]) for axis in self.cut)
+        """What makes two runs "the same": layer, model, channel, and the plane if it is one."""
+        plane = tuple((axis, self.source.position[axis]) for axis in self.cut)
+        return self.layer_id, self.model, self.options.channel, plane
 
 
 @dataclass(frozen=True, slots=True, eq=False)

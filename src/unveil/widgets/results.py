@@ -256,11 +256,13 @@ def update_features(layer: Labels, segmented: Segmented) -> None:
 def features(table: dict[str, NDArray[Any]]) -> pd.DataFrame:
     """Return measurements as napari's features: row k belongs to label k, and row 0, the background, is empty.
 
-    napari's table selects the label whose number is the row's.
+    napari's table selects the label whose number is the row's. Of a number that a person has painted on several planes
+    the first object is shown.
     """
     import pandas as pd
 
     measured = pd.DataFrame(table).set_index("index").astype(float)
+    measured = measured[~measured.index.duplicated()]
     rows = measured.reindex(range(int(measured.index.max() if len(measured) else 0) + 1))
     return rows.reset_index(names="index")
 

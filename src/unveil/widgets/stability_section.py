@@ -80,7 +80,8 @@ class StabilitySection(QWidget):
         if self.layer.isChecked() and found.sensitivity is not None:
             key = ("sensitivity", subject.layer_id, subject.model)
             self._layers.insert([sensitivity_layer(subject, found)], key, replace=True)
-        return found.sentence
+        assert subject.source is not None
+        return f"'{subject.model_name}' on '{subject.source.name}': {found.sentence}"
 
 
 def sensitivity_layer(subject: Subject, found: Stability) -> ImageLayer:
