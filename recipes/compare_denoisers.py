@@ -8,7 +8,7 @@ per pair, and synthetic noise of known levels on the clean images. Gaussian filt
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -69,4 +69,8 @@ def _print(title: str, rows: list[list[float]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [load_model(Path(name)) for name in sys.argv[2:]])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("w2s", type=Path)
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    given = parser.parse_args()
+    main(given.w2s, [load_model(name) for name in given.models])

@@ -10,7 +10,7 @@ them. What their training images look like was recorded by `record_appearance.py
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -77,4 +77,8 @@ def tell(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "src/unveil/zoo/nuclei.safetensors"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path, nargs="?", default=Path("src/unveil/zoo/nuclei.safetensors"))
+    given = parser.parse_args()
+    main(given.data, given.output)

@@ -8,7 +8,7 @@ shipped `nuclei`: src/unveil/zoo/nuclei.safetensors dsb2018_fluo/val).
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from unveil import load_model, save_model
@@ -30,4 +30,8 @@ def main(path: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    given = parser.parse_args()
+    main(given.model, given.data)

@@ -5,6 +5,7 @@ python recipes/record_scores.py benchmarks/accuracy/shipped_models.json
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -45,4 +46,6 @@ def main(report: dict[str, Any], zoo: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()), Path("src/unveil/zoo"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scores", type=Path)
+    main(json.loads(parser.parse_args().scores.read_text()), Path("src/unveil/zoo"))

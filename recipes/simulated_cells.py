@@ -7,7 +7,7 @@ Four minutes on a graphics card; reckoned from the time of a step, half a day on
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -217,4 +217,6 @@ def tell(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "src/unveil/zoo/simulated-cells.safetensors"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, nargs="?", default=Path("src/unveil/zoo/simulated-cells.safetensors"))
+    main(parser.parse_args().output)

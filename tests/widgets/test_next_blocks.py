@@ -11,7 +11,9 @@ from qtpy.QtCore import Qt
 
 from unveil.errors import ImageError
 from unveil.tasks.suggest import SuggestedBlock
+from unveil.widgets.drawn_areas import areas_on
 from unveil.widgets.layers import source_of
+from unveil.widgets.pixel_grid import grid_of
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.suggested_layer import SUGGESTED
 from unveil.widgets.train_panel import TrainPanel
@@ -171,6 +173,25 @@ def test_a_block_teaches_of_its_own_image_alone(qtbot, two_images):
 
     scene.layers["A"].name = "of Monday"
     np.testing.assert_array_equal(judged(panel), masks)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("ZCYX", (4, 3, 64, 64)), ("CZYX", (3, 4, 64, 64)), ("CYX", (3, 64, 64))])
+def test_blocks_lie_at_their_plane_at_every_channel(scene, panel, axes, shape):
+    scene.layers.clear()
+    image = scene.add_image(np.zeros(shape, np.float32), axis_labels=tuple(axes.lower()))
+    plane = {"Z": 2} if "Z" in axes else {}
+    block = SuggestedBlock(0, plane, (slice(0, 32), slice(32, 64)), 1.0, "cells")
+    panel.next.layers.show([block], [source_of(image, axes)])
+    (layer,) = panel.next.layers.layers()
+    for channel in (0, 2):
+        scene.dims.set_point(range(len(axes)), [{"C": channel, "Z": 2}.get(letter, 0) for letter in axes])
+        assert len(layer._data_view.displayed_vertices), channel
+    if plane:
+        scene.dims.set_point(axes.index("Z"), 1)
+        assert not len(layer._data_view.displayed_vertices)
+    (area,) = areas_on(layer, grid_of(image, axes, shape), axes.index("C"))
+    assert area.index == plane
+    np.testing.assert_allclose(area.outline.min(axis=0), (-0.5, 31.5))
 
 
 def test_blocks_from_a_file_know_their_image_by_name_and_what_is_drawn_counts_for_all(qtbot, two_images):

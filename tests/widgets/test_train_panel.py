@@ -331,10 +331,14 @@ def predict(scene: Any, labels: np.ndarray, **arguments: Any) -> Any:
 
 
 def test_a_prediction_is_corrected_after_its_image_got_another_name(scene, panel):
-    predict(scene, np.ones((160, 160), int))
+    predicted = predict(scene, np.ones((160, 160), int))
     scene.layers["cells"].name = "patient 7"
     panel.form.correct_prediction()
     assert panel.form.pairs.pairs()[0].target == scene.layers["patient 7 corrected"]
+    panel.form.pairs._ids.clear()  # renamed before the panel was opened
+    predicted.metadata["unveil"]["layer"] = scene.layers["patient 7"].unique_id
+    panel.form.correct_prediction()
+    assert panel.form.pairs.pairs()[0].target == scene.layers["patient 7 corrected [1]"]
 
 
 def test_without_a_prediction_there_is_nothing_to_correct(scene, panel, notifications):

@@ -77,9 +77,9 @@ class PairForm(QWidget):
         lacks = (what_is_missing(pair, self._task, number) for number, pair in enumerate(self.pairs(), start=1))
         return next(filter(None, lacks), None)
 
-    def image_called(self, name: str) -> ImageLayer | None:
-        """Return the image that is called `name`, or was when the form last saw one of that name."""
-        found: ImageLayer | None = self._layer(self._ids.get(name))
+    def image_of(self, layer_id: Any, name: str) -> ImageLayer | None:
+        """Return the image of an id, or else the one called `name`, now or when the form last saw one of that name."""
+        found: ImageLayer | None = self._layer(layer_id) or self._layer(self._ids.get(name))
         return found
 
     def set_task(self, task: TrainingTask) -> None:

@@ -89,7 +89,7 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
     """
     result, stored = segmented.segmentation, segmented.stored
     named = f"{request.source.name} · {result.card.name}"
-    metadata = _metadata(request.source.name, "labels", result.report, stored)
+    metadata = _metadata(request, "labels", result.report, stored)
     labels = Labels(
         **_placed(request, [result.labels] if stored is None else stored.labels),
         name=f"{named} labels",
@@ -99,7 +99,7 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
     if stored is not None:
         labels.editable = False
     levels = [result.probabilities] if stored is None else stored.image
-    metadata = _metadata(request.source.name, "probability", result.report, stored)
+    metadata = _metadata(request, "probability", result.report, stored)
     probabilities = _probability_layers(request, levels, named, metadata=metadata, visible=False)
     return [
         *_feature_layers(request, result, named),
@@ -128,7 +128,7 @@ def _probability_layers(request: Request, levels: Sequence[Image], named: str, *
 def _feature_layers(request: Request, result: Segmentation, named: str) -> list[Layer]:
     if result.features is None:
         return []
-    metadata = _metadata(request.source.name, "feature", result.report)
+    metadata = _metadata(request, "feature", result.report)
     return [
         ImageLayer(
             **_placed(request, [_channel(result.features, number)]),
@@ -155,7 +155,7 @@ def _unsure_layers(request: Request, segmented: Segmented, named: str) -> list[L
             colormap="inferno",
             blending="additive",
             visible=number == 0,
-            metadata=_metadata(request.source.name, names[number], result.report, stored),
+            metadata=_metadata(request, names[number], result.report, stored),
         )
         for number, (word, share) in enumerate({"uncertainty": 1.0, "disagreement": _USUAL_DISAGREEMENT}.items())
     ]
@@ -170,12 +170,12 @@ def denoised_layers(request: Request, restored: Restored) -> list[Layer]:
     denoised, stored = restored.denoised, restored.stored
     named = f"{request.source.name} · {denoised.report.model}"
     levels = [denoised.image] if stored is None else stored.image
-    metadata = _metadata(request.source.name, "denoised", denoised.report, stored)
+    metadata = _metadata(request, "denoised", denoised.report, stored)
     looks = {"metadata": metadata, **_looks(request)}
     layers = _layers_of(request, levels, f"{named} denoised", **looks)
     if denoised.residual is None:
         return layers
-    metadata = _metadata(request.source.name, "residual", denoised.report)
+    metadata = _metadata(request, "residual", denoised.report)
     removed = _layers_of(request, [denoised.residual], f"{named} residual", metadata=metadata, visible=False)
     return [*_autocorrelation_layer(request, denoised), *removed, *layers]
 
@@ -210,7 +210,7 @@ def _autocorrelation_layer(request: Request, denoised: Denoised) -> list[Layer]:
             visible=False,
             scale=plane.scale,
             units=plane.units,
-            metadata=_metadata(request.source.name, "autocorrelation", denoised.report),
+            metadata=_metadata(request, "autocorrelation", denoised.report),
         )
     ]
 
@@ -245,7 +245,7 @@ def update_labels(layer: Labels, request: Request, segmented: Segmented) -> None
     """Put other objects into a labels layer that is there already."""
     layer.data = np.asarray(request.source.place(segmented.segmentation.labels, request.cut)[0])
     update_features(layer, segmented)
-    layer.metadata = layer.metadata | _metadata(request.source.name, "labels", segmented.segmentation.report)
+    layer.metadata = layer.metadata | _metadata(request, "labels", segmented.segmentation.report)
 
 
 def update_features(layer: Labels, segmented: Segmented) -> None:
@@ -284,6 +284,7 @@ def _channel(image: Image, number: int) -> Image:
     return image.like(data, without(image.axes, "C"))
 
 
-def _metadata(source: str, role: str, report: RunReport, stored: Stored | None = None) -> dict[str, Any]:
+def _metadata(request: Request, role: str, report: RunReport, stored: Stored | None = None) -> dict[str, Any]:
     where = {} if stored is None else {"file": str(stored.file)}
-    return {_METADATA: {**report.provenance(), "source": source, "role": role, **where}}
+    source = {"source": request.source.name, "layer": request.layer_id}
+    return {_METADATA: {**report.provenance(), **source, "role": role, **where}}

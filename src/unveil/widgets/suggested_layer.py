@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Shapes
 from numpy.typing import NDArray
 
+from unveil.axes import without
 from unveil.widgets.aside import insert_aside
 from unveil.widgets.layers import Source
 from unveil.widgets.training_layers import (
@@ -88,8 +89,9 @@ class SuggestedLayers:
 def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source, name: str, image_id: Any) -> Shapes:
     """Make the layer of one image's blocks."""
     share = np.array([(rank - 1) / max(n - 1, 1) for rank, _ in ranked])[:, None]
+    space = source.result_space(without(source.space.axes, "C"))
     return Shapes(
-        [_corners(block, source) for _, block in ranked],
+        [_corners(block, space.axes) for _, block in ranked],
         shape_type="rectangle",
         name=name,
         edge_color=(1 - share) * _FIRST + share * _LAST,
@@ -102,16 +104,15 @@ def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source,
         },
         text={"string": "{rank}", "color": "yellow", "size": 12, "anchor": "upper_left"},
         metadata={"unveil": {"role": _ROLE, "image": image_id, "source": source.name}},
-        **source.space.layer_arguments(),
+        **space.layer_arguments(),
     )
 
 
-def _corners(block: SuggestedBlock, source: Source) -> NDArray[np.float64]:
-    """Return the corners of a block in the layer's axes less channels, ``(4, n)``; pixel centres are whole numbers."""
+def _corners(block: SuggestedBlock, axes: str) -> NDArray[np.float64]:
+    """Return the corners of a block along `axes`, ``(4, n)``; pixel centres are whole numbers."""
     rows, columns = block.window
     ends = {"Y": (rows.start - 0.5, rows.stop - 0.5), "X": (columns.start - 0.5, columns.stop - 0.5)}
     turns = ((0, 0), (0, 1), (1, 1), (1, 0))
-    axes = source.space.axes
     at = [
         {
             "Y": ends["Y"][low],

@@ -244,7 +244,8 @@ class TrainForm(QWidget):
     def _image_of(self, predicted: Any) -> ImageLayer | None:
         if predicted is None:
             return None
-        return self.pairs.image_called(predicted.metadata["unveil"].get("source", ""))
+        made = predicted.metadata["unveil"]
+        return self.pairs.image_of(made.get("layer"), made.get("source", ""))
 
     def _propose(self, event: Any = None) -> None:
         """Offer a task and its layers, until the user has chosen a task; what else was chosen stays."""
