@@ -31,8 +31,9 @@ def test_one_click_gives_a_denoised_layer(viewer, panel, run, rng):
 
 
 @pytest.mark.parametrize("axes", ["rgb", "czyx", "zcyx"])
-def test_every_channel_becomes_a_layer_at_its_planes(viewer, save_denoiser, run, rng, axes):
-    save_denoiser(in_channels=3)
+@pytest.mark.parametrize("in_channels", [1, 3], ids=["one by one", "together"])
+def test_every_channel_becomes_a_layer_at_its_planes(viewer, save_denoiser, run, rng, axes, in_channels):
+    save_denoiser(in_channels=in_channels)
     panel = DenoisePanel(viewer)
     viewer.window.add_dock_widget(panel)
     if axes == "rgb":

@@ -14,7 +14,7 @@ from unveil.model.card import ModelCard
 from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
 from unveil.widgets.results import GROWING, INSPECTION
 
-_CHOOSE = "choose…"
+_CHOOSE, _EACH = "choose…", "each by itself"
 
 
 class SourceForm(QObject):
@@ -69,7 +69,7 @@ class SourceForm(QObject):
 
     @property
     def channel(self) -> int | None:
-        """Number of the chosen channel, or None where none is needed."""
+        """Number of the chosen channel, or None where none is needed, or each is worked on by itself."""
         return self.channel_list.currentData() if self._needs_channel() else None
 
     @property
@@ -112,7 +112,7 @@ class SourceForm(QObject):
             return "Open an image first: drop a file on the window, or File ▸ Open Sample ▸ Unveil."
         if not self.axes:
             return f"Layer '{layer.name}' has {layer.ndim} dimensions; images have 2 to 5. Choose another layer."
-        if self._needs_channel() and self.channel is None:
+        if self._needs_channel() and self.channel is None and not self._may_take_each():
             return "Choose the channel to work on."
         return None
 
@@ -220,11 +220,16 @@ class SourceForm(QObject):
         n_channels = self.channel_list.count() - 1
         return n_channels > 1 and self._card is not None and self._card.in_channels == 1
 
+    def _may_take_each(self) -> bool:
+        """Say whether the model works on channels one by one: denoisers do."""
+        return not self._one_plane and self._card is not None and self._card.task == "denoising"
+
     def _possible_cut(self) -> str:
         return cut_axes(self.axes, self._card.n_dims) if self._card is not None and self.axes else ""
 
     def _draw(self) -> None:
         self._show(self.axes_list, self.axes_list.count() > 1)
+        self.channel_list.setItemText(0, _EACH if self._may_take_each() else _CHOOSE)
         self._show(self.channel_list, self._needs_channel())
         self._show(self.planes_list, bool(self._possible_cut()) and not self._one_plane)
         self.changed.emit()
