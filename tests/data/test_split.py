@@ -10,25 +10,29 @@ from hypothesis import strategies as st
 from unveil.data.split import Block, choose_block, split_images
 
 
+def alone(n: int) -> list[list[int]]:
+    return [[number] for number in range(n)]
+
+
 @given(st.integers(1, 200), st.floats(0, 0.99), st.integers(0, 5))
 def test_each_image_is_in_exactly_one_part(n: int, fraction: float, seed: int) -> None:
-    training, validation = split_images(range(n), fraction, seed)
+    training, validation = split_images(alone(n), fraction, seed)
     assert sorted(training + validation) == list(range(n))
     assert training
 
 
 @given(st.integers(2, 200), st.floats(0.01, 0.99))
 def test_a_wanted_validation_is_never_empty(n: int, fraction: float) -> None:
-    assert split_images(range(n), fraction, 0)[1]
+    assert split_images(alone(n), fraction, 0)[1]
 
 
 def test_no_fraction_and_a_single_image_hold_nothing_out() -> None:
-    assert split_images(range(9), 0, 0)[1] == []
-    assert split_images(range(1), 0.25, 0)[1] == []
+    assert split_images(alone(9), 0, 0)[1] == []
+    assert split_images(alone(1), 0.25, 0)[1] == []
 
 
 def test_a_quarter_is_a_quarter() -> None:
-    assert len(split_images(range(66), 0.25, 3)[1]) == 16
+    assert len(split_images(alone(66), 0.25, 3)[1]) == 16
 
 
 @st.composite
@@ -116,3 +120,14 @@ def test_a_block_with_its_context_lies_on_the_step(width: int, rest: int, gap: i
     assert stop >= block.stop + gap
     beside = np.arange(length)[slice(*block.beside((length, 3)))]
     np.testing.assert_array_equal(beside, np.flatnonzero(~block.judging((length, 3))))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scenes_are_held_out_by_their_images(seed: int) -> None:
+    scenes = [[0] * 30, [1], [2], [3]]
+    training, validation = split_images(scenes, 0.25, seed)
+    assert sorted(training + validation) == sorted([0] * 30 + [1, 2, 3])
+    assert validation == [1, 2, 3]
+    for fraction, least in ((0.01, 1), (0.25, 2)):
+        held_out = split_images([[0] * 4, [1] * 2, [2] * 4], fraction, seed)[1]
+        assert held_out == [1] * 2, least

@@ -237,3 +237,12 @@ def test_the_last_line_of_a_frame_in_strips_does_not_count_as_noiseless():
     frame = np.random.default_rng(0).normal(0, 5, (1, 103, 200))
     for height in (102, 96):
         assert fit(NoiseNormalization(), _in_strips(frame, height)).scale[0] == pytest.approx(5, rel=0.03)
+
+
+@pytest.mark.parametrize("percents", [(1, 99.8), (0, 100), (1, 100)])
+def test_frames_are_read_no_oftener_than_they_need(percents):
+    low, high = percents
+    for frame in (_frame(0, np.float32), np.full((1, 9, 9), 3.5)):
+        passes = []
+        fit(PercentileNormalization(low=low, high=high), lambda frame=frame, passes=passes: passes.append(1) or [frame])
+        assert len(passes) == 2

@@ -98,6 +98,8 @@ def test_channels_are_taken_by_name_where_the_image_has_them(brightness_model: A
         return choose_channels(image, card, None)
 
     assert taken("DAPI", "actin") == taken() == taken("405", "561") == taken("405", "405") == (0, 1)
+    twice = brightness_model(in_channels=2, channel_names=("GFP", "GFP")).card
+    assert choose_channels(Image(np.zeros((2, 8, 8)), "CYX", channel_names=("GFP", "RFP")), twice, None) == (0, 1)
     assert taken("actin", "DAPI") == (1, 0)
     assert taken("561", "actin", "DAPI") == (2, 1)
     with pytest.raises(

@@ -262,6 +262,7 @@ def test_named_channels_are_learnt_in_one_order() -> None:
         prepare_lesson(images, [labels] * 2, with_recipe(SegmentationTraining()), None)
     with pytest.raises(ImageError, match="the channels of image"):
         denoising(images[:1], images[1:])
+    assert denoising(None, images).teaching  # channels one by one: their order is of no account
     other = Image(pixels, "CYX", channel_names=("405", "488"))
     config = with_recipe(SegmentationTraining(architecture=UNetConfig(width=2, poolings=1, in_channels=2)))
     lesson = prepare_lesson([images[0], other], [labels] * 2, config, None)

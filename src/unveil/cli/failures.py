@@ -70,7 +70,9 @@ def paragraph(message: str) -> str:
 
 
 def _names_a_file(failure: BaseException) -> TypeGuard[OSError]:
-    return isinstance(failure, OSError) and failure.filename is not None
+    """Say whether a file or folder may not be used, or is the other: what a user can choose anew."""
+    kinds = (PermissionError, IsADirectoryError, NotADirectoryError)
+    return isinstance(failure, kinds) and failure.filename is not None
 
 
 def _shows_traceback() -> bool:

@@ -99,7 +99,7 @@ class TrainingSchedule(Config):
     """How many copies of the network share each batch, each in a process and on a graphics card of its own."""
     precision: Literal["auto", "exact", "fast"] = "auto"
     """exact is float32 throughout; fast computes convolutions in bfloat16; auto is fast where the processor supports
-    it."""
+    it. Volumes are computed in float32 on processors whatever is asked for."""
     normalization: TrainingNormalization | None = None
     """How intensities are normalized before the network."""
     augmentation: AugmentationConfig | None = None

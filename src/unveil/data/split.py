@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -66,18 +67,32 @@ class Block:
         return np.arange(shape[self.axis]).reshape([-1 if axis == self.axis else 1 for axis in range(len(shape))])
 
 
-def split_images(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
+def split_images(scenes: Sequence[Sequence[Item]], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Hold out whole images: about `fraction` of them, at least one if `fraction` > 0, never all.
+
+    Parameters
+    ----------
+    scenes
+        Images that stay together; each alone where there is no reason to.
 
     Returns
     -------
     training, validation
-        In the given order; validation is empty for a single image.
+        Images in the given order; validation is empty for a single scene. One scene is held out, the smallest, where
+        each has more images than `fraction` allows.
     """
-    n_held_out = min(max(round(fraction * len(items)), int(fraction > 0)), len(items) - 1)
-    held_out = set(np.random.default_rng(seed).permutation(len(items))[:n_held_out].tolist())
-    training = [item for i, item in enumerate(items) if i not in held_out]
-    return training, [item for i, item in enumerate(items) if i in held_out]
+    sizes = np.array([len(scene) for scene in scenes])
+    most = min(max(round(fraction * sizes.sum()), int(fraction > 0)), sizes.sum() - 1)
+    order, held_out, n_held_out = np.random.default_rng(seed).permutation(len(scenes)), set[int](), 0
+    for number in order.tolist():
+        if n_held_out + sizes[number] <= most:
+            held_out.add(number)
+            n_held_out += sizes[number]
+    if not held_out and most and len(scenes) > 1:
+        held_out.add(int(order[np.argmin(sizes[order])]))
+    training = (scene for number, scene in enumerate(scenes) if number not in held_out)
+    validation = (scene for number, scene in enumerate(scenes) if number in held_out)
+    return list(chain.from_iterable(training)), list(chain.from_iterable(validation))
 
 
 def choose_block(contents: Sequence[NDArray[np.bool_]], fraction: float, gap: tuple[int, ...]) -> Block | None:

@@ -141,9 +141,10 @@ def _transformation(
     scale, translation = [1.0] * n_axes, [0.0] * n_axes
     for one in [*level.get("coordinateTransformations", []), *multiscale.get("coordinateTransformations", [])]:
         kind = one.get("type")
-        values = [float(value) for value in one.get(kind, [])] if kind in ("scale", "translation") else []
-        if len(values) != n_axes:
+        values = one.get(kind) if kind in ("scale", "translation") else None
+        if not isinstance(values, list) or len(values) != n_axes:
             continue
+        values = [float(value) for value in values]
         if kind == "scale":
             scale = [old * factor for old, factor in zip(scale, values, strict=True)]
             translation = [old * factor for old, factor in zip(translation, values, strict=True)]

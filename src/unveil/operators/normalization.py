@@ -156,7 +156,8 @@ def fit(normalization: Normalization, strips: Strips) -> IntensityMap:
     ----------
     strips
         The frame in pieces ``(C, …)`` of any real dtype; called once per pass (integers and moments one pass, float
-        percentiles two, and two to four more where a few pixels are far brighter or darker than all others).
+        percentiles two, and up to four more where those that are asked for lie near together, as where a few pixels are
+        far brighter or darker than all others).
     """
     match normalization:
         case FixedNormalization():
@@ -270,10 +271,11 @@ def _percentiles(strips: Strips, percents: tuple[float, ...]) -> list[NDArray[np
     for n_left in reversed(range(_MOST_PASSES)):
         width = np.maximum(high - low, _LEAST) / (_N_BINS - 1)
         found = _from_bins(strips, low, width, inner)
-        is_coarse = np.max(found, axis=0) - np.min(found, axis=0) < _FEW_BINS * width
-        if not n_left or not is_coarse.any():
+        first, last = np.min(found, axis=0), np.max(found, axis=0)
+        is_coarse = (last - first < _FEW_BINS * width) & (low < high)
+        if not n_left or len(inner) < 2 or not is_coarse.any():
             break
-        least, most, _ = _range(strips, np.min(found, axis=0) - width, np.max(found, axis=0) + width)
+        least, most, _ = _range(strips, first - width, last + width)
         low, high = np.where(is_coarse, least, low), np.where(is_coarse, most, high)
     values = dict(zip(inner, found, strict=True))
     return [values.get(percent, largest) for percent in percents]

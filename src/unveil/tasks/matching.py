@@ -110,7 +110,7 @@ def choose_channels(image: Image, card: ModelCard, channel: int | str | None) ->
     if chosen is not None and n_taken == 1:
         return (chosen,)
     there, wanted = image.channel_names, card.channel_names
-    shared = set(there) & set(wanted) if len(set(there)) == len(there) else set()
+    shared = set(there) & set(wanted) if _all_differ(there) and _all_differ(wanted) else set()
     if chosen is None and n_taken > 1 and wanted and shared == set(wanted):
         return tuple(map(there.index, wanted))
     if chosen is None and n_channels == n_taken and (n_taken == 1 or not shared):
@@ -137,6 +137,10 @@ def channel_sets(image: Image, card: ModelCard, channel: int | str | None) -> li
     if card.in_channels == 1 and channel is None:
         return [(index,) for index in range(image.size("C"))]
     return [choose_channels(image, card, channel)]
+
+
+def _all_differ(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names)
 
 
 def _channels(image: Image) -> str:

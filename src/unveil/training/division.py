@@ -98,7 +98,7 @@ def _by_images(scenes: Sequence[list[Made]], config: SegmentationTraining | Deno
     """Hold out whole images, in a segmentation so that both parts show objects and background."""
     fraction, is_segmentation = config.validation_fraction, config.task == "segmentation"
     for attempt in range(_ATTEMPTS):
-        taught, judged = (list(chain(*part)) for part in split_images(scenes, fraction, config.seed + attempt))
+        taught, judged = split_images(scenes, fraction, config.seed + attempt)
         teaching, judging = (list(chain.from_iterable(made for _, made in part)) for part in (taught, judged))
         numbers = tuple(number for number, _ in judged)
         division = Division(teaching, judging, len(taught), len(judged), judging_images=numbers)

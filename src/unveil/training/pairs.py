@@ -55,10 +55,10 @@ def check_pairs(pairs: Sequence[tuple[Image, Annotation]] | Sequence[tuple[Image
     """
     n_channels, problems = pairs[0][0].size("C"), []
     for image, target in pairs:
-        for other, one in ((pairs[0][0], image), (image, target)):
-            if isinstance(one, Image) and _differ_in_order(other.channel_names, one.channel_names):
-                theirs, ours = ", ".join(one.channel_names), ", ".join(other.channel_names)
-                problems.append(f"the channels of image '{one.name}' are {theirs}, those of '{other.name}' {ours}")
+        other, one = (pairs[0][0], image) if isinstance(target, Annotation) else (image, target)
+        if _differ_in_order(other.channel_names, one.channel_names):
+            theirs, ours = ", ".join(one.channel_names), ", ".join(other.channel_names)
+            problems.append(f"the channels of image '{one.name}' are {theirs}, those of '{other.name}' {ours}")
         n_wanted = n_channels if isinstance(target, Annotation) else target.size("C")
         if n_dims == 3 and "Z" not in image.axes:
             problems.append(f"image '{image.name}' has axes {image.axes}, and a network for volumes needs Z")
