@@ -147,7 +147,8 @@ def two_images(scene: Any, panel: TrainPanel) -> tuple[Any, Any]:
         SuggestedBlock(0, {}, (slice(0, 64), slice(0, 64)), 1.0, "cells"),
         SuggestedBlock(1, {}, (slice(64, 128), slice(64, 128)), 1.0, "cells"),
     ]
-    panel.next.layers.show(blocks, [source_of(scene.layers[name], "YX") for name in "AB"])
+    images = [scene.layers[name] for name in "AB"]
+    panel.next.layers.show(blocks, [source_of(image, "YX") for image in images], [image.unique_id for image in images])
     return scene, panel
 
 
@@ -175,13 +176,24 @@ def test_a_block_teaches_of_its_own_image_alone(qtbot, two_images):
     np.testing.assert_array_equal(judged(panel), masks)
 
 
+def test_blocks_of_an_image_that_is_opened_again_are_its_own(two_images):
+    scene, panel = two_images
+    (first, _) = panel.next.layers.layers()
+    first.selected_data = {0}
+    panel.next.take_selected()
+    pixels, labels = scene.layers["A"].data, scene.layers["A labels"]
+    scene.layers.remove("A")
+    panel.form.pairs.set_pairs([LayerPair(scene.add_image(pixels, name="A"), labels)])
+    assert [mask.sum() for mask in judged(panel)] == [64 * 64]
+
+
 @pytest.mark.parametrize(("axes", "shape"), [("ZCYX", (4, 3, 64, 64)), ("CZYX", (3, 4, 64, 64)), ("CYX", (3, 64, 64))])
 def test_blocks_lie_at_their_plane_at_every_channel(scene, panel, axes, shape):
     scene.layers.clear()
     image = scene.add_image(np.zeros(shape, np.float32), axis_labels=tuple(axes.lower()))
     plane = {"Z": 2} if "Z" in axes else {}
     block = SuggestedBlock(0, plane, (slice(0, 32), slice(32, 64)), 1.0, "cells")
-    panel.next.layers.show([block], [source_of(image, axes)])
+    panel.next.layers.show([block], [source_of(image, axes)], [image.unique_id])
     (layer,) = panel.next.layers.layers()
     for channel in (0, 2):
         scene.dims.set_point(range(len(axes)), [{"C": channel, "Z": 2}.get(letter, 0) for letter in axes])

@@ -539,3 +539,51 @@ def test_noisy_only_and_fine_tuning(qtbot, scene, panel, models_folder):
     training = read_card(second).training
     assert training is not None
     assert training.parent_sha256 == read_card(first).weights_sha256
+
+
+def rows(panel: TrainPanel) -> list[tuple[str, str]]:
+    return [(pair.image.name, pair.target.name) for pair in panel.form.pairs.pairs() if pair.image and pair.target]
+
+
+def test_labels_that_were_painted_keep_their_row(qtbot, scene, panel):
+    assert rows(panel) == [("cells", "painted")]
+    other = np.zeros((160, 160), np.uint8)
+    scene.add_labels(other, name="cells labels", scale=(2, 2))
+    scene.add_labels(other + 1, name="tissue mask", scale=(2, 2))
+    assert rows(panel) == [("cells", "painted")]
+    assert panel.form.task is TrainingTask.OBJECTS
+
+
+def test_what_was_painted_is_saved_though_its_row_is_gone(qtbot, scene, panel):
+    painted = scene.layers["painted"]
+    painted.data_setitem((np.array([0]), np.array([0])), 9)
+    other = scene.add_labels(np.ones((160, 160), np.uint8), name="other", scale=(2, 2))
+    panel.form.pairs.set_pairs([LayerPair(scene.layers["cells"], other)])
+    panel.autosave.save()
+    qtbot.waitUntil(lambda: panel.autosave.is_idle, timeout=WAIT_MS)
+    assert len(list(panel.autosave.folder.glob("painted_*.tif"))) == 1
+
+
+def test_what_is_opened_after_a_training_teaches_nothing(qtbot, scene, panel):
+    panel.form.request()
+    scene.add_image(np.zeros((96, 96), np.float32), name="test")
+    scene.add_labels(np.ones((96, 96), np.uint8), name="test truth")
+    assert rows(panel) == [("cells", "painted")]
+
+
+def test_a_choice_of_what_is_annotated_ends_with_its_layers(scene, panel):
+    panel.form.extent.choose(Scribbles(1))
+    scene.layers.clear()
+    scene.add_image(np.zeros((96, 96), np.float32), name="new")
+    labels = np.zeros((96, 96), np.uint8)
+    labels[10:20, 10:20], labels[40:50, 40:50] = 1, 2
+    scene.add_labels(labels, name="new labels")
+    assert isinstance(panel.form.extent.extent(), Whole)
+
+
+def test_no_row_goes_as_more_images_are_opened(scene, panel, monkeypatch):
+    monkeypatch.setattr("unveil.widgets.proposal._MOST_IMAGES", 2)
+    for number in range(4):
+        scene.add_image(np.zeros((96, 90 + number), np.float32), name=f"i{number}")
+        scene.add_labels(np.ones((96, 90 + number), np.uint8), name=f"i{number} labels")
+    assert rows(panel) == [("cells", "painted"), *((f"i{number}", f"i{number} labels") for number in range(4))]

@@ -33,7 +33,7 @@ class Autosave(QObject):
         super().__init__(parent)
         self.folder = runs_folder().parent / "autosave" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
         self._layers: list[Labels] = []
-        self._changed: set[Any] = set()
+        self._changed: dict[Any, Labels] = {}
         self._job: Job | None = None
         self._has_failed = False
         self._timer = QTimer(self)
@@ -47,7 +47,7 @@ class Autosave(QObject):
         return self._job is None
 
     def watch(self, layers: Sequence[Labels]) -> None:
-        """Take care of `layers` from now on, and of no others."""
+        """Take care of `layers` from now on, and of no others; what has changed before is still written."""
         for layer in self._layers:
             for emitter in (layer.events.paint, layer.events.data):
                 emitter.disconnect(self._note)
@@ -58,7 +58,7 @@ class Autosave(QObject):
 
     def save(self) -> None:
         """Write what has changed since the last time; nothing is painted, nothing is written."""
-        changed = [layer for layer in self._layers if layer.unique_id in self._changed]
+        changed = list(self._changed.values())
         if not changed or self._job is not None:
             return
         self._changed.clear()
@@ -75,7 +75,7 @@ class Autosave(QObject):
         self.watch([])
 
     def _note(self, event: Any) -> None:
-        self._changed.add(event.source.unique_id)
+        self._changed[event.source.unique_id] = event.source
 
     def _tell_once(self, error: Exception) -> None:
         if not self._has_failed:

@@ -75,6 +75,10 @@ class ExtentForm(QObject):
             self.choose(extent)
             self._was_chosen = False
 
+    def forget(self) -> None:
+        """Take what is proposed from now on."""
+        self._was_chosen = False
+
     def set_visible(self, visible: bool) -> None:
         """Show the rows, or hide them where nothing is segmented."""
         self._is_visible = visible

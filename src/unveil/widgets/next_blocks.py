@@ -30,11 +30,14 @@ class SuggestionRequest:
 
     Attributes
     ----------
+    ids
+        Of the layers, one per source.
     annotations
         What was judged so far, one per source; None where nothing was.
     """
 
     sources: tuple[Source, ...]
+    ids: tuple[Any, ...]
     annotations: tuple[Annotation | None, ...]
     model: Path
 
@@ -87,6 +90,7 @@ class NextBlocks(QWidget):
             tell("No block is selected: choose the layer 'annotate next', select blocks, then press again.")
             return
         self._form.extent.choose(annotated)
+        self._form.pairs.keep()
         self.draw()
 
     def draw(self) -> None:
@@ -100,10 +104,10 @@ class NextBlocks(QWidget):
 
     def _prepare(self) -> Assignment:
         request = self._request()
-        return Assignment(request, "Looking for blocks to annotate", partial(self._show, request.sources))
+        return Assignment(request, "Looking for blocks to annotate", partial(self._show, request))
 
     def _request(self) -> SuggestionRequest:
-        pairs = [pair for pair in self._form.pairs.pairs() if pair.image is not None and pair.axes_meant]
+        pairs = [(pair.image, pair) for pair in self._form.pairs.pairs() if pair.image is not None and pair.axes_meant]
         if not pairs:
             raise ConfigError("There is no image to choose blocks of. Open one, and choose it above.")
         model = self._trained() or self._form.model_to_start_from()
@@ -114,13 +118,14 @@ class NextBlocks(QWidget):
             )
         extent = self._form.extent.extent()
         return SuggestionRequest(
-            tuple(source_of(pair.image, pair.axes_meant) for pair in pairs if pair.image is not None),
-            tuple(judged_so_far(pair.image, pair.target, pair.axes_meant, extent) for pair in pairs),
+            tuple(source_of(image, pair.axes_meant) for image, pair in pairs),
+            tuple(image.unique_id for image, _ in pairs),
+            tuple(judged_so_far(image, pair.target, pair.axes_meant, extent) for image, pair in pairs),
             model,
         )
 
-    def _show(self, sources: tuple[Source, ...], blocks: list[SuggestedBlock]) -> str:
-        self.layers.show(blocks, sources)
+    def _show(self, request: SuggestionRequest, blocks: list[SuggestedBlock]) -> str:
+        self.layers.show(blocks, request.sources, request.ids)
         self.draw()
         if not blocks:
             return "Every block is annotated. If only a part is, choose 'only inside shapes' under 'Annotated'."

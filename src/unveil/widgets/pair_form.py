@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -64,7 +64,8 @@ class PairForm(QWidget):
 
     def pairs(self) -> list[LayerPair]:
         """Return one pair per row as it stands; places that are still empty are None."""
-        return [self._pair(row) for row in self.rows]
+        layers = {layer.unique_id: layer for layer in self._viewer.layers}
+        return [self._pair(row, layers) for row in self.rows]
 
     def axes(self) -> list[str]:
         """Return the axes of each row's image, in the image's order; empty where there is none."""
@@ -97,6 +98,10 @@ class PairForm(QWidget):
         if not self._were_chosen and pairs and list(pairs) != self.pairs():
             self._show(pairs)
 
+    def keep(self) -> None:
+        """Keep the rows as they are, whatever is proposed later."""
+        self._were_chosen = True
+
     def add_pair(self) -> None:
         """Add a row, for an image that is in no row yet if there is one."""
         self._were_chosen = True
@@ -104,10 +109,12 @@ class PairForm(QWidget):
         self._refresh()
 
     def _show(self, pairs: Sequence[LayerPair]) -> None:
-        while self.rows:
-            self._drop_row(self.rows[-1])
-        for pair in pairs or [LayerPair(None)]:
-            row = self._add_row()
+        pairs = pairs or [LayerPair(None)]
+        for row in self.rows[len(pairs) :]:
+            self._drop_row(row)
+        while len(self.rows) < len(pairs):
+            self._add_row()
+        for row, pair in zip(self.rows, pairs, strict=True):
             row.choose(pair)
             if pair.axes and pair.shown is not None:
                 self.axes_form.choose(pair.shown, pair.axes)
@@ -238,15 +245,16 @@ class PairForm(QWidget):
         self._grid.setColumnStretch(1, has_second)
         self.add_button.setText("Add a pair" if has_first and has_second else "Add an image")
         self.labels_button.setVisible(self._task.is_segmentation)
-        shown = [layer for row in self.rows if (layer := self._layer(row.shown(self._task))) is not None]
+        layers = {layer.unique_id: layer for layer in self._viewer.layers}
+        shown = [layers[chosen] for row in self.rows if (chosen := row.shown(self._task)) in layers]
         self.labels_button.setEnabled(bool(shown))
         self.axes_form.set_layers(shown)
 
-    def _pair(self, row: PairRow) -> LayerPair:
-        image = self._layer(row.image_list.chosen) if self._task.has_images else None
-        shown = self._layer(row.shown(self._task))
+    def _pair(self, row: PairRow, layers: Mapping[Any, Any]) -> LayerPair:
+        image = layers.get(row.image_list.chosen) if self._task.has_images else None
+        shown = layers.get(row.shown(self._task))
         axes = self.axes_form.axes_of(shown) if shown is not None else ""
-        return LayerPair(image, self._layer(row.target(self._task.target_kind)), axes)
+        return LayerPair(image, layers.get(row.target(self._task.target_kind)), axes)
 
     def _layer(self, unique_id: Any) -> Any:
         return next((layer for layer in self._viewer.layers if layer.unique_id == unique_id), None)

@@ -40,6 +40,7 @@ _SMOOTHER = 1.5
 _STILL = 2.0
 """How far the coarse difference of still frames may exceed that of pure noise, which neighbours share a little."""
 _MOST_IMAGES = 40
+"""That are looked at anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,35 @@ class Proposal:
     extent: Extent = _WHOLE
 
 
-def propose_task(layers: Iterable[Layer]) -> Proposal:
-    """Look at about a million pixels of `layers`, in the viewer's order, and say what could be learnt from them."""
+def propose_task(layers: Iterable[Layer], present: Sequence[LayerPair] = ()) -> Proposal:
+    """Look at about a million pixels of `layers`, in the viewer's order, and say what could be learnt from them.
+
+    Parameters
+    ----------
+    present
+        What was proposed before: labels that somebody has painted stay with their image whatever is opened beside them.
+    """
     layers = list(layers)
     images = [layer for layer in images_among(layers) if role_of(layer) != "denoised" and likely_axes(layer)]
-    images = images[:_MOST_IMAGES]
     if not images:
         return Proposal(TrainingTask.OBJECTS, (), "There is no image yet: open one, then paint some of its objects.")
-    return _from_labels(images, layers) or _from_images(images)
+    return _from_labels(images, layers, present) or _from_images(images[:_MOST_IMAGES])
 
 
-def _from_labels(images: Sequence[ImageLayer], layers: Sequence[Layer]) -> Proposal | None:
-    labels = labels_among(layers)
+def _from_labels(
+    images: Sequence[ImageLayer], layers: Sequence[Layer], present: Sequence[LayerPair]
+) -> Proposal | None:
+    kept = [
+        (pair.image, pair.target)
+        for pair in present
+        if pair.image in images and isinstance(pair.target, Labels) and _is_painted(pair.target)
+    ]
+    taken = [layer for pair in kept for layer in pair]
+    others = [image for image in images if image not in taken][:_MOST_IMAGES]
+    labels = [layer for layer in labels_among(layers) if layer not in taken]
     painted = [layer for layer in labels if role_of(layer) == ""]
     # what a model predicted is no annotation while there is one
-    matched = (pair_up(images, painted) or pair_up(images, labels))[::-1]
+    matched = kept + (pair_up(others, painted) or ([] if kept else pair_up(others, labels)))[::-1]
     if not matched:
         return None
     budget_px = _BUDGET_PX // 2 // len(matched)
@@ -85,6 +100,11 @@ def _from_labels(images: Sequence[ImageLayer], layers: Sequence[Layer]) -> Propo
     fact = facts[told]
     task = TrainingTask.CLASSES if fact.are_classes else TrainingTask.OBJECTS
     return Proposal(task, pairs, _reason(matched[told][1], fact), _extent(fact, layers))
+
+
+def _is_painted(labels: Labels) -> bool:
+    """Say whether somebody has painted labels; what is read from a file when it is looked at is taken to be full."""
+    return role_of(labels) == "" and (not isinstance(labels.data, np.ndarray) or bool(labels.data.any()))
 
 
 def _reason(labels: Labels, facts: LabelFacts) -> str:

@@ -18,7 +18,6 @@ from unveil.widgets.training_layers import (
     Rectangles,
     blocks_name,
     holds_blocks_of,
-    images_among,
     is_of_blocks,
     rectangles_among,
     role_of,
@@ -39,8 +38,8 @@ class SuggestedLayers:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
 
-    def show(self, blocks: Sequence[SuggestedBlock], sources: Sequence[Source]) -> None:
-        """Draw `blocks`, the best first, on the images that `sources` took down."""
+    def show(self, blocks: Sequence[SuggestedBlock], sources: Sequence[Source], ids: Sequence[Any]) -> None:
+        """Draw `blocks`, the best first, on the images that `sources` took down, whose layers have `ids`."""
         for layer in self.layers():
             self._viewer.layers.remove(layer)
         ranked = list(enumerate(blocks, start=1))
@@ -48,7 +47,7 @@ class SuggestedLayers:
         for number in used:
             mine = [(rank, block) for rank, block in ranked if block.image == number]
             name = SUGGESTED if len(used) == 1 else f"{SUGGESTED} · {sources[number].name}"
-            insert_aside(self._viewer, _drawn(mine, len(blocks), sources[number], name, self._id_of(sources[number])))
+            insert_aside(self._viewer, _drawn(mine, len(blocks), sources[number], name, ids[number]))
 
     def layers(self) -> list[Shapes]:
         """Return the layers of the present ranking."""
@@ -80,10 +79,6 @@ class SuggestedLayers:
             )
             insert_aside(self._viewer, layer)
         return layer
-
-    def _id_of(self, source: Source) -> Any:
-        images = images_among(self._viewer.layers)
-        return next((layer.unique_id for layer in images if layer.name == source.name), None)
 
 
 def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source, name: str, image_id: Any) -> Shapes:

@@ -110,6 +110,7 @@ class TrainForm(QWidget):
         is_bare = self.folder.is_set and not pairs
         data = TrainingData(None, None) if is_bare else training_data(pairs, self.task, extent, n_dims=self.n_dims)
         settings = self._settings(data)
+        self.pairs.keep()
         self._used = [self._source(pair) for pair in pairs]
         return TrainingRequest(
             data.images,
@@ -251,7 +252,9 @@ class TrainForm(QWidget):
         """Offer a task and its layers, until the user has chosen a task; what else was chosen stays."""
         if self._was_chosen:
             return
-        self._proposal = proposal = propose_task(self._viewer.layers)
+        self._proposal = proposal = propose_task(self._viewer.layers, self.pairs.pairs())
+        if not proposal.pairs:  # nothing is left of what a choice was about
+            self.extent.forget()
         with QSignalBlocker(self.task_list):
             self.task_list.setCurrentIndex(list(_TASKS).index(proposal.task))
         self.pairs.propose(proposal.pairs)

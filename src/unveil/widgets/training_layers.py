@@ -210,10 +210,9 @@ def is_of_blocks(layer: Layer) -> bool:
 
 
 def holds_blocks_of(layer: Layer, image_id: Any, image_name: str) -> bool:
-    """Say whether the annotated blocks in `layer` are those of an image: by its id; by its name once it was a file."""
-    if role_of(layer) == BLOCKS:
-        return bool(layer.metadata["unveil"]["image"] == image_id)
-    return bool(layer.name == blocks_name(image_name))
+    """Say whether the annotated blocks in `layer` are those of an image: by its id, or its name if it was reopened."""
+    is_same = role_of(layer) == BLOCKS and layer.metadata["unveil"]["image"] == image_id
+    return bool(is_same or layer.name == blocks_name(image_name))
 
 
 def blocks_name(image: str) -> str:
