@@ -469,3 +469,15 @@ def test_the_result_of_another_channel_is_not_replaced(viewer, open_panel, run, 
         panel.form.source.channel_list.setCurrentIndex(channel)
         run(panel)
     assert sum(isinstance(layer, Labels) for layer in viewer.layers) == 2
+
+
+def test_closing_while_labels_are_measured_is_told(qtbot, viewer, open_panel, run, blobs, tmp_path, notifications):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    viewer.layers[-1].fill((6, 6), 0)
+    panel.save_measurements(tmp_path / "objects.csv")
+    panel.close_for_good()
+    assert "no table was made" in notifications[-1][1]
+    qtbot.wait(300)
+    assert not (tmp_path / "objects.csv").exists()

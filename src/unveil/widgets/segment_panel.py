@@ -115,6 +115,7 @@ class SegmentPanel(QWidget):
         self._forget()
         if self._measuring is not None:
             self._measuring.cancel()
+            tell("The panel was closed while changed labels were measured: no table was made.")
         self.runner.close_for_good()
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
 
