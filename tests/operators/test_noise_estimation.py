@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from unveil.operators.noise_estimation import NoiseModel, estimate_noise
+from unveil.operators.noise_estimation import NoiseModel, _shares, estimate_noise
 
 
 def cells(rng: np.random.Generator, size: int = 256) -> np.ndarray:
@@ -79,3 +79,20 @@ def test_a_narrow_plane_shows_its_noise(height: int) -> None:
     for narrow in (plane, plane.T):
         assert estimate_noise(narrow).variance(narrow).mean() ** 0.5 == pytest.approx(10, rel=0.15)
     assert estimate_noise(plane[:1]) == NoiseModel(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("diagonal", [11, 9, 4])
+def test_the_last_digits_of_an_image_decide_nothing(diagonal: int) -> None:
+    """A diagonal of components that is just too strong counts nearly as much as one that is just not."""
+    along = np.add.outer(np.arange(8), np.arange(8)).ravel()
+    counted = []
+    for excess in np.linspace(-0.05, 0.15, 81):
+        powers = np.ones((2000, 64))
+        powers[:, along == diagonal] += excess
+        powers[:, along < diagonal] += 0.5
+        shares = _shares(powers)
+        assert shares.sum() == pytest.approx(1)
+        counted.append(shares[along == diagonal].sum())
+    assert np.abs(np.diff(counted)).max() < 0.02
+    assert counted[0] > 0.02
+    assert counted[-1] < 0.01

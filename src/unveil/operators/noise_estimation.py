@@ -39,7 +39,7 @@ _HIGHEST = 10
 _N_LEVELS = 20
 """Groups of grey values, of as many blocks each."""
 _LEAST_OF_LEVEL = 20
-_ROUNDING = 1e-6
+_ROUNDING, _TINY = 1e-6, 1e-300
 _LEAST_GROWTH = 1.5
 """By less than this times the variance, from the darkest to the brightest, noise does not grow: an image whose details
 are brighter than its ground looks so too."""
@@ -87,7 +87,7 @@ def estimate_noise(plane: NDArray[Any], denoised: NDArray[Any] | None = None) ->
     powers, levels, steepness = powers[seen], levels[seen], steepness[seen]
     share = _FLAT_SHARE if denoised is None else _FLAT_SHARE_OF_DENOISED
     flat = steepness <= np.quantile(steepness, share)
-    variance = float(powers[flat][:, _noise_components(powers[flat])].mean())
+    variance = float(powers[flat].mean(axis=0) @ _shares(powers[flat]))
     highest = powers[:, _DIAGONAL >= _HIGHEST].mean(axis=1)
     return _growing(highest, levels, steepness, share, variance) or NoiseModel.even(variance)
 
@@ -139,17 +139,25 @@ def _growing(
     return NoiseModel(float(gain), float(offset), float(least)) if grows else None
 
 
-def _noise_components(powers: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Choose the components that hold noise alone, given those of flat blocks, ``(n, 64)``: from the corner inwards."""
+def _shares(powers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much each component counts, ``(64,)``, given those of flat blocks, ``(n, 64)``.
+
+    From the corner inwards: a diagonal is taken with the probability that it is no stronger than those before it, one
+    error granted, and without it none behind it. Were it taken or not, the last digits of an image could decide.
+    """
     means, n_blocks = powers.mean(axis=0), len(powers) * (_STRIDE_PX / BLOCK_PX) ** 2
-    chosen = _DIAGONAL >= _CORNER
+    taken, probability, shares = _DIAGONAL >= _CORNER, 1.0, np.zeros(len(_DIAGONAL))
     for diagonal in range(_CORNER - 1, 0, -1):
         next_ = diagonal == _DIAGONAL
-        error = math.sqrt(2 / n_blocks * (1 / np.count_nonzero(next_) + 1 / np.count_nonzero(chosen)))
-        if means[next_].mean() > means[chosen].mean() * (1 + error):
-            break
-        chosen = chosen | next_
-    return chosen
+        error = math.sqrt(2 / n_blocks * (1 / np.count_nonzero(next_) + 1 / np.count_nonzero(taken)))
+        usual = float(means[taken].mean())
+        excess = (float(means[next_].mean()) - usual) / max(error * usual, _TINY)
+        is_noise = math.erfc((excess - 1) / math.sqrt(2)) / 2
+        shares += probability * (1 - is_noise) * taken / np.count_nonzero(taken)
+        probability *= is_noise
+        taken = taken | next_
+    shares += probability * taken / np.count_nonzero(taken)
+    return shares
 
 
 def _slope(grey: NDArray[np.float64]) -> NDArray[np.float64]:
