@@ -571,6 +571,16 @@ def test_what_is_opened_after_a_training_teaches_nothing(qtbot, scene, panel):
     assert rows(panel) == [("cells", "painted")]
 
 
+def test_rows_stand_in_the_order_in_which_images_were_opened(scene, panel):
+    for number in range(2):
+        scene.add_image(np.zeros((96, 90 + number), np.float32), name=f"i{number}")
+        scene.add_labels(np.ones((96, 90 + number), np.uint8), name=f"i{number} labels")
+    opened_later = TrainPanel(scene)
+    assert [image for image, _ in rows(panel)] == [image for image, _ in rows(opened_later)] == ["cells", "i0", "i1"]
+    opened_later.close_for_good()
+    opened_later.deleteLater()
+
+
 def test_a_choice_of_what_is_annotated_ends_with_its_layers(scene, panel):
     panel.form.extent.choose(Scribbles(1))
     scene.layers.clear()

@@ -87,7 +87,10 @@ def _from_labels(
     labels = [layer for layer in labels_among(layers) if layer not in taken]
     painted = [layer for layer in labels if role_of(layer) == ""]
     # what a model predicted is no annotation while there is one
-    matched = kept + (pair_up(others, painted) or ([] if kept else pair_up(others, labels)))[::-1]
+    found = pair_up(others, painted) or ([] if kept else pair_up(others, labels))
+    matched = sorted(
+        kept + found, key=lambda pair: images.index(pair[0]), reverse=True
+    )  # what was opened first is first
     if not matched:
         return None
     budget_px = _BUDGET_PX // 2 // len(matched)
