@@ -168,7 +168,7 @@ def _kind(module: nn.Module, n_dims: int) -> str:
         case nn.MaxPool2d() | nn.MaxPool3d():
             return f"MaxPool {taps}"
         case Step():
-            return f"{_kind(module.filters, n_dims)}, clip to {module.filters.out_channels} limits, transpose, subtract"
+            return f"{_kind(module.filters, n_dims)}, clipped"
         case ToBlocks():
             return "Pixels to channels"
         case ToPixels():
