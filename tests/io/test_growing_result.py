@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -346,6 +348,29 @@ def test_on_a_full_disk_the_result_waits_for_room(tmp_path: Path) -> None:
     assert second == "True"
     noise = np.random.default_rng(0).random((700, 800), dtype=np.float32)
     np.testing.assert_array_equal(np.asarray(read_image(path).data[...]), noise)
+
+
+def test_no_write_outlives_a_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def fail_beside_a_slow_one(path: Path) -> None:
+        if path.as_posix().endswith("/0/0"):
+            assert begun.wait(10)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if path.as_posix().endswith("/0/1"):
+            begun.set()
+            time.sleep(0.3)
+            ended.set()
+
+    noise = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    result = GrowingResult.open(tmp_path / "cells.ome.zarr", {})
+    array = result.image(Image(noise), "YX", noise.shape, noise.dtype)
+    monkeypatch.setattr(growing_result, "flush", fail_beside_a_slow_one)
+    with result, pytest.raises(FileError, match="No space left"):
+        array[...] = noise
+    assert ended.is_set()
+    with pytest.raises(FileError, match="Open it anew"):
+        array[:10, :10] = 0
 
 
 KILLED = (Path(__file__).parent / "killed_while_writing.py").as_posix()

@@ -30,6 +30,7 @@ import numpy as np
 import zarr
 from pydantic import JsonValue
 from zarr.core.buffer import Buffer
+from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from unveil.errors import FileError
@@ -131,6 +132,7 @@ class GrowingResult:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
+        self._store.end()
         self._lock.release()
 
     def image(
@@ -219,6 +221,7 @@ class GrowingResult:
 
     def discard(self) -> None:
         """Remove all that was written: this result is not to go on."""
+        self._store.end()
         (self._part / _IDENTITY).unlink(missing_ok=True)  # first, so that a half-removed result is never gone on with
         self._remove_part()
 
@@ -297,8 +300,26 @@ class _Store(LocalStore):
     def __init__(self, root: Path | str, *, target: Path | None = None, read_only: bool = False) -> None:
         super().__init__(root, read_only=read_only)
         self._target = target or self.root
+        self._under_way: set[asyncio.Future[None]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """Refuse further writes and wait for those under way: where one fails, Zarr goes on with its neighbours."""
+        sync(self._end())
 
     async def set(self, key: str, value: Buffer) -> None:
+        if self._ended:
+            raise FileError(f"{self._target} cannot be written: writing has ended. Open it anew.")
+        write = asyncio.ensure_future(self._write(key, value))
+        self._under_way.add(write)
+        write.add_done_callback(self._under_way.discard)
+        await write
+
+    async def _end(self) -> None:
+        self._ended = True
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _write(self, key: str, value: Buffer) -> None:
         try:
             await super().set(key, value)
             await asyncio.to_thread(flush, self.root / key)
