@@ -303,6 +303,10 @@ class _Store(LocalStore):
         self._under_way: set[asyncio.Future[None]] = set()
         self._ended = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the writes under way here, when the workers of a cluster are sent their own store."""
+        return {**vars(self), "_under_way": set()}
+
     def end(self) -> None:
         """Refuse further writes and wait for those under way: where one fails, Zarr goes on with its neighbours."""
         sync(self._end())
