@@ -197,6 +197,29 @@ def test_slider_values_serve_the_next_run(qtbot, viewer, open_panel, run, blobs)
     assert viewer.layers[-1].metadata["unveil"]["options"]["min_size"] == 100
 
 
+def test_a_slider_moved_during_a_run_counts_for_its_result(qtbot, viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    with qtbot.waitSignal(panel.runner.ended, timeout=60_000):
+        panel.runner.bar.button.click()
+        panel.refine.sliders["min_size"].setValue(100)
+    second = viewer.layers[-1]
+    qtbot.waitUntil(lambda: second.data.max() == 0, timeout=10_000)
+    assert second.metadata["unveil"]["options"]["min_size"] == 100
+
+
+def test_a_result_that_agrees_with_the_sliders_is_not_separated_again(viewer, open_panel, run, blobs, monkeypatch):
+    monkeypatch.setattr("unveil.widgets.segment_panel.SegmentPanel._separate", lambda panel: pytest.fail("again"))
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    panel.refine.sliders["min_size"].setValue(100)
+    panel.refine.changed.disconnect()
+    run(panel)
+    assert viewer.layers[-1].metadata["unveil"]["options"]["min_size"] == 100
+
+
 def test_labels_changed_by_hand_are_left_alone(viewer, open_panel, run, blobs):
     viewer.add_image(blobs(32, 32))
     panel = open_panel()

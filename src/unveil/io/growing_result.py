@@ -373,7 +373,7 @@ def _goes_on(part: Path, identity: Mapping[str, JsonValue]) -> bool:
     noted = part / _IDENTITY
     if noted.exists() and noted.read_text(encoding="utf-8") == wanted and (part / _RESULT).exists():
         for path in part.rglob(_HALF_WRITTEN):
-            path.unlink()
+            path.unlink(missing_ok=True)  # a cluster's worker may still end what nobody waits for
         return True
     noted.unlink(missing_ok=True)  # first, so that a half-removed result is never gone on with
     for path in part.iterdir():

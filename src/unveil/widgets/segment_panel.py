@@ -149,6 +149,9 @@ class SegmentPanel(QWidget):
         self.refine.lock("")
         if segmented.stored is not None:
             self.refine.tell(_ON_DISK)
+        now = self.refine.values()
+        if any(getattr(request.options, name) != now.get(name) for name in self.refine.sliders):
+            self._separate()  # a slider was moved during the run
         self._draw()
         return "\n".join([_about(segmented), *(f"'{layer.name}' was changed by hand and is kept." for layer in kept)])
 
@@ -160,7 +163,7 @@ class SegmentPanel(QWidget):
         if self._separation is not None:
             self._is_outdated = True
             return
-        own = dict.fromkeys(("threshold", "separation", "min_size"))
+        own = dict.fromkeys(self.refine.sliders)
         options = SegmentationOptions.model_validate({**dict(shown.request.options), **own, **self.refine.values()})
         job = Job(
             lambda monitor: compute_separation(shown.segmented, options),
