@@ -10,7 +10,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from unveil.model.card import ConformalRecord
-from unveil.widgets.requests import compute_separation
+from unveil.widgets.requests import compute_segmentation, compute_separation
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.segment_panel import SegmentPanel
 
@@ -197,10 +197,20 @@ def test_slider_values_serve_the_next_run(qtbot, viewer, open_panel, run, blobs)
     assert viewer.layers[-1].metadata["unveil"]["options"]["min_size"] == 100
 
 
-def test_a_slider_moved_during_a_run_counts_for_its_result(qtbot, viewer, open_panel, run, blobs):
+def test_a_slider_moved_during_a_run_counts_for_its_result(qtbot, viewer, open_panel, run, blobs, monkeypatch):
+    at_rest = threading.Event()
+    at_rest.set()
+
+    def compute(request, monitor):
+        assert at_rest.wait(10)
+        return compute_segmentation(request, monitor)
+
+    monkeypatch.setattr("unveil.widgets.segment_panel.compute_segmentation", compute)
     viewer.add_image(blobs(32, 32))
     panel = open_panel()
     run(panel)
+    at_rest.clear()
+    panel.refine.changed.connect(at_rest.set)
     with qtbot.waitSignal(panel.runner.ended, timeout=60_000):
         panel.runner.bar.button.click()
         panel.refine.sliders["min_size"].setValue(100)
