@@ -68,8 +68,14 @@ def _left_behind(threads: set[threading.Thread], children: set[int], widgets: se
 
 def _children() -> set[int]:
     """Return the ids of our living child processes."""
-    children = psutil.Process().children()
-    return {child.pid for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE}
+    return {child.pid for child in psutil.Process().children() if _lives(child)}
+
+
+def _lives(child: psutil.Process) -> bool:
+    try:
+        return bool(child.is_running() and child.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it has ended while it was asked
+        return False
 
 
 def _widgets() -> set[str]:

@@ -111,7 +111,7 @@ def test_a_resumed_training_keeps_the_plan_of_its_beginning(scenes: Make, segmen
         if isinstance(event, StepEnd) and kept.n_saved:
             raise Crash
 
-    config = segmentation(epochs=None, steps_per_epoch=None, time_budget_s=6)
+    config = segmentation(epochs=None, steps_per_epoch=4, time_budget_s=600)
     for _ in range(2):
         with pytest.raises(Crash):
             train(*data, config, checkpoints=kept, monitor=monitor)

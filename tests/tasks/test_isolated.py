@@ -92,6 +92,16 @@ class Background:
                 return event
         raise TimeoutError(kind)
 
+    def wait_for_silence(self, timeout_s: float = 60) -> None:
+        """Wait until nothing happens for a second."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                self.events.get(timeout=1.0)
+            except queue.Empty:
+                return
+        raise TimeoutError("events without end")
+
     def end(self, timeout_s: float = 60) -> Path | BaseException | None:
         self.thread.join(timeout_s)
         assert not self.thread.is_alive()
@@ -173,21 +183,17 @@ def test_pause_holds_and_stop_keeps_the_best(begin: Callable[[Run], Background])
 
     work.training.pause()
     work.training.pause()
-    time.sleep(0.5)
-    while not work.events.empty():
-        work.events.get()
-    time.sleep(1.0)
-    assert work.events.empty()
+    work.wait_for_silence()
     if hasattr(psutil.Process, "memory_maps"):
         libraries = [Path(part.path).name for part in child_of(run).memory_maps()]
         assert any("torch" in name for name in libraries)
         assert not [name for name in libraries if "Qt" in name]
 
     work.training.go_on()
-    assert work.next(StepEnd, 10)
+    assert work.next(StepEnd)
     work.training.pause()
     work.training.stop()
-    path = work.end(10)
+    path = work.end()
 
     assert path == run.model
     record = load_model(run.model).card.training
@@ -252,7 +258,8 @@ def test_a_stop_before_the_first_step_waits_for_it() -> None:
 @pytest.mark.slow
 @needs_signals
 def test_a_killed_process_is_resumed_as_if_nothing_had_happened(begin: Callable[[Run], Background]) -> None:
-    config = settings(epochs=8, name="killed")
+    n_epochs = 40  # it is not to be done before it is killed
+    config = settings(epochs=n_epochs, name="killed")
     expected = train(*scenes(), config, monitor=ignore)
     run = create_run(*scenes(), config)
     work = begin(run)
@@ -261,7 +268,7 @@ def test_a_killed_process_is_resumed_as_if_nothing_had_happened(begin: Callable[
     work.training.pause()
     os.kill(child_of(run).pid, signal.SIGKILL)
 
-    error = work.end(10)
+    error = work.end()
     assert isinstance(error, TrainingError)
     assert "killed (signal 9" in str(error)
     assert str(run.checkpoint) in str(error)
@@ -271,7 +278,7 @@ def test_a_killed_process_is_resumed_as_if_nothing_had_happened(begin: Callable[
     model = load_model(IsolatedTraining(run).train(events.append))
 
     assert weights(model) == weights(expected)
-    assert [event.epoch for event in events if isinstance(event, EpochEnd)] == list(range(1, 9))
+    assert [event.epoch for event in events if isinstance(event, EpochEnd)] == list(range(1, n_epochs + 1))
     assert min(event.step for event in events if isinstance(event, StepEnd)) > 6
     assert expected.card.training is not None
     assert model.card.training is not None
@@ -353,7 +360,7 @@ def test_replicas_do_not_outlive_their_training(end: str, begin: Callable[[Run],
             work.training.stop()
         case "replica lost":
             replica.kill()
-    outcome = work.end(10)
+    outcome = work.end()
     psutil.wait_procs([replica], timeout=5)
 
     assert is_gone(replica.pid)

@@ -43,7 +43,14 @@ def new_state() -> TrainingState:
 
 
 def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "replica_child" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children() if "replica_child" in _command(one)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended while it was asked
+        return ""
 
 
 class Together:

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,9 @@ def points(panel: TrainPanel, curve: str) -> int:
 def trainers() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
-        if child.status() != psutil.STATUS_ZOMBIE and "unveil.tasks.isolated" in " ".join(child.cmdline()):
-            found.append(child)
+        with suppress(psutil.NoSuchProcess):  # it may end while it is asked
+            if child.status() != psutil.STATUS_ZOMBIE and "unveil.tasks.isolated" in " ".join(child.cmdline()):
+                found.append(child)
     return found
 
 
