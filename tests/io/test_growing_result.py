@@ -375,6 +375,23 @@ def test_no_write_outlives_a_failed_one(tmp_path: Path, monkeypatch: pytest.Monk
         array[:10, :10] = 0
 
 
+def test_a_writer_that_is_left_behind_does_not_write_into_the_next_run(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.zarr"
+    with GrowingResult.open(path, IDENTITY) as result:
+        array = result.image(source(), "CZYX", (2, 3, 50, 41), np.float32)
+        left_behind = pickle.loads(pickle.dumps(array))  # as the workers of a cluster have it
+        left_behind[...] = 1
+    with GrowingResult.open(path, IDENTITY | {"options": {}}) as result:
+        image, _ = write_all(result)
+        with pytest.raises(FileError, match="this run has ended"):
+            left_behind[...] = 2
+        result.finish({})
+    with pytest.raises(FileError, match="this run has ended"):
+        left_behind[...] = 3
+    np.testing.assert_array_equal(np.asarray(read_image(path).data[...]), image)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 KILLED = (Path(__file__).parent / "killed_while_writing.py").as_posix()
 
 

@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from unveil.config.options import DenoisingOptions, SegmentationOptions
 from unveil.errors import ConfigError, EngineError, ImageError
 from unveil.events import Cancelled, Event, Progress, ignore
 from unveil.image import Image
+from unveil.inference import cluster as cluster_module
+from unveil.inference.cluster import Cluster
 from unveil.tasks.denoise import denoise
 from unveil.tasks.results import SegmentationSink
 from unveil.tasks.segment import segment
@@ -183,6 +186,47 @@ def test_a_run_on_a_cluster_can_be_cancelled_and_gone_on_with(
     result = segment(image, model, **shared, monitor=ignore)
     here = segment(image, model, options=SEGMENTATION, monitor=ignore)
     np.testing.assert_array_equal(result.labels.data[:], here.labels.data)
+
+
+def test_a_cancelled_run_leaves_no_tile_at_work(address: str, tmp_path: Path) -> None:
+    def compute(folder: Path, tile: int) -> int:
+        (folder / f"{tile}.begun").touch()
+        time.sleep(0.5 * tile)
+        (folder / f"{tile}.ended").touch()
+        return tile
+
+    def tiles_that(have: str) -> set[str]:
+        return {path.stem for path in tmp_path.glob(f"*.{have}")}
+
+    with Cluster(address) as cluster:
+        tiles = cluster(compute, cast("Any", range(4)), tmp_path)
+        next(tiles)
+        while len(tiles_that("begun")) < 2:
+            time.sleep(0.01)
+        cast("Generator[Any]", tiles).close()
+        begun = tiles_that("begun")
+        assert tiles_that("ended") == begun
+    assert tiles_that("begun") == begun
+
+
+def test_workers_that_come_late_are_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    def scatter(self: Any, one: Any, **_: Any) -> Any:
+        sent.append(one)
+        if len(sent) < 3:
+            raise TimeoutError("No valid workers found")
+        return real(self, one)
+
+    with Cluster(address) as cluster:
+        real = distributed.Client.scatter
+        monkeypatch.setattr(distributed.Client, "scatter", scatter)
+        assert cluster.ask(len, "three") == 5
+        assert len(sent) == 3
+        sent[:] = []
+        monkeypatch.setattr(cluster_module, "_MOST_SENDINGS", 2)
+        with pytest.raises(EngineError, match="die again and again"):
+            cluster.ask(len, "four")
 
 
 def test_results_in_memory_are_refused(address: str, make_tiny_model: Any, make_blobs: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -33,6 +33,7 @@ _AHEAD = 2
 """Tiles that wait at each thread, so that none is idle while a result travels."""
 _MOST_SENDINGS = 5
 """How often what a task needs is sent anew after the workers that held it have died."""
+_DYING = "The workers of the cluster die again and again. Look at their logs."
 
 
 class Cluster:
@@ -117,9 +118,7 @@ class Cluster:
                     ) from error
                 except FutureCancelledError as error:  # what it needs was on workers that have died
                     if n_sendings == _MOST_SENDINGS:
-                        raise EngineError(
-                            "The workers of the cluster die again and again. Look at their logs."
-                        ) from error
+                        raise EngineError(_DYING) from error
                     if sending == n_sendings:  # the first of those that were lost together
                         n_sendings += 1
                         self._sent.clear()
@@ -130,7 +129,9 @@ class Cluster:
                 for following in islice(waiting, 1):
                     done.add(start(following))
         finally:
-            self._client.cancel(list(running))
+            if running:
+                self._client.cancel(list(running))
+                self._client.run(_wait_for_end, {future.key for future in running}, on_error="ignore")
 
     def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Return what `function` gives on one of the workers."""
@@ -167,9 +168,16 @@ class Cluster:
         kept = {id(one): self._sent[id(one)] for one in shared if id(one) in self._sent}
         for one in shared:
             if id(one) not in kept:
-                kept[id(one)] = one, self._client.scatter(one, broadcast=True, hash=False)
+                kept[id(one)] = one, self._send(one)
         self._sent = kept
         return [kept[id(one)][1] for one in shared]
+
+    def _send(self, shared: Any) -> Any:
+        """Send to all workers; where all have died at once, to those that are started in their stead."""
+        for _ in range(_MOST_SENDINGS):
+            with suppress(TimeoutError):  # it waits for workers as long as the client does for anything
+                return self._client.scatter(shared, broadcast=True, hash=False)
+        raise EngineError(_DYING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +238,14 @@ def compute_tile(
         maps = predict_window(engine, frame.read(tile.window))[(slice(None), *tile.crop)]
     put(tile.inner, frame.intensities.restore(maps) if is_denoising else maps)
     return tile
+
+
+async def _wait_for_end(keys: set[str], dask_worker: Any) -> None:
+    """On a worker: wait for the tile at work, whose task was cancelled, so that it does not write into the next run."""
+    for _ in range(100 * _PATIENCE_S):
+        if keys.isdisjoint(dask_worker.state.tasks):
+            return
+        await asyncio.sleep(0.01)
 
 
 async def _greet(address: str) -> None:

@@ -8,6 +8,7 @@
         ├── identity.json                        of what the result is: image, model, options, version
         ├── journal.txt                          the finished pieces
         ├── lock                                 held by the process at work, given back by the system when it dies
+        ├── run                                  drawn by that process: who knows another one writes here no more
         ├── result/                              what will stand there: pixels at 0/, labels at labels/<name>/0/
         ├── scratch/                             arrays for the way
         └── replaced/                            an earlier result, in the moment in which the new one takes its place
@@ -19,6 +20,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,8 +45,8 @@ from unveil.io.writing import atomically, flush, reason
 
 PROVENANCE = "unveil"
 """The attribute that says how a result was made; without it, a folder is not ours to replace."""
-_IDENTITY, _JOURNAL, _LOCK, _RESULT, _SCRATCH, _REPLACED = (
-    "identity.json", "journal.txt", "lock", "result", "scratch", "replaced",
+_IDENTITY, _JOURNAL, _LOCK, _RUN, _RESULT, _SCRATCH, _REPLACED = (
+    "identity.json", "journal.txt", "lock", "run", "result", "scratch", "replaced",
 )  # fmt: skip
 _HALF_WRITTEN = "*.partial"
 """What Zarr's store calls a chunk until it is whole."""
@@ -85,7 +87,7 @@ class GrowingResult:
         self.journal = Journal(part / _JOURNAL)
         self._part = part
         self._lock = lock
-        self._store = _Store(part, target=path)
+        self._store = _Store(part, target=path, run=_begin_run(part))
         self._image: Image | None = None
         self._labels: dict[str, Image] = {}
         self._companions: dict[str, Image] = {}
@@ -297,9 +299,10 @@ class GrowingResult:
 class _Store(LocalStore):
     """A local store whose writes return when the disk has them, and which says in our words that it is full."""
 
-    def __init__(self, root: Path | str, *, target: Path | None = None, read_only: bool = False) -> None:
+    def __init__(self, root: Path | str, *, target: Path | None = None, run: str = "", read_only: bool = False) -> None:
         super().__init__(root, read_only=read_only)
         self._target = target or self.root
+        self._run = run
         self._under_way: set[asyncio.Future[None]] = set()
         self._ended = False
 
@@ -312,8 +315,6 @@ class _Store(LocalStore):
         sync(self._end())
 
     async def set(self, key: str, value: Buffer) -> None:
-        if self._ended:
-            raise FileError(f"{self._target} cannot be written: writing has ended. Open it anew.")
         write = asyncio.ensure_future(self._write(key, value))
         self._under_way.add(write)
         write.add_done_callback(self._under_way.discard)
@@ -324,11 +325,27 @@ class _Store(LocalStore):
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _write(self, key: str, value: Buffer) -> None:
+        if self._ended or not await asyncio.to_thread(self._is_of_this_run):
+            raise FileError(f"{self._target} cannot be written: this run has ended. Open it anew.")
         try:
             await super().set(key, value)
             await asyncio.to_thread(flush, self.root / key)
         except OSError as error:
             raise _unwritable(self._target, error) from error
+
+    def _is_of_this_run(self) -> bool:
+        """Say whether the result is still that of the run that opened it: a cluster's worker may be far behind."""
+        try:
+            return (self.root / _RUN).read_text(encoding="utf-8") == self._run
+        except OSError:
+            return False
+
+
+def _begin_run(part: Path) -> str:
+    """Note that what was begun before writes here no more, and return what writers must know from now on."""
+    run = secrets.token_hex(8)
+    (part / _RUN).write_text(run, encoding="utf-8")
+    return run
 
 
 def _check_replaceable(path: Path) -> None:
