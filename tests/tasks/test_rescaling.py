@@ -55,6 +55,19 @@ def test_rescaling_begins_beyond_a_quarter(
     assert bool(result.report.scale) == is_resized
 
 
+@pytest.mark.parametrize("rescale", [2.0, 0.5])
+def test_the_models_smallest_object_is_brought_to_the_images_pixels(
+    rescale: float, squares: Any, brightness_model: Any
+) -> None:
+    size = int(20 / rescale)
+    image = Image(squares((96, 96), (10, 10), (60, 60), size=size) + squares((96, 96), (10, 70), size=size // 2))
+    model = brightness_model(rule=ObjectRule(min_size=300))  # as the model sees them: 400 pixels, and 100
+    result = segment(image, model, options=EXACT.model_copy(update={"rescale": rescale}), monitor=ignore)
+    assert result.report.n_objects == 2
+    asked = EXACT.model_copy(update={"rescale": rescale, "min_size": 5 * size * size})
+    assert segment(image, model, options=asked, monitor=ignore).report.n_objects == 0
+
+
 def test_factor_is_taken_as_it_is(squares: Any, brightness_model: Any) -> None:
     options = EXACT.model_copy(update={"rescale": 2.0})
     result = segment(Image(squares((20, 25), (6, 8))), brightness_model(), options=options, monitor=ignore)

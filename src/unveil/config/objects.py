@@ -28,6 +28,13 @@ class ObjectRule(Config):
     reach_px: int = Field(32, ge=1, le=4096)
     """Growth stops after so many steps; taken from the largest training object."""
 
+    def on_grid(self, scale: tuple[float, ...]) -> ObjectRule:
+        """Return the rule in pixels of an image that is resized by `scale` per axis for the model; () if it is not."""
+        if not scale:
+            return self
+        reach_px, min_size = self.reach_px / min(scale), self.min_size / math.prod(scale)
+        return self.model_copy(update={"reach_px": max(1, round(reach_px)), "min_size": round(min_size)})
+
     def smallest_seed(self, n_dims: int) -> int:
         """Return how many pixels a seed has at least: those that an object of `min_size` would have, 64 at most.
 

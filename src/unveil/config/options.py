@@ -77,7 +77,8 @@ class SegmenterOptions(RunOptions):
     separation: float | None = Field(None, ge=0, lt=1)
     """How readily touching objects are split, 0 to 1; the model's own value if not given."""
     min_size: int | None = Field(None, ge=0)
-    """Drop objects of fewer pixels, and begin none from a speck too small for one; the model's own if not given."""
+    """Drop objects of fewer pixels of the image, and begin none from a speck too small for one; the model's own if not
+    given."""
 
 
 class SegmentationOptions(SegmenterOptions):

@@ -124,10 +124,8 @@ def _write_classes(canvas: FrameCanvas, threshold: float, block: Tile) -> Expect
 
 
 def chosen_rule(rule: ObjectRule, options: SegmentationOptions, scale: tuple[float, ...] = ()) -> ObjectRule:
-    """Return the model's rule with what the user chose instead, its reach brought to the image's pixels."""
+    """Return the model's rule in the image's pixels, with what the user chose instead."""
     chosen = {
         name: value for name in ("threshold", "separation", "min_size") if (value := getattr(options, name)) is not None
     }
-    if scale:
-        chosen["reach_px"] = max(1, round(rule.reach_px / min(scale)))
-    return rule.model_copy(update=chosen)
+    return rule.on_grid(scale).model_copy(update=chosen)

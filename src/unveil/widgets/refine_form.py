@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,21 +56,30 @@ class RefineForm(QWidget):
         self.line.hide()
         self.reset.clicked.connect(self.set_own)
 
-    def set_card(self, card: ModelCard | None) -> None:
-        """Show the sliders that mean something for the model, at its own values."""
+    def set_card(self, card: ModelCard | None, scale: tuple[float, ...] = ()) -> None:
+        """Show the sliders that mean something for the model, at its own values.
+
+        Those that were moved stay where they are as long as it is the same model.
+
+        Parameters
+        ----------
+        scale
+            By which the image was resized for the model: sizes are in the image's pixels.
+        """
         own: dict[str, float] = {}
         if card is not None and card.objects is not None:
-            rule = card.objects
+            rule = card.objects.on_grid(scale)
             own = {"threshold": rule.threshold, "separation": rule.separation, "min_size": rule.min_size}
         elif card is not None and len(card.classes) == 2:
             own = {"threshold": card.threshold}
         weights = card.weights_sha256 if card is not None else ""
         if (own, weights) != (self._own, self._weights):
+            moved = {name: self.sliders[name].value() for name in self.values() if weights == self._weights}
             self._own, self._weights = own, weights
             for name, slider in self.sliders.items():
                 slider.setVisible(name in own)
                 self._form.labelForField(slider).setVisible(name in own)
-            self._write()
+            self._write(moved)
         self.setVisible(bool(own))
 
     def set_sizes(self, sizes: NDArray[Any]) -> None:
@@ -82,7 +92,7 @@ class RefineForm(QWidget):
     def set_own(self) -> None:
         """Return to the model's own values."""
         if self.values():
-            self._write()
+            self._write({})
             self.changed.emit()
 
     def values_for(self, card: ModelCard | None) -> dict[str, Any]:
@@ -112,12 +122,12 @@ class RefineForm(QWidget):
         self.line.setText(words)
         self.line.setVisible(bool(words))
 
-    def _write(self) -> None:
-        for name, own in self._own.items():
+    def _write(self, moved: Mapping[str, float]) -> None:
+        for name, value in {**self._own, **moved}.items():
             with QSignalBlocker(self.sliders[name]):
                 if name == "min_size":
-                    self.sliders[name].setMaximum(max(_MIN_RANGE, int(own)))
-                self.sliders[name].setValue(int(own) if name == "min_size" else own)
+                    self.sliders[name].setMaximum(max(_MIN_RANGE, int(value)))
+                self.sliders[name].setValue(int(value) if name == "min_size" else value)
         self._timer.stop()
 
 

@@ -144,7 +144,7 @@ class SegmentPanel(QWidget):
         for emitter in (labels.events.paint, labels.events.labels_update):  # the first comes when a stroke has ended
             emitter.connect(self._on_paint)
         self._shown = _Shown(request, segmented, labels)
-        self.refine.set_card(segmented.segmentation.card)
+        self._set_sliders()
         self.refine.set_sizes(_sizes(segmented))
         self.refine.lock("")
         if segmented.stored is not None:
@@ -242,8 +242,15 @@ class SegmentPanel(QWidget):
 
     def _draw(self) -> None:
         """Show what belongs to a result only where there is one."""
-        self.refine.set_card(self._shown.segmented.segmentation.card if self._shown is not None else None)
+        self._set_sliders()
         self.measurements.setVisible(self._shown is not None and bool(self._shown.segmented.table))
+
+    def _set_sliders(self) -> None:
+        if self._shown is None:
+            self.refine.set_card(None)
+        else:
+            found = self._shown.segmented.segmentation
+            self.refine.set_card(found.card, found.report.scale)
 
     def _open_table(self, shown: _Shown) -> None:
         if not self._layers.holds(shown.layer):
