@@ -61,7 +61,7 @@ def test_many_appended_one_by_one_are_thinned_to_the_width(shown_plot):
     steps, losses = drawn(shown_plot, "steps")
     assert (steps[0], losses[0]) == (1, 1)
     assert (steps[-1], losses[-1]) == (3000, 1 / 3000)
-    assert len(steps) <= 2 * shown_plot.loss.view.width()
+    assert len(steps) <= 2 * shown_plot.loss_chart.view.width()
 
 
 def test_steps_and_losses_must_match(plot):
@@ -77,7 +77,7 @@ def test_what_is_not_finite_leaves_a_gap(shown_plot):
     _, losses = drawn(shown_plot, "steps")
     np.testing.assert_array_equal(losses, [0.5, np.nan, 0.4, np.nan, 0.3])
     assert shown_plot.curves["steps"].opts["connect"] == "finite"
-    low, high = shown_plot.loss.view.viewRange()[1]
+    low, high = shown_plot.loss_chart.view.viewRange()[1]
     assert low < np.log10(0.3) < np.log10(0.5) < high < 0
     assert drawn(shown_plot, "kept") == ([], [])
 
@@ -87,27 +87,27 @@ def test_odd_losses_can_be_painted(shown_plot, losses):
     shown_plot.add_steps(range(len(losses)), losses)
     shown_plot.redraw()
     shown_plot.grab()
-    assert np.isfinite(shown_plot.loss.view.viewRange()).all()
+    assert np.isfinite(shown_plot.loss_chart.view.viewRange()).all()
 
 
 @pytest.mark.parametrize(("losses", "is_log"), [([1, 0.1], True), ([1, 0], False), ([1, -0.1], False)])
 def test_the_loss_is_logarithmic_where_it_can_be(plot, losses, is_log):
     plot.add_steps([1, 2], losses)
     plot.redraw()
-    assert plot.loss.axis.logMode is is_log
+    assert plot.loss_chart.axis.logMode is is_log
     assert plot.curves["steps"].opts["logMode"] == [False, is_log]
     plot.add_epoch(2, validation_loss=-1, metric=None, is_kept=False)
     plot.redraw()
-    assert not plot.loss.axis.logMode
+    assert not plot.loss_chart.axis.logMode
 
 
 def test_both_charts_show_the_same_steps(plot):
     plot.add_steps([5], [0.5])
     plot.add_epoch(90, validation_loss=None, metric=0.5, is_kept=True)
     plot.redraw()
-    first, last = plot.loss.view.viewRange()[0]
+    first, last = plot.loss_chart.view.viewRange()[0]
     assert first < 5 < 90 < last
-    assert plot.metric.view.viewRange()[0] == [first, last]
+    assert plot.metric_chart.view.viewRange()[0] == [first, last]
 
 
 def test_the_metric_is_hidden_while_there_is_none(shown_plot):
@@ -115,15 +115,15 @@ def test_the_metric_is_hidden_while_there_is_none(shown_plot):
     shown_plot.add_epoch(2, validation_loss=0.5, metric=None, is_kept=True)
     shown_plot.redraw()
     QApplication.processEvents()
-    assert not shown_plot.metric.view.isVisible()
-    height_alone = shown_plot.loss.view.height()
+    assert not shown_plot.metric_chart.view.isVisible()
+    height_alone = shown_plot.loss_chart.view.height()
     assert "★" not in shown_plot.legend.text()
     shown_plot.add_epoch(3, validation_loss=0.5, metric=0.5, is_kept=True)
     shown_plot.redraw()
     QApplication.processEvents()
-    assert shown_plot.metric.view.isVisible()
-    assert shown_plot.metric.axis.width() == shown_plot.loss.axis.width() > 0
-    assert shown_plot.loss.view.height() < 0.7 * height_alone
+    assert shown_plot.metric_chart.view.isVisible()
+    assert shown_plot.metric_chart.axis.width() == shown_plot.loss_chart.axis.width() > 0
+    assert shown_plot.loss_chart.view.height() < 0.7 * height_alone
 
 
 def test_the_star_marks_what_is_kept(plot):
@@ -133,7 +133,7 @@ def test_the_star_marks_what_is_kept(plot):
     assert drawn(plot, "kept") == ([1], [0.8125])
     assert plot.curves["kept"].opts["symbol"] == "star"
     assert "kept, IoU 0.812" in plot.legend.text()
-    assert plot.metric.axis.labelText == "IoU"
+    assert plot.metric_chart.axis.labelText == "IoU"
 
 
 def test_marks_give_way_to_the_line_when_they_would_touch(shown_plot):
@@ -151,8 +151,8 @@ def test_clear_begins_anew(plot):
     plot.clear("PSNR (dB)")
     plot.redraw()
     assert all(drawn(plot, name) == ([], []) for name in plot.curves)
-    assert not plot.metric.view.isVisible()
-    assert plot.metric.axis.labelText == "PSNR (dB)"
+    assert not plot.metric_chart.view.isVisible()
+    assert plot.metric_chart.axis.labelText == "PSNR (dB)"
     assert "validation" not in plot.legend.text()
     plot.add_steps([1], [2.0])
     plot.redraw()
@@ -210,7 +210,7 @@ def test_colours_follow_the_theme(qtbot, viewer):
     for theme in ("dark", "light"):
         viewer.theme = theme
         plot.redraw()
-        text = plot.loss.axis.textPen().color()
+        text = plot.loss_chart.axis.textPen().color()
         corner = QColor(plot.grab().toImage().pixel(2, 110))
         assert abs(text.lightness() - corner.lightness()) > 100
         lightness[theme] = text.lightness()

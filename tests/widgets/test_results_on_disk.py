@@ -87,9 +87,11 @@ def start_held(qtbot, viewer, gate):
         return [layer for layer in viewer.layers if layer.metadata.get("unveil", {}).get("role") == "growing"]
 
     def start(panel):
+        active = viewer.layers.selection.active.unique_id
         qtbot.mouseClick(panel.runner.bar.button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: len(growing()) == 1, timeout=WAIT_MS)
         (layer,) = growing()
+        assert viewer.layers.selection.active.unique_id == active  # somebody may be painting
         qtbot.waitUntil(lambda: finest(layer)[HELD_AFTER - 1].max() > 0.9, timeout=WAIT_MS)
         return layer
 

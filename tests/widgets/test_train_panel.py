@@ -214,7 +214,7 @@ def test_stop_keeps_the_best_and_cancel_keeps_nothing(qtbot, panel, models_folde
     assert not trainers()
 
 
-def test_a_killed_trainer_can_be_resumed(qtbot, panel, models_folder, notifications):
+def test_a_killed_trainer_can_be_resumed(qtbot, scene, panel, models_folder, notifications):
     start(qtbot, panel, **(QUICK | {"epochs": 60}))
     qtbot.waitUntil(lambda: points(panel, "metric") > 0, timeout=WAIT_MS)
     (trainer,) = trainers()
@@ -224,6 +224,8 @@ def test_a_killed_trainer_can_be_resumed(qtbot, panel, models_folder, notificati
     assert not panel.resume.isHidden()
 
     press(qtbot, panel.resume.resume_button)
+    wait_for_steps(qtbot, panel)
+    assert not scene.layers["held out for validation"].visible  # what it learns from may be another image
     wait_for_end(qtbot, panel)
     assert panel.resume.isHidden()
     (model,) = models_folder.glob("*.safetensors")
@@ -236,8 +238,11 @@ def test_closing_the_dock_in_mid_run_leaves_no_process_and_what_it_learnt(qtbot,
     start(qtbot, panel, **ENDLESS)
     qtbot.waitUntil(lambda: points(panel, "metric") > 0, timeout=WAIT_MS)
     assert trainers()
+    qtbot.waitUntil(lambda: "cells · training preview" in scene.layers, timeout=WAIT_MS)
     scene.window.remove_dock_widget(panel)
-    qtbot.waitUntil(lambda: not trainers(), timeout=5000)
+    assert "cells · training preview" not in scene.layers
+    assert not scene.layers["held out for validation"].visible
+    qtbot.waitUntil(lambda: not trainers(), timeout=WAIT_MS)
     qtbot.wait(300)
     assert not [words for severity, words in notifications if severity == "error"]
     assert len(resumable_runs()) == 1

@@ -8,6 +8,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
+from unveil.widgets.aside import insert_aside
 from unveil.widgets.job import Job
 from unveil.widgets.requests import Request
 from unveil.widgets.results import growing_layers
@@ -53,7 +54,8 @@ class GrowingLayers(QObject):
         began, array = time.monotonic(), self._request.growth.array
         if array is not None and not self._layers:
             self._n_shown, self._layers = array.n_written, growing_layers(self._request)
-            self._viewer.layers.extend(self._layers)
+            for layer in self._layers:
+                insert_aside(self._viewer, layer)
         elif array is not None and array.n_written != self._n_shown:
             self._n_shown = array.n_written
             for layer in self._present():

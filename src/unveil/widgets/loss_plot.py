@@ -36,22 +36,22 @@ class LossPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.legend = QLabel(wordWrap=True)
-        self.loss, self.metric = _Chart("loss"), _Chart()
+        self.loss_chart, self.metric_chart = _Chart("loss"), _Chart()
         self.curves = {
-            "steps": self.loss.add_curve(),
-            "smoothed": self.loss.add_curve(),
-            "validation": self.loss.add_curve(),
-            "metric": self.metric.add_curve(),
-            "kept": self.metric.add_curve("star", _STAR_PX),
+            "steps": self.loss_chart.add_curve(),
+            "smoothed": self.loss_chart.add_curve(),
+            "validation": self.loss_chart.add_curve(),
+            "metric": self.metric_chart.add_curve(),
+            "kept": self.metric_chart.add_curve("star", _STAR_PX),
         }
         self.curves["steps"].setOpacity(0.4)
-        self._x_axis = pg.AxisItem("bottom", linkView=self.loss.view, maxTickLength=4)
+        self._x_axis = pg.AxisItem("bottom", linkView=self.loss_chart.view, maxTickLength=4)
         # the axis's own label would lose its lower half
         self._x_label = QLabel(alignment=Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        for widget in (self.legend, _stack(self.loss, self.metric, self._x_axis), self._x_label):
+        for widget in (self.legend, _stack(self.loss_chart, self.metric_chart, self._x_axis), self._x_label):
             layout.addWidget(widget)
         self.setFixedHeight(_HEIGHT_PX)
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE_MS)
@@ -63,7 +63,7 @@ class LossPlot(QWidget):
         """Begin a new training, judged by a metric in its own unit: ``IoU``, ``PSNR (dB)``; `along` is what counts."""
         self._x_label.setText(along)
         self._training, self._validation, self._metric, self._kept = (_Samples() for _ in range(4))
-        self.metric.axis.setLabel(metric_name)
+        self.metric_chart.axis.setLabel(metric_name)
         self._redraw_later()
 
     def add_steps(self, steps: Sequence[int], losses: Sequence[float]) -> None:
@@ -85,7 +85,7 @@ class LossPlot(QWidget):
     def redraw(self) -> None:
         """Draw now what would otherwise wait for the timer."""
         self._timer.stop()
-        n_bins = max(100, round(self.loss.view.width()))  # one per pixel; it has no width before it is shown
+        n_bins = max(100, round(self.loss_chart.view.width()))  # one per pixel; it has no width before it is shown
         self._set_ranges()
         for name, curve in {
             "steps": thin(self._training.curve, n_bins),
@@ -99,7 +99,7 @@ class LossPlot(QWidget):
         for name, samples in (("validation", self._validation), ("metric", self._metric)):
             # marks that touch would hide the line that joins them
             self.curves[name].setSymbol("o" if len(samples) * 1.5 * _MARK_PX < n_bins else None)
-        self.metric.show(len(self._metric) > 0)
+        self.metric_chart.show(len(self._metric) > 0)
         self.legend.setText(self._legend_text())
 
     def close_for_good(self) -> None:
@@ -129,17 +129,17 @@ class LossPlot(QWidget):
             self.curves[name].setLogMode(False, is_log)
         steps = np.concatenate([samples.curve[0] for samples in (self._training, self._validation, self._metric)])
         first, last = (steps.min(), steps.max()) if len(steps) else (0, 1)
-        for chart, values in ((self.loss, losses), (self.metric, self._metric.curve[1])):
+        for chart, values in ((self.loss_chart, losses), (self.metric_chart, self._metric.curve[1])):
             # both are told: a link between views reckons in pixels and is a little off
             chart.view.setXRange(first, max(last, first + 1), padding=0.03)
-            chart.set_y_range(values, is_log=is_log and chart is self.loss)
+            chart.set_y_range(values, is_log=is_log and chart is self.loss_chart)
 
     def _legend_text(self) -> str:
         text, training, validation = _colours(self.palette())
         entries = [(training, "━", "training")]
         if len(self._validation):
             entries.append((validation, "●", "validation"))
-        entries += [(text, "★", f"kept, {self.metric.axis.labelText} {kept:.3g}") for kept in self._kept.curve[1]]
+        entries += [(text, "★", f"kept, {self.metric_chart.axis.labelText} {kept:.3g}") for kept in self._kept.curve[1]]
         marks = [f'<span style="color: {colour.name()}">{mark}</span>&nbsp;{name}' for colour, mark, name in entries]
         return " &nbsp; ".join(marks)
 
@@ -151,14 +151,14 @@ class LossPlot(QWidget):
         for label in (self.legend, self._x_label):
             # napari's style sheet would overrule setFont
             label.setStyleSheet(f"font-size: {font.pixelSize()}px")
-        for axis in (self.loss.axis, self.metric.axis, self._x_axis):
+        for axis in (self.loss_chart.axis, self.metric_chart.axis, self._x_axis):
             axis.setStyle(tickFont=font, maxTickLevel=0)
             axis.label.setFont(font)
             axis.enableAutoSIPrefix(False)
             axis.setPen(QColor(*text.getRgb()[:3], 100))
             axis.setTextPen(text)
         letters = QFontMetrics(font)
-        for chart in (self.loss, self.metric):
+        for chart in (self.loss_chart, self.metric_chart):
             # one width for both, so that a step stands at one place
             chart.axis.setWidth(letters.horizontalAdvance("0.0001") + letters.height() + 4)
         self.curves["steps"].setPen(training, width=1)

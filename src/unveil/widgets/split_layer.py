@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from unveil.events import HeldOut
 from unveil.widgets.aside import insert_aside
 from unveil.widgets.layers import Source
+from unveil.widgets.training_layers import role_of
 
-_METADATA = {"unveil": {"role": "split"}}
+_ROLE = "split"
 _COLORS = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: (1.0, 0.69, 0.0, 1.0)}
 
 
@@ -23,7 +24,6 @@ class SplitLayer:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self._layer_id: Any = None
 
     def show(self, held_out: Sequence[HeldOut], sources: Sequence[Source]) -> None:
         """Tint `held_out` on the images that `sources` took down; nothing where whole images judge."""
@@ -54,15 +54,14 @@ class SplitLayer:
             name="held out for validation",
             colormap=DirectLabelColormap(color_dict=_COLORS),
             opacity=0.25,
-            metadata=_METADATA,
+            metadata={"unveil": {"role": _ROLE}},
             **place,
         )
         layer.editable = False
-        self._layer_id = layer.unique_id
         insert_aside(self._viewer, layer)
 
     def _layer(self) -> Labels | None:
-        return next((layer for layer in self._viewer.layers if layer.unique_id == self._layer_id), None)
+        return next((layer for layer in self._viewer.layers if role_of(layer) == _ROLE), None)
 
 
 def _tinted(parts: Sequence[HeldOut], source: Source) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,7 @@ class TrainPanel(QWidget):
         self._last_words = ""
         self._task = "segmentation"
         self._architecture: Mapping[str, Any] | None = None
+        self._taught: Sequence[Source] = ()
         self._pace = TrainingPace()
         self.form = TrainForm(napari_viewer)
         self.bar = TrainBar()
@@ -133,6 +134,8 @@ class TrainPanel(QWidget):
         job, self._job, self._work = self._job, None, None
         if job is not None:
             job.cancel()
+            self.preview.remove()
+            self.split.hide()
         self._show_timer.stop()
         self._viewer.dims.events.current_step.disconnect(self._on_step_changed)
         self.form.close_for_good()
@@ -170,6 +173,8 @@ class TrainPanel(QWidget):
         # napari's sign of activity repaints the window all the time, which without a graphics card takes a core
         self._job = job = Job(work, f"Training {name}", self, interrupt=work.interrupt, in_activity_dock=False)
         self._last_words, self._architecture = "", None
+        is_new = isinstance(order, TrainingRequest)
+        self._taught = self.form.sources_used() if is_new else ()  # what a run goes on with may be here no more
         if isinstance(order, TrainingRequest) and order.shown is not None:
             self.preview.begin(*order.shown)
         job.happened.connect(partial(self._on_events, job))
@@ -209,7 +214,7 @@ class TrainPanel(QWidget):
         self._pace, self._architecture = TrainingPace(event), event.settings["architecture"]
         self.plot.clear(metric_title("IoU" if self._task == "segmentation" else "PSNR"))
         self.form.show_choices(event)
-        self.split.show(event.held_out, self.form.sources_used())
+        self.split.show(event.held_out, self._taught)
         self._draw(TrainState.RUNNING, f"On {event.device} in {event.precision}. {' '.join(event.reasons)}")
 
     def _on_success(self, job: Job, trained: Trained) -> None:
