@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,31 @@ def test_the_card_for_people(unveil: Callable[..., Any], own_models: Path) -> No
 
     assert "tiny-segmentation" in out
     assert "parameters" in out
+
+
+def test_the_card_of_volumes_tells_micrometres_of_their_voxels(
+    unveil: Callable[..., Any], own_models: Path, make_tiny_model: Callable[..., Any]
+) -> None:
+    from unveil.io.model_file import save_model
+    from unveil.model.appearance import Appearance, CloudRecord
+
+    model = make_tiny_model(n_dims=3)
+    appearance = Appearance(
+        n_images=4,
+        statistics=("grey",),
+        looks=CloudRecord(mean=(0.0,), spread=(1.0,), rest=1.0),
+        threshold=1.0,
+        object_px=(10.0, 20.0, 30.0),
+        object_dims=3,
+    )
+    size = {"X": 0.5, "Y": 0.5, "Z": 4.0}
+    card = model.card.model_copy(update={"appearance": appearance, "pixel_size_um": size})
+    save_model(replace(model, card=card), own_models / "volumes.safetensors")
+
+    out = " ".join(unveil("models", "show", "volumes").out.split())
+
+    assert "4 × 0.5 × 0.5 µm" in out
+    assert "10 to 30 px in diameter, half of them below 20 px (10 to 30 µm)" in out  # a voxel of 1 µm³
 
 
 @pytest.mark.parametrize("name", ["nix", "nowhere/model.safetensors", "broken"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from unveil.model.appearance import MagnificationRecord
+from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, diameters
 from unveil.operators.magnification import Magnification
 
 
@@ -44,3 +44,26 @@ def test_layers_that_do_not_fit_each_other_are_refused(function, change):
     values = MagnificationRecord.of(function).model_dump() | change
     with pytest.raises(ValidationError, match="fit"):
         MagnificationRecord.model_validate(values)
+
+
+@pytest.fixture
+def appearance():
+    looks = CloudRecord(mean=(0.0,), spread=(1.0,), rest=1.0)
+    return Appearance(n_images=4, statistics=("grey",), looks=looks, threshold=1.0, object_px=(4.0, 6.0, 9.0))
+
+
+def test_the_diameter_is_that_of_the_disc_or_ball_of_as_many_pixels():
+    edges = np.array([10.0, 16.0])
+    assert diameters(np.pi / 4 * edges**2, 2) == pytest.approx(edges, rel=1e-3)
+    assert diameters(np.pi / 6 * edges**3, 3) == pytest.approx(edges, rel=1e-3)
+
+
+def test_an_older_card_of_volumes_tells_diameters_of_balls(appearance):
+    n_voxels = np.pi / 4 * np.array(appearance.object_px) ** 2  # as older versions wrote them
+    assert appearance.object_diameters(3) == diameters(n_voxels, 3)
+    assert appearance.object_diameters(2) == appearance.object_px
+
+
+def test_a_card_of_volumes_tells_the_diameters_that_it_holds(appearance):
+    newer = appearance.model_copy(update={"object_dims": 3})
+    assert newer.object_diameters(3) == pytest.approx(appearance.object_px)

@@ -238,8 +238,9 @@ def test_statistics_of_another_version_compare_nothing(model):
 
 def test_volumes_and_several_channels_are_compared_too(make_tiny_model):
     stack = [Image(np.stack([_nuclei(4 * n + z, 48) for z in range(4)]), "ZYX") for n in range(6)]
-    volume = with_appearance(make_tiny_model(n_dims=3), stack)
+    volume = with_appearance(make_tiny_model(n_dims=3), stack, object_sizes=[4189])
     assert compare(stack[0], volume).verdict in ("like", "unlike")
+    assert volume.card.appearance.object_px == (20, 20, 20)  # a ball of 4189 voxels
     both = [Image(np.stack([_nuclei(n, 64), 255 - _nuclei(n, 64)]), "CYX") for n in range(6)]
     double = with_appearance(make_tiny_model(in_channels=2), both)
     assert compare(both[0], double).verdict in ("like", "unlike")

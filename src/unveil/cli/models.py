@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
+from statistics import geometric_mean
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from unveil.axes import SPATIAL, spatial
 from unveil.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -175,18 +177,29 @@ def _pixel_size(card: ModelCard) -> str:
     sizes = card.pixel_size_um
     if not sizes:
         return ""
-    values = [f"{size:g}" for size in sizes.values()]
+    values = [f"{sizes[axis]:g}" for axis in SPATIAL if axis in sizes]
     return f"{values[0] if len(set(values)) == 1 else ' × '.join(values)} µm"
 
 
 def _object_sizes(card: ModelCard) -> str:
-    """Say how large most objects of the training images were, in pixels, and in micrometres where these are known."""
-    if card.appearance is None or card.appearance.object_px is None:
+    """Say how large most objects of the training images were, in pixels, and in micrometres where these are known.
+
+    The diameter is that of the disc or ball of the same content.
+    """
+    diameters = None if card.appearance is None else card.appearance.object_diameters(card.n_dims)
+    if diameters is None:
         return ""
-    small, usual, large = card.appearance.object_px
+    small, usual, large = diameters
     words = f"{small:.0f} to {large:.0f} px in diameter, half of them below {usual:.0f} px"
-    um = card.pixel_size_um.get("X")
+    um = _edge_um(card)
     return words if um is None else f"{words} ({small * um:.2g} to {large * um:.2g} µm)"
+
+
+def _edge_um(card: ModelCard) -> float | None:
+    """Return the edge of the square or cube of a pixel's content, in micrometres; None where it is not known."""
+    sizes = [card.pixel_size_um.get(axis) for axis in spatial(card.axes)]
+    known = [size for size in sizes if size is not None]
+    return geometric_mean(known) if len(known) == len(sizes) else None
 
 
 def _numbers(values: dict[str, Any]) -> str:

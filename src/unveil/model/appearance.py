@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, pi
 from typing import Annotated, Self, TypeAlias
 
 import numpy as np
@@ -14,6 +14,8 @@ from unveil.operators.likeness import Cloud
 from unveil.operators.magnification import Magnification
 
 _DIGITS = 4
+_CONTENT = {2: pi / 4, 3: pi / 6}
+"""Of the disc and the ball of diameter 1."""
 
 
 def _check_finite(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -138,7 +140,9 @@ class Appearance(Config):
     resized: ResizedRecord | None = None
     """The same of other sizes, which tells by how much to rescale; None for denoisers."""
     object_px: tuple[float, float, float] | None = None
-    """Diameters of circles of the areas of the training objects, in pixels: of 5, 50 and 95 % of them at most."""
+    """Diameters of the training objects, in pixels: of 5, 50 and 95 % of them at most (`diameters` says of what)."""
+    object_dims: int = Field(default=2, ge=2, le=3)
+    """Whether these are diameters of discs (2) or of balls (3); in older cards they are of discs, of volumes too."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -148,6 +152,19 @@ class Appearance(Config):
         if {len(mean) for mean in means} != {len(self.statistics)}:
             raise ValueError("there are not as many numbers as statistics")
         return self
+
+    def object_diameters(self, n_dims: int) -> tuple[float, float, float] | None:
+        """Return `object_px`, of discs (`n_dims` 2) or balls (3), whichever the card is of."""
+        if self.object_px is None:
+            return None
+        n_pixels = _CONTENT[self.object_dims] * np.array(self.object_px) ** self.object_dims
+        small, usual, large = diameters(n_pixels, n_dims)
+        return small, usual, large
+
+
+def diameters(n_pixels: NDArray[np.float64], n_dims: int) -> tuple[float, ...]:
+    """Return the diameter of the disc (`n_dims` 2) or ball (3) that holds as many pixels, in pixels, of four digits."""
+    return rounded((n_pixels / _CONTENT[n_dims]) ** (1 / n_dims))
 
 
 def rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unveil.config.training import NoiseConfig
 from unveil.events import Monitor, Progress, ignore
 from unveil.image import Frame, Image, frames
-from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, ResizedRecord, rounded
+from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, ResizedRecord, diameters, rounded
 from unveil.model.model import Model
 from unveil.operators.likeness import Floats, fit_cloud, fit_trimmed_cloud, left_out_distances
 from unveil.operators.noise import correlate_along_x, log_uniform, poisson_gaussian
@@ -104,7 +104,8 @@ def _appearance(
         looks=CloudRecord.of(fit_cloud(samples, _N_DIRECTIONS)),
         threshold=rounded(np.quantile(left_out, [_USUAL]))[0],
         resized=_resized(samples, groups, scaled) if scaled else None,
-        object_px=_diameters(object_sizes),
+        object_px=_diameters(object_sizes, model.card.n_dims),
+        object_dims=model.card.n_dims,
     )
 
 
@@ -167,10 +168,10 @@ def _folds(groups: Sequence[int], n_folds: int = _N_GROUPS) -> NDArray[np.intp]:
     return (places * min(n, n_folds) // n).astype(np.intp)
 
 
-def _diameters(sizes: Sequence[int]) -> tuple[float, float, float] | None:
+def _diameters(sizes: Sequence[int], n_dims: int) -> tuple[float, float, float] | None:
     if not sizes:
         return None
-    few, half, most = rounded(np.sqrt(4 / np.pi * np.percentile(sizes, (5, 50, 95))))
+    few, half, most = diameters(np.percentile(sizes, (5, 50, 95)), n_dims)
     return few, half, most
 
 
