@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from unveil.axes import in_order, without
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor, Notice
 from unveil.image import Image
-from unveil.io.growing_result import GrowingResult
+from unveil.io.growing_result import PROVENANCE, GrowingResult
 from unveil.model.card import ModelCard
 from unveil.operators.uncertainty import NAMES
 from unveil.tasks.results import SegmentationSink, WritableArray, segmentation_shapes
@@ -53,14 +55,32 @@ def _digest(card: ModelCard) -> str:
 
 
 def file_traits(path: Path) -> dict[str, JsonValue]:
-    """Return what tells this state of an image file, or of an OME-Zarr folder, from others."""
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    stats = [file.stat() for file in files]
+    """Return what tells this state of an image file, or of an OME-Zarr folder, from others.
+
+    Results that lie in the folder of their image do not count.
+    """
+    stats = [file.stat() for file in (_own_files(path) if path.is_dir() else [path])]
     return {
         "file": str(path.resolve()),
         "n_bytes": sum(stat.st_size for stat in stats),
         "changed_ns": max((stat.st_mtime_ns for stat in stats), default=0),
     }
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of an OME-Zarr folder, less the results that Unveil wrote or writes into it."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_result(Path(place, name))]
+        yield from filter(Path.is_file, (Path(place, name) for name in names))
+
+
+def _is_result(folder: Path) -> bool:
+    if folder.name.startswith(".") and folder.name.endswith(".part"):  # it grows
+        return True
+    try:
+        return PROVENANCE in json.loads((folder / ".zattrs").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def begin(path: Path, identity: Mapping[str, JsonValue], monitor: Monitor) -> GrowingResult:
