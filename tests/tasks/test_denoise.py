@@ -128,6 +128,15 @@ def test_pixels_that_are_not_finite_get_a_value(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(np.asarray(result.data)[3, 4], np.nanmean(pixels), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::unveil.errors.UnveilWarning")
+@pytest.mark.parametrize("huge", [9e17, 1e25, 1e30])
+def test_huge_pixels_are_denoised_like_others(make_tiny_model: Any, rng: np.random.Generator, huge: float) -> None:
+    pixels = rng.random((128, 128)).astype(np.float32)
+    pixels[rng.random(pixels.shape) < 0.3] = huge
+    found = denoise(Image(pixels), make_tiny_model("denoising"), options=EXACT)
+    assert np.isfinite(found.image.data).all()
+
+
 def test_image_without_any_finite_pixel_is_refused() -> None:
     untouched = np.full((8, 8), 5, np.float32)
     with pytest.raises(ImageError, match="holds no finite pixel"):

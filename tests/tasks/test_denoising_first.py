@@ -70,11 +70,23 @@ def test_what_the_user_chose_stays(choice: str, fluorescence_model: Model) -> No
         (np.zeros((3, 3), np.float32), "YX", "off"),
         (np.where(np.arange(140) < 4, np.nan, scene(0.15)), "YX", "on"),
         (np.full((20, 30), np.nan, np.float32), "YX", "off"),
+        (np.where(np.arange(140) < 4, 1e30, scene(0.15)), "YX", "on"),
+        (1e304 * scene(0.15).astype(np.float64), "YX", "off"),
         (np.stack([np.zeros((120, 140), np.float32), scene(0.15), np.zeros((120, 140), np.float32)]), "TYX", "on"),
         (scene(0.15, (2100, 300)), "YX", "on"),
         (scene(0.01, (300, 2100)), "YX", "off"),
     ],
-    ids=["constant", "tiny", "some-nan", "all-nan", "middle-of-a-stack", "tall-noisy", "wide-clean"],
+    ids=[
+        "constant",
+        "tiny",
+        "some-nan",
+        "all-nan",
+        "some-huge",
+        "all-huge",
+        "middle-of-a-stack",
+        "tall-noisy",
+        "wide-clean",
+    ],
 )
 def test_odd_images(pixels: np.ndarray, axes: str, expected: str, fluorescence_model: Model) -> None:
     assert decided(Image(pixels, axes), fluorescence_model)[0] == expected

@@ -176,9 +176,10 @@ def test_what_shows_too_little_is_unknown(model, pixels):
     assert compare(Image(pixels.astype(np.float32)), model).verdict == "unknown"
 
 
-def test_pixels_that_are_not_finite_count_as_the_mean(model):
-    grey = _nuclei(100)
-    grey[5, 5] = np.nan
+@pytest.mark.parametrize("bad", [np.nan, 1e25, 1e300])
+def test_pixels_that_are_not_finite_count_as_the_mean(model, bad):
+    grey = _nuclei(100).astype(np.float64)
+    grey[5, 5] = bad
     assert compare(Image(grey), model).score == pytest.approx(compare(Image(_nuclei(100)), model).score, rel=0.2)
 
 

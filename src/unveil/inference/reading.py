@@ -19,8 +19,8 @@ from unveil.operators.reflection import reflected
 
 _BLOCK_PIXELS = 1 << 20
 _KEPT_PIXELS = 1 << 24
-_LARGEST = 1e30
-"""Larger values count as not finite: sums over them leave the range of float32."""
+_LARGEST = 1e18
+"""Larger values count as not finite: squares of their differences leave the range of float32, which ends at 3.4e38."""
 
 
 class Readable(Protocol):
@@ -81,7 +81,17 @@ def blocks(frame: Readable) -> Iterator[NDArray[Any]]:
     sizes = frame.shape[1:]
     side = round(_BLOCK_PIXELS ** (1 / len(sizes)))
     for tile in Tiling.of(sizes, side, (1,) * len(sizes), (0,) * len(sizes)):
-        yield _checked(frame.read(tile.inner))
+        yield usable(frame.read(tile.inner))
+
+
+def usable(grey: NDArray[Any]) -> NDArray[Any]:
+    """Return integers as they are, and floats as float32 with NaN for what is not finite or too large."""
+    if np.issubdtype(grey.dtype, np.integer):
+        return grey
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = grey.astype(np.float32)
+    single[~(np.abs(single) <= _LARGEST)] = np.nan
+    return single
 
 
 def survey(blocks: Iterable[NDArray[Any]]) -> Survey:
@@ -122,7 +132,7 @@ class FilledFrame:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return `window` as ``(C, *window)``; floats as float32, integers as they are."""
-        grey = _checked(self.frame.read(window))
+        grey = usable(self.frame.read(window))
         if not self.survey.n_filled:
             return grey
         mean = self.survey.mean.astype(np.float32).reshape(-1, *[1] * (grey.ndim - 1))
@@ -174,13 +184,3 @@ def _seen(window: slice, size: int) -> slice:
 
 def _positions(window: slice) -> NDArray[np.intp]:
     return np.arange(window.start, window.stop)
-
-
-def _checked(grey: NDArray[Any]) -> NDArray[Any]:
-    """Return integers as they are, and floats as float32 with NaN for what is not finite or too large."""
-    if np.issubdtype(grey.dtype, np.integer):
-        return grey
-    with np.errstate(over="ignore", invalid="ignore"):
-        single = grey.astype(np.float32)
-    single[~(np.abs(single) <= _LARGEST)] = np.nan
-    return single

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor, Notice
 from unveil.image import Frame, Image, frames, n_frames
+from unveil.inference.reading import usable
 from unveil.io.model_file import load_model
 from unveil.model.card import ModelCard
 from unveil.operators.noise_estimation import relative_noise
@@ -74,7 +75,7 @@ def _seen(frame: Frame) -> Iterator[NDArray[np.float64]]:
         rows, columns = (_spread(length) for length in (height, width))
         windows = [(row, column) for row in rows for column in columns]
     blocks = [frame.read((*z, *window)).reshape(len(frame.channels), -1, _length(window[1])) for window in windows]
-    for plane in np.concatenate(blocks, axis=1).astype(np.float64):
+    for plane in usable(np.concatenate(blocks, axis=1)).astype(np.float64):
         finite = np.isfinite(plane)
         yield np.where(finite, plane, plane[finite].mean() if finite.any() else 0)
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from unveil.image import Frame
+from unveil.inference.reading import usable
 from unveil.model.model import Model
 from unveil.networks.unet import UNet
 from unveil.operators.appearance import LEAST_PX, STATISTICS, describe
@@ -114,8 +115,8 @@ def _shape(*spans: slice) -> tuple[int, ...]:
 
 
 def _finite(grey: NDArray[Any]) -> NDArray[np.float32]:
-    """Return float32 with the mean of its channel for what is not finite."""
-    single = grey.astype(np.float32)
+    """Return float32 with the mean of its channel for what is not finite, or too large."""
+    single = usable(grey).astype(np.float32)
     finite = np.isfinite(single)
     if finite.all():
         return single

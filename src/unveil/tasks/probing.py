@@ -48,7 +48,7 @@ def probe(frame: NormalizedFrame, tile: Tile, denoised: NDArray[np.float32], eng
     inner = (slice(None), *tile.crop)
     normalized = frame.read(tile.window)
     noisy = frame.intensities.invert(normalized[inner])
-    size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - denoised))))
+    size = _PROBE * float(np.sqrt(np.mean(np.square(noisy - denoised), dtype=np.float64)))
     signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), normalized.shape)
     stepped = frame.intensities.apply(frame.intensities.invert(normalized) + size * signs)
     after = frame.intensities.restore(engine.compute(stepped[np.newaxis])[0])[inner]
