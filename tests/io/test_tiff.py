@@ -157,6 +157,18 @@ def test_two_unnamed_dimensions_are_an_error_that_asks_for_axes(tmp_path: Path) 
         read_image(tmp_path / "four.tif", axes="ZYX")
 
 
+def test_axes_that_do_not_fit_are_told_with_the_file_and_what_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, noise(2, 3, 20, 30), photometric="minisblack")
+    assert read_labels(path, axes="TCZYX").axes == "TZYX"  # those of its image
+    with pytest.raises(ImageError, match="the array has 4 dimensions") as refused:
+        read_labels(path, axes="czyx")
+    assert str(refused.value).startswith(f"{path}: labels have no channels, so that of CZYX they have ZYX. Axes 'ZYX'")
+    with pytest.raises(ImageError, match="Axes 'ZYX' do not describe the image") as refused:
+        read_image(path, axes="ZYX")
+    assert str(refused.value).startswith(f"{path}: ")
+
+
 def test_axes_may_name_dimensions_of_length_one(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "one.ome.tif", noise(1, 4, 1, 20, 30), metadata={"axes": "TZCYX"})
     assert read_image(tmp_path / "one.ome.tif").axes == "ZYX"

@@ -60,14 +60,14 @@ def segmentation(
     as_json
         Put one JSON object on standard output, everything else on standard error.
     """
-    from unveil.io.images import label_axes, pair_files, read_image, read_labels
+    from unveil.io.images import pair_files, read_image, read_labels
 
     terminal = Terminal(as_json=as_json)
     with terminal.session():
         check_task(model, "segmentation")
         pairs = pair_files(images, labels)
         inputs = [read_image(image, axes=axes) for image, _ in pairs]
-        references = [read_labels(reference, axes=label_axes(axes)) for _, reference in pairs]
+        references = [read_labels(reference, axes=axes) for _, reference in pairs]
         return _judge(model, inputs, references, EvaluationOptions(**options.model_dump()), terminal)
 
 

@@ -57,14 +57,14 @@ def suggest(
             raise ConfigError(f"The output is {output}; a table is expected. Give a file that ends in .csv.")
         check_task(model, "segmentation")
         from unveil.io.annotations import read_masks
-        from unveil.io.images import find_images, label_axes, read_image
+        from unveil.io.images import find_images, read_image
         from unveil.io.model_file import load_model
         from unveil.io.writing import write_table
         from unveil.tasks.suggest import suggest_blocks
 
         files = find_images(images)
         inputs = [read_image(file, axes=axes) for file in files]
-        judged = read_masks(files, mask, axes=label_axes(axes)) if mask is not None else None
+        judged = read_masks(files, mask, axes=axes) if mask is not None else None
         loaded = load_model(model)
         with terminal.progress() as bar:
             found = suggest_blocks(

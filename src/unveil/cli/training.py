@@ -228,12 +228,12 @@ def _labelled(
 ) -> tuple[list[Image], list[Annotation]]:
     """Read images and annotations, paired by name; labels have the axes of their images less the channels."""
     from unveil.io.annotations import read_annotations
-    from unveil.io.images import label_axes, pair_files, read_image
+    from unveil.io.images import pair_files, read_image
 
     pairs = pair_files(images, labels)
     inputs = [read_image(image, axes=axes) for image, _ in pairs]
     files = [file for _, file in pairs]
-    return inputs, read_annotations(files, masks=masks, background=background, axes=label_axes(axes))
+    return inputs, read_annotations(files, masks=masks, background=background, axes=axes)
 
 
 def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, terminal: Terminal) -> list[Annotation]:

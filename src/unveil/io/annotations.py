@@ -28,7 +28,7 @@ def read_annotations(
     background
         Labels are scribbles with this number on the background; None if they are not.
     axes
-        Of the labels, where the files do not say or are wrong.
+        Of the labels or of their images, where the files do not say or are wrong.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_masks(images: Sequence[Path], masks: Path, *, axes: str | None = None) 
     masks
         Folder of masks by the images' names (or the one mask of the one image), other than 0 where a person judged.
     axes
-        Of the masks, where the files do not say or are wrong.
+        Of the masks or of their images, where the files do not say or are wrong.
 
     Raises
     ------

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.axes import without
 from unveil.errors import FileError, ImageError
 from unveil.image import Image
 from unveil.io.finding import READABLE, find_images, is_folder, is_ome_zarr, stem
 from unveil.io.pairs import pair_files
 from unveil.io.raster import to_image
 
-__all__ = ["find_images", "label_axes", "pair_files", "read_image", "read_labels"]
+__all__ = ["find_images", "pair_files", "read_image", "read_labels"]
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIGNATURES = {
@@ -62,12 +61,17 @@ def read_labels(path: Path, *, axes: str | None = None) -> Image:
 
     Floats that are whole numbers become int32. Of an OME-Zarr image its only labels are read.
 
+    Parameters
+    ----------
+    axes
+        Those of the labels or of their image, whose channels are left out; see `read_image`.
+
     Raises
     ------
     FileError
         If there is no such file, or it cannot be read.
     ImageError
-        If the pixels are no labels: colours, fractions, or negative numbers.
+        If the pixels are no labels (colours, fractions, or negative numbers), or the axes do not describe them.
     """
     image = _read(Path(path), axes, as_labels=True)
     if image.size("C") > 1:
@@ -84,11 +88,6 @@ def read_labels(path: Path, *, axes: str | None = None) -> Image:
     if np.dtype(image.data.dtype).kind != "f":
         return image
     return image.like(np.asarray(image.data[...]).astype(np.int32), image.axes)
-
-
-def label_axes(axes: str | None) -> str | None:
-    """Return the axes of the labels or masks of images with `axes`: all but the channels."""
-    return without(axes.upper(), "C") if axes else None
 
 
 def _read(path: Path, axes: str | None, *, as_labels: bool) -> Image:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.axes import ORDER, check_axes, in_order
+from unveil.axes import ORDER, check_axes, in_order, without
 from unveil.errors import ImageError, UnveilWarning
 from unveil.image import ArrayLike, Image
 from unveil.io.reordered import Reordered, native
@@ -58,7 +58,7 @@ def to_image(
 ) -> Image:
     """Return `raster` as an image with axes in the order T C Z Y X; in memory it stays in memory, lazy stays lazy.
 
-    As labels, true and false become 1 and 0.
+    As labels, true and false become 1 and 0, and of `axes` the channels are left out.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def to_image(
     ImageError
         If the axes are not known, or `axes` does not describe the pixels.
     """
-    letters = _override(raster, axes) if axes else _resolve(raster, name)
+    letters = _override(raster, axes, path, as_labels=as_labels) if axes else _resolve(raster, name)
     target = in_order(letters)
     order = [letters.index(letter) for letter in target]
     colours = None
@@ -90,15 +90,22 @@ def to_image(
     return Image(data, target, pixel_size_um=size, channel_names=names, name=name, origin_um=origin)
 
 
-def _override(raster: Raster, axes: str) -> str:
+def _override(raster: Raster, axes: str, path: Path, *, as_labels: bool) -> str:
     """Assign the letters that the user gave to all dimensions of the file, or to those longer than one."""
+    given = axes.upper()
+    wanted = without(given, "C") if as_labels else given
     sizes = [int(n) for n in raster.array.shape]
     positions = list(enumerate(zip(raster.axes, sizes, strict=True)))
     full = [position for position, (letter, size) in positions if size > 1 or letter != "S"]
     kept = [position for position, (letter, size) in positions if size > 1 or letter in "YX"]
-    chosen = full if len(axes) == len(full) else kept
+    chosen = full if len(wanted) == len(full) else kept
+    try:
+        check_axes(wanted, len(chosen))
+    except ImageError as error:
+        left_out = f" labels have no channels, so that of {given} they have {wanted}." if wanted != given else ""
+        raise ImageError(f"{path}:{left_out} {error}") from error
     letters = ["-"] * len(sizes)
-    for position, letter in zip(chosen, check_axes(axes.upper(), len(chosen)), strict=True):
+    for position, letter in zip(chosen, wanted, strict=True):
         letters[position] = letter
     return "".join(letters)
 
