@@ -135,7 +135,7 @@ def reason(error: OSError) -> str:
     """Say why something cannot be written, and what to do: the end of a message."""
     if error.errno == errno.ENAMETOOLONG:
         return "its name is too long. Give a shorter one."
-    found = error.strerror or str(error)
+    found = error.strerror or f"the disk has no room ({error})"  # NumPy's error has no number of the system
     if isinstance(error, FileExistsError | NotADirectoryError):
         found = "a file stands where a folder is needed"
     return f"{found}. Choose a folder that can be written to and has enough free space."
