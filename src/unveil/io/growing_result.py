@@ -48,6 +48,8 @@ PROVENANCE = "unveil"
 _IDENTITY, _JOURNAL, _LOCK, _RUN, _RESULT, _SCRATCH, _REPLACED = (
     "identity.json", "journal.txt", "lock", "run", "result", "scratch", "replaced",
 )  # fmt: skip
+_PART = ".{}.part"
+"""What the folder of a result is called while it grows."""
 _HALF_WRITTEN = "*.partial"
 """What Zarr's store calls a chunk until it is whole."""
 
@@ -111,7 +113,7 @@ class GrowingResult:
             the folder cannot be written to.
         """
         path = Path(os.path.realpath(path))
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(_PART.format(path.name))
         try:
             _check_replaceable(path)
             part.mkdir(parents=True, exist_ok=True)
@@ -296,6 +298,20 @@ class GrowingResult:
                 self._part.rmdir()
 
 
+def is_result(folder: Path) -> bool:
+    """Say whether Unveil wrote the OME-Zarr image in `folder`."""
+    try:
+        return PROVENANCE in json.loads((folder / ".zattrs").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def is_growing(name: str) -> bool:
+    """Say whether a folder called `name` is one in which a result grows."""
+    before, after = _PART.split("{}")
+    return name.startswith(before) and name.endswith(after)
+
+
 class _Store(LocalStore):
     """A local store whose writes return when the disk has them, and which says in our words that it is full."""
 
@@ -351,15 +367,8 @@ def _begin_run(part: Path) -> str:
 def _check_replaceable(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise FileError(f"{path} is a file, and an OME-Zarr result is a folder. Give another name.")
-    if path.is_dir() and any(path.iterdir()) and not _is_ours(path):
+    if path.is_dir() and any(path.iterdir()) and not is_result(path):
         raise FileError(f"{path} is a folder that Unveil did not write; it is not replaced. Give another name.")
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return PROVENANCE in json.loads((path / ".zattrs").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
 
 
 def _locked(part: Path, path: Path) -> filelock.BaseFileLock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from unveil.axes import in_order, without
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor, Notice
 from unveil.image import Image
-from unveil.io.growing_result import PROVENANCE, GrowingResult
+from unveil.io.growing_result import GrowingResult, is_growing, is_result
 from unveil.model.card import ModelCard
 from unveil.operators.uncertainty import NAMES
 from unveil.tasks.results import SegmentationSink, WritableArray, segmentation_shapes
@@ -70,17 +69,8 @@ def file_traits(path: Path) -> dict[str, JsonValue]:
 def _own_files(folder: Path) -> Iterator[Path]:
     """Yield the files of an OME-Zarr folder, less the results that Unveil wrote or writes into it."""
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _is_result(Path(place, name))]
+        folders[:] = [name for name in folders if not (is_growing(name) or is_result(Path(place, name)))]
         yield from filter(Path.is_file, (Path(place, name) for name in names))
-
-
-def _is_result(folder: Path) -> bool:
-    if folder.name.startswith(".") and folder.name.endswith(".part"):  # it grows
-        return True
-    try:
-        return PROVENANCE in json.loads((folder / ".zattrs").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
 
 
 def begin(path: Path, identity: Mapping[str, JsonValue], monitor: Monitor) -> GrowingResult:
