@@ -139,10 +139,23 @@ def test_our_own_layers(model, form, blobs):
     model.add_image(blobs(32, 32), name="cells")
     model.add_image(blobs(32, 32), name="probability", metadata=own("probability"))
     model.add_image(blobs(32, 32), name="training preview", metadata=own("preview"))
+    model.add_image(blobs(32, 32), name="not whole yet", metadata=own("growing"))
     model.add_image(blobs(32, 32), name="denoised", metadata=own("denoised"))
     model.add_labels(np.zeros((32, 32), int), name="predicted", metadata=own("labels"))
     assert listed(form.rows[0].image_list) == ["denoised", "cells"]
     assert listed(form.rows[0].labels_list) == ["predicted"]
+
+
+@pytest.mark.parametrize("role", ["denoised", "residual", "autocorrelation", "feature", "entropy"])
+def test_our_own_images_are_offered_and_not_filled_in(model, form, blobs, role):
+    for name in ("cells", "more cells"):
+        model.add_image(blobs(32, 32), name=name)
+    model.add_image(blobs(32, 32), name="made", metadata={"unveil": {"role": role}})
+    form.set_task(TrainingTask.NOISY_ONLY)
+    form.add_pair()
+    form.add_pair()
+    assert names(form)[1:] == [("more cells", None), (None, None)]
+    assert listed(form.rows[2].image_list) == ["made", "more cells", "cells"]
 
 
 def test_new_labels_lie_on_their_image(qtbot, viewer, docked):

@@ -92,6 +92,7 @@ def test_without_an_image_the_panel_says_what_to_do(viewer, save_segmenter, blob
     assert panel.form.source.layer_list.currentText() == "nuclei"
     viewer.add_image(blobs(32, 32), name="later")
     viewer.add_labels(np.zeros((4, 4), int))
+    viewer.add_image(blobs(32, 32), name="training preview", metadata={"unveil": {"role": "preview"}})
     assert panel.form.source.layer_list.currentText() == "nuclei"
     assert panel.form.source.layer_list.count() == 2
     viewer.layers.remove(layer)

@@ -126,11 +126,10 @@ def test_our_own_layers_are_not_in_the_way():
     def own(role):
         return {"unveil": {"role": role}}
 
+    made = ("denoised", "residual", "autocorrelation", "probability", "feature", "entropy", "disagreement")
     layers = [
         ImageLayer(noisy(), name="cells"),
-        ImageLayer(SCENE, name="cells · denoised", metadata=own("denoised")),
-        ImageLayer(SCENE, name="cells · probability", metadata=own("probability")),
-        ImageLayer(SCENE, name="cells · preview", metadata=own("preview")),
+        *(ImageLayer(SCENE, name=f"cells · {role}", metadata=own(role)) for role in (*made, "growing", "preview")),
     ]
     found = propose(*layers)
     assert (found.task, names(found)) == (TrainingTask.NOISY_ONLY, [("cells", None)])

@@ -27,7 +27,7 @@ def completed(
 ) -> list[LayerPair]:
     """Fill the empty places of `pairs` with layers that fit and stand in no other pair; others stay as they are.
 
-    What was denoised is not filled in: a person may choose it.
+    What Unveil made of an image is not filled in: a person may choose it.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def completed(
         The layer selected in the viewer, which comes first where an image is wanted.
     """
     done = list(pairs)
-    images = [image for image in images if role_of(image) != "denoised"]
+    images = [image for image in images if role_of(image) == ""]
     for at, pair in enumerate(done):
         others = done[:at] + done[at + 1 :]
         if task.has_images and pair.image is None:

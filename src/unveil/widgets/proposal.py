@@ -68,7 +68,7 @@ def propose_task(layers: Iterable[Layer], present: Sequence[LayerPair] = ()) -> 
         What was proposed before: labels that somebody has painted stay with their image whatever is opened beside them.
     """
     layers = list(layers)
-    images = [layer for layer in images_among(layers) if role_of(layer) != "denoised" and likely_axes(layer)]
+    images = [layer for layer in images_among(layers) if role_of(layer) == "" and likely_axes(layer)]
     if not images:
         return Proposal(TrainingTask.OBJECTS, (), "There is no image yet: open one, then paint some of its objects.")
     return _from_labels(images, layers, present) or _from_images(images[:_MOST_IMAGES])

@@ -13,6 +13,7 @@ from unveil.errors import ImageError
 from unveil.model.card import ModelCard
 from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
 from unveil.widgets.results import GROWING, INSPECTION
+from unveil.widgets.training_layers import role_of
 
 _CHOOSE, _EACH = "choose…", "each by itself"
 
@@ -141,13 +142,12 @@ class SourceForm(QObject):
     def _layers(self) -> list[ImageLayer]:
         """Return image layers that may be worked on, the topmost first; our own probabilities are none.
 
-        Nor is what is not whole yet, nor what a network's layers made.
+        Nor is what is not whole yet, nor the preview of a training, nor what a network's layers made.
         """
         return [
             layer
             for layer in reversed(list(self._viewer.layers))
-            if isinstance(layer, ImageLayer)
-            and layer.metadata.get("unveil", {}).get("role") not in ("probability", GROWING, INSPECTION)
+            if isinstance(layer, ImageLayer) and role_of(layer) not in ("probability", "preview", GROWING, INSPECTION)
         ]
 
     def _fill_layers(self, event: Any = None) -> None:

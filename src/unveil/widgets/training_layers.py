@@ -12,7 +12,7 @@ from napari.layers import Labels, Layer, Shapes
 
 from unveil.image import ArrayLike
 from unveil.widgets.layers import known_axes, possible_axes
-from unveil.widgets.results import INSPECTION
+from unveil.widgets.results import GROWING, INSPECTION
 
 TargetKind: TypeAlias = Literal["labels", "image", "none"]
 ANNOTATED = "annotated blocks"
@@ -182,7 +182,7 @@ def role_of(layer: Layer) -> str:
 
 def images_among(layers: Iterable[Layer]) -> list[ImageLayer]:
     """Return the image layers that can be learnt from, the topmost first."""
-    return _topmost_first(layers, ImageLayer, ("probability", "preview", INSPECTION))
+    return _topmost_first(layers, ImageLayer, ("probability", "preview", GROWING, INSPECTION))
 
 
 def labels_among(layers: Iterable[Layer]) -> list[Labels]:
