@@ -7,6 +7,7 @@ import time
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Shapes
 from scipy import ndimage
@@ -205,6 +206,57 @@ def test_a_lazy_stack_is_not_read_whole(dask_in_this_thread):
     propose(layer, labels)
     propose(layer)
     assert len(read) <= 5
+
+
+def counted(read, name, plane):
+    """A lazy stack of two planes, each `plane`; whoever reads one leaves `name` in `read`."""
+
+    def look(block_info=None):
+        read.append(name)
+        return plane[np.newaxis]
+
+    return da.map_blocks(look, chunks=((1, 1), *((n,) for n in plane.shape)), dtype=plane.dtype, meta=plane[:0, :0])
+
+
+def test_each_lazy_layer_is_read_once_however_many_come_after_it(dask_in_this_thread):
+    read, layers = [], []
+    planes = [RNG.random((600, 600), dtype=np.float32) for _ in range(6)]
+    for number, plane in enumerate(planes):
+        layers.append(ImageLayer(counted(read, number, plane), contrast_limits=(0, 1)))
+        read.clear()
+        propose(*layers)
+        assert read == [number, number]  # both planes of the new one: it might be a movie
+    labels = Labels(counted(read, "labels", np.ones((600, 600), np.uint16)))
+    read.clear()
+    for _ in range(2):
+        propose(*layers, labels)
+    assert read == ["labels"]
+
+
+def test_windows_of_images_agree_whatever_was_read_before(dask_in_this_thread):
+    scene = np.tile(SCENE, (4, 4))
+    noisy_one, clean = (
+        ImageLayer(da.from_array(plane, chunks=100), name=name, contrast_limits=(0, 1))
+        for name, plane in (("noisy", noisy(scene)), ("clean", scene))
+    )
+    others = [ImageLayer(RNG.random((90, 90)), name=f"{number}") for number in range(12)]
+    for layers in ([noisy_one, *others], [noisy_one, clean], [noisy_one, *others, clean]):
+        found = propose(*layers)
+    assert names(found) == [("noisy", "clean")]
+
+
+def test_another_array_of_a_layer_is_read_anew(dask_in_this_thread):
+    layer, labels = ImageLayer(noisy()), Labels(da.zeros((EDGE, EDGE), chunks=80, dtype=np.uint16))
+    assert "still empty" in propose(layer, labels).reason
+    labels.data = da.from_array(cells(), chunks=80)
+    assert "36 numbers" in propose(layer, labels).reason
+
+
+def test_lazy_labels_that_were_painted_on_are_read_anew(dask_in_this_thread):
+    layer, labels = ImageLayer(noisy()), Labels(zarr.zeros(shape=(EDGE, EDGE), dtype=np.uint16))
+    assert "still empty" in propose(layer, labels).reason
+    labels.data_setitem(np.nonzero(cells() == 5), 5)
+    assert "one object so far" in propose(layer, labels).reason
 
 
 def test_it_is_quick():

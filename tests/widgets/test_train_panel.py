@@ -27,6 +27,7 @@ from unveil.io.writing import write_image, write_labels
 from unveil.widgets.after_training import CardDialog
 from unveil.widgets.layers import source_of
 from unveil.widgets.preview_layer import PreviewLayer
+from unveil.widgets.proposal import propose_task
 from unveil.widgets.train_bar import TrainState
 from unveil.widgets.train_panel import TrainPanel
 from unveil.widgets.train_work import Trained
@@ -422,6 +423,24 @@ def test_predicted_labels_are_not_proposed_beside_painted_ones(scene, panel):
     predict(scene, scene.layers["painted"].data)
     assert len(names(panel)) == 1
     assert panel.form.pairs.pairs()[0].target == scene.layers["painted"]
+
+
+def test_results_that_come_and_go_are_no_reason_to_look_at_all_layers_again(scene, panel, monkeypatch):
+    looked = []
+
+    def look(layers, *args):
+        looked.append(len(layers))
+        return propose_task(layers, *args)
+
+    monkeypatch.setattr("unveil.widgets.train_form.propose_task", look)
+    for role in ("probability", "denoised", "preview", "growing"):
+        scene.add_image(np.zeros((160, 160)), name=role, metadata={"unveil": {"role": role}})
+        scene.layers.remove(role)
+    assert looked == []
+    scene.add_image(np.zeros((160, 160)), name="more cells")
+    scene.add_labels(np.ones((160, 160), int), name="predicted", metadata={"unveil": {"role": "labels"}})
+    scene.layers.remove("more cells")
+    assert looked == [3, 4, 3]
 
 
 def test_what_the_user_says_is_annotated_stays(scene, panel):

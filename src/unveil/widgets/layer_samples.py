@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from unveil.image import ArrayLike
 from unveil.widgets.training_layers import pixels
+
+_WINDOW_PX = 256
+"""Edge of what is read of a plane of an image: always the same, so that it is read once."""
+_LAZY_LABELS_PX = 512
+"""Edge of what is read of labels that are no NumPy array."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """Parts of an array by their index, as text: slices are no keys before Python 3.12."""
+
+    array: ArrayLike
+    parts: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+_remembered: WeakKeyDictionary[ImageLayer | Labels, _Remembered] = WeakKeyDictionary()
 
 
 def central_window(image: ImageLayer, axes: str, edge_px: int, **index: int) -> NDArray[np.float32]:
-    """Read the middle of one plane, the first channel, as ``(Y, X)`` of at most `edge_px` each.
+    """Read the middle of one plane, the first channel, as ``(Y, X)`` of at most `edge_px` and 256 pixels each.
 
     Parameters
     ----------
@@ -24,10 +43,10 @@ def central_window(image: ImageLayer, axes: str, edge_px: int, **index: int) -> 
     data = pixels(image)
     at = {letter: n // 2 for letter, n in zip(axes, data.shape, strict=False)} | {"C": 0} | index
     key: list[Any] = [
-        _middle(n, edge_px) if letter in "YX" else at[letter] for letter, n in zip(axes, data.shape, strict=False)
+        _middle(n, _WINDOW_PX) if letter in "YX" else at[letter] for letter, n in zip(axes, data.shape, strict=False)
     ]
-    window = np.asarray(data[(*key, 1) if image.rgb else tuple(key)], np.float32)  # of colours, green
-    window = np.nan_to_num(window, posinf=0, neginf=0)
+    read = _read(image, (*key, 1) if image.rgb else tuple(key))  # of colours, green
+    window = np.nan_to_num(_cut(read, edge_px).astype(np.float32), posinf=0, neginf=0)
     return window if axes.index("Y") < axes.index("X") else window.T
 
 
@@ -41,7 +60,7 @@ def painted_window(labels: Labels, budget_px: int) -> NDArray[Any]:
     edge_px = math.isqrt(budget_px)
     if not isinstance(data, np.ndarray):
         plane: Any = tuple(n // 2 for n in data.shape[:-2])
-        return np.asarray(data[(*plane, *(_middle(n, edge_px) for n in data.shape[-2:]))])
+        return _cut(_read(labels, (*plane, *(_middle(n, _LAZY_LABELS_PX) for n in data.shape[-2:]))), edge_px)
     step = max(1, math.ceil(math.sqrt(data.size / budget_px)))
     coarse = data[..., ::step, ::step] != 0
     counts = coarse.sum(axis=(-2, -1))
@@ -51,6 +70,32 @@ def painted_window(labels: Labels, budget_px: int) -> NDArray[Any]:
         return np.zeros((0, 0), data.dtype)
     window: NDArray[Any] = data[(*plane, _around(y, data.shape[-2], edge_px), _around(x, data.shape[-1], edge_px))]
     return window
+
+
+def _read(layer: ImageLayer | Labels, key: tuple[int | slice, ...]) -> NDArray[Any]:
+    """Read a part of a layer's array; of one that is not in memory, once for as long as the layer holds it."""
+    data = pixels(layer)
+    if isinstance(data, np.ndarray):
+        return data[key]
+    known = _remembered.get(layer)
+    if known is None or known.array is not data:
+        known = _remembered[layer] = _Remembered(data)
+        if isinstance(layer, Labels):
+            layer.events.paint.connect(_forget)
+    name = str(key)
+    if name not in known.parts:
+        known.parts[name] = np.asarray(data[key])
+    return known.parts[name]
+
+
+def _forget(event: Any) -> None:
+    """Read anew what somebody has painted on."""
+    _remembered.pop(event.source, None)
+
+
+def _cut(plane: NDArray[Any], edge_px: int) -> NDArray[Any]:
+    """Return the middle of ``(Y, X)``, at most `edge_px` each."""
+    return plane[tuple(_middle(n, edge_px) for n in plane.shape)]
 
 
 def _middle(length: int, edge_px: int) -> slice:

@@ -30,7 +30,7 @@ from unveil.widgets.training_layers import (
 
 _WHOLE = Whole()
 _BUDGET_PX = 1_000_000
-"""Pixels read in all, about half of them from labels."""
+"""Pixels looked at in all, about half of them from labels."""
 _COARSE_PX = 8
 """Means over squares of this edge show the scene without its noise."""
 _SAME_SCENE = 0.8
@@ -61,6 +61,8 @@ class Proposal:
 
 def propose_task(layers: Iterable[Layer], present: Sequence[LayerPair] = ()) -> Proposal:
     """Look at about a million pixels of `layers`, in the viewer's order, and say what could be learnt from them.
+
+    Arrays that are not in memory are read in windows of one size, each once: a new layer costs a window or a few.
 
     Parameters
     ----------

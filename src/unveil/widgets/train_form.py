@@ -28,7 +28,15 @@ from unveil.widgets.session_models import session_models
 from unveil.widgets.train_settings import TrainSettings
 from unveil.widgets.train_work import Settings, TrainingRequest, free_name
 from unveil.widgets.training_data import TrainingData, class_names, training_data
-from unveil.widgets.training_layers import LayerPair, Scribbles, TrainingTask, Whole, role_of, what_is_missing
+from unveil.widgets.training_layers import (
+    LayerPair,
+    Scribbles,
+    TrainingTask,
+    Whole,
+    is_by_product,
+    role_of,
+    what_is_missing,
+)
 
 _TASKS = {
     TrainingTask.OBJECTS: "Segment objects",
@@ -249,8 +257,11 @@ class TrainForm(QWidget):
         return self.pairs.image_of(made.get("layer"), made.get("source", ""))
 
     def _propose(self, event: Any = None) -> None:
-        """Offer a task and its layers, until the user has chosen a task; what else was chosen stays."""
-        if self._was_chosen:
+        """Offer a task and its layers, until the user has chosen a task; what else was chosen stays.
+
+        Results that come or go change nothing that could be offered.
+        """
+        if self._was_chosen or (event is not None and is_by_product(event.value)):
             return
         self._proposal = proposal = propose_task(self._viewer.layers, self.pairs.pairs())
         if not proposal.pairs:  # nothing is left of what a choice was about

@@ -180,6 +180,11 @@ def role_of(layer: Layer) -> str:
     return str(layer.metadata.get("unveil", {}).get("role", ""))
 
 
+def is_by_product(layer: Layer) -> bool:
+    """Say whether `layer` is one of ours from which nothing can be proposed: predicted labels and blocks can."""
+    return role_of(layer) not in ("", "labels", BLOCKS)
+
+
 def images_among(layers: Iterable[Layer]) -> list[ImageLayer]:
     """Return the image layers that can be learnt from, the topmost first."""
     return _topmost_first(layers, ImageLayer, ("probability", "preview", GROWING, INSPECTION))
