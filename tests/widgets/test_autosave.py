@@ -52,6 +52,31 @@ def test_layers_with_almost_the_same_long_name_are_kept_apart(qtbot, autosave):
     assert sorted(int(np.max(read_labels(path).data)) for path in saved(autosave)) == [1, 2]
 
 
+def test_a_layer_that_cannot_be_written_keeps_no_other_from_it(qtbot, autosave, notifications):
+    bad, good = Labels(np.full((20, 30), -1), name="bad"), Labels(np.zeros((20, 30), int), name="good")
+    autosave.watch([bad, good])
+    for layer in (bad, good):
+        layer.paint((5, 5), 3)
+    for _ in range(2):
+        autosave.save()
+        qtbot.waitUntil(lambda: autosave.is_idle, timeout=10_000)
+    assert [path.name.split("_")[0] for path in saved(autosave)] == ["good"]
+    ((severity, text),) = notifications
+    assert severity == "error"
+    assert "bad_" in text
+
+    bad.data[:] = 0  # not told by any event: it is still to be written
+    bad.paint((5, 5), -2)
+    autosave.save()
+    qtbot.waitUntil(lambda: autosave.is_idle, timeout=10_000)
+    assert len(notifications) == 2  # another reason
+    bad.data[:] = 4
+    autosave.save()
+    qtbot.waitUntil(lambda: autosave.is_idle, timeout=10_000)
+    assert [path.name.split("_")[0] for path in saved(autosave)] == ["bad", "good"]
+    assert len(notifications) == 2
+
+
 def test_a_layer_that_is_watched_no_more_is_left_alone(qtbot, autosave):
     layer = Labels(np.zeros((20, 30), int), name="cells")
     autosave.watch([layer])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,8 @@ _SESSIONS_KEPT = 10
 class Autosave(QObject):
     """Writes the watched layers that have changed, every half minute, in a thread.
 
-    Each session of the panel has a folder of its own in ``autosave`` beside the training runs; the latest ten are kept.
+    What cannot be written is told, and tried again the next time. Each session of the panel has a folder of its own in
+    ``autosave`` beside the training runs; the latest ten are kept.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -35,7 +36,7 @@ class Autosave(QObject):
         self._layers: list[Labels] = []
         self._changed: dict[Any, Labels] = {}
         self._job: Job | None = None
-        self._has_failed = False
+        self._last_told = ""
         self._timer = QTimer(self)
         self._timer.setInterval(_PERIOD_MS)
         self._timer.timeout.connect(self.save)
@@ -58,15 +59,15 @@ class Autosave(QObject):
 
     def save(self) -> None:
         """Write what has changed since the last time; nothing is painted, nothing is written."""
-        changed = list(self._changed.values())
-        if not changed or self._job is not None:
+        if not self._changed or self._job is not None:
             return
+        layers = {_file_name(layer): layer for layer in self._changed.values()}
+        copies = {name: np.array(layer.data) for name, layer in layers.items()}
         self._changed.clear()
-        copies = {_file_name(layer): np.array(layer.data) for layer in changed}
         job = Job(lambda monitor: _write(self.folder, copies), "Saving annotations", self, in_activity_dock=False)
         self._job = job
         job.failed.connect(self._tell_once)
-        job.finished.connect(partial(self._end, job))
+        job.finished.connect(partial(self._end, job, layers, copies))
         job.start()
 
     def close_for_good(self) -> None:
@@ -78,24 +79,45 @@ class Autosave(QObject):
         self._changed[event.source.unique_id] = event.source
 
     def _tell_once(self, error: Exception) -> None:
-        if not self._has_failed:
-            self._has_failed = True
+        if str(error) != self._last_told:
+            self._last_told = str(error)
             tell_failure(error)
 
-    def _end(self, job: Job) -> None:
+    def _end(self, job: Job, layers: Mapping[str, Labels], left: Iterable[str]) -> None:
         self._job = None
+        for name in left:
+            self._changed.setdefault(layers[name].unique_id, layers[name])
         job.deleteLater()
 
 
 def _write(folder: Path, copies: dict[str, np.ndarray[Any, Any]]) -> None:
+    """Write all `copies` that can be written, and leave the others in it.
+
+    Raises
+    ------
+    Exception
+        The first that came in the way of a copy, once all were tried.
+    """
+    is_new = not folder.exists()
+    failures = []
+    for name in list(copies):
+        try:
+            _write_one(folder / name, copies[name])
+        except Exception as error:
+            failures.append(error)
+        else:
+            del copies[name]
+    if is_new and folder.exists():
+        _prune(folder.parent)
+    if failures:
+        raise failures[0]
+
+
+def _write_one(path: Path, labels: np.ndarray[Any, Any]) -> None:
     from unveil.io.writing import write_labels
 
-    is_new = not folder.exists()
-    for name, labels in copies.items():
-        axes = "TCZYX"[-labels.ndim :] if labels.ndim != 3 else "ZYX"
-        write_labels(folder / name, Image(labels.astype(np.int64), axes, name=name))
-    if is_new:
-        _prune(folder.parent)
+    axes = "TCZYX"[-labels.ndim :] if labels.ndim != 3 else "ZYX"
+    write_labels(path, Image(labels.astype(np.int64), axes, name=path.name))
 
 
 def _prune(folder: Path) -> None:
