@@ -380,6 +380,7 @@ def shifted(**place):
         ([LayerPair(image_layer(20, 24), labels_layer(20, 24, blank=True))], "'painted' are empty"),
         ([LayerPair(image_layer(20, 24), Labels(np.full((20, 24), 3)))], "cover every annotated pixel"),
         ([LayerPair(image_layer(20, 24), Labels(np.full((20, 24), -3), name="odd"))], "negative numbers (lowest -3)"),
+        ([LayerPair(image_layer(20, 24), Labels(np.eye(20, 24, dtype=int) << 40))], "up to 4294967295. Renumber them"),
         ([LayerPair(ImageLayer(np.eye(20, dtype=bool)), labels_layer(20, 20))], "true/false"),
         ([LayerPair(image_layer(1, 1, 1, 1, 20, 24), labels_layer(20, 24))], "has 6 dimensions"),
     ],

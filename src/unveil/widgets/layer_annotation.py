@@ -23,6 +23,9 @@ from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole,
 _Index: TypeAlias = tuple[int, ...]
 _Frame: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
 
+_HIGHEST = 2**32 - 1
+"""Number of a label that can be written down for a training."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotated:
@@ -155,6 +158,11 @@ def _check_frame(frame: NDArray[Any], image: Image, name: str) -> None:
         raise ImageError(
             f"Labels '{name}' hold negative numbers (lowest {frame.min()}): 0 is background, objects count from 1. "
             f"Renumber them."
+        )
+    if frame.max() > _HIGHEST:
+        raise ImageError(
+            f"Labels '{name}' hold numbers up to {frame.max()}; a training takes numbers up to {_HIGHEST}. Renumber "
+            f"them, for example by skimage.segmentation.relabel_sequential."
         )
     depth = image.size("Z")
     if frame.ndim == 3 and len(frame) != depth:
