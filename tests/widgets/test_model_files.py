@@ -101,6 +101,15 @@ def test_a_dropped_model_opens_its_panel(viewer, models_folder, elsewhere):
     assert panel.form.models.entry.name == "dropped"
 
 
+def test_a_model_dropped_on_one_of_two_viewers_shows_there(viewer, make_napari_viewer, models_folder, elsewhere):
+    viewer.window.add_dock_widget(SegmentPanel(viewer))
+    other = make_napari_viewer()
+    other.open(str(elsewhere), plugin="napari-unveil")
+    (panel,) = other.window.dock_widgets.values()
+    assert panel.form.models.entry.name == "dropped"
+    assert len(viewer.window.dock_widgets) == 1
+
+
 def test_a_dropped_model_shows_its_hidden_panel(viewer, models_folder, elsewhere):
     panel = SegmentPanel(viewer)
     dock = viewer.window.add_dock_widget(panel)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unveil.errors import ModelFileError
 from unveil.io.card_file import ENDING
-from unveil.model.card import ModelCard
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from unveil.io.library import ModelEntry
+    from unveil.widgets.model_picker import ModelPicker
 
 LayerData: TypeAlias = "list[tuple[Any, ...]]"
 
@@ -35,27 +40,42 @@ def open_models(path: str | list[str]) -> LayerData:
             continue
         assert entry.card is not None
         panel = _PANELS[entry.card.task]
-        _show_panel(panel, entry.card)
+        _show_panel(panel, entry)
         tell(f"Model '{entry.name}' is chosen in the {panel} panel.")
     return _NO_LAYERS
 
 
-def _show_panel(panel: str, card: ModelCard) -> None:
-    """Bring the panel that the model belongs to to the front; open it where there is none."""
+def _show_panel(panel: str, entry: ModelEntry) -> None:
+    """Bring the panel that the model belongs to to the front; open it where the viewer in use has none."""
     import napari
-    from qtpy.QtWidgets import QApplication, QDockWidget
-
-    from unveil.widgets.model_picker import ModelPicker
 
     viewer = napari.current_viewer()
     if viewer is None:
         return
-    for widget in QApplication.allWidgets():
-        if isinstance(widget, ModelPicker) and widget.task == card.task:
-            while widget is not None and not isinstance(widget, QDockWidget):
-                widget = widget.parentWidget()
-            if widget is not None:
-                widget.show()
-                widget.raise_()
-                return
-    viewer.window.add_plugin_dock_widget("napari-unveil", panel)
+    picker = _picker(viewer, entry)
+    if picker is None:
+        viewer.window.add_plugin_dock_widget("napari-unveil", panel)
+        return
+    dock = _dock_of(picker)
+    dock.show()
+    dock.raise_()
+
+
+def _picker(viewer: Any, entry: ModelEntry) -> ModelPicker | None:
+    """Return the list of models of the same task in a panel of `viewer`."""
+    from qtpy.QtWidgets import QWidget
+
+    from unveil.widgets.model_picker import ModelPicker
+
+    panels = [widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, QWidget)]
+    pickers = (picker for panel in panels for picker in panel.findChildren(ModelPicker))
+    return next((picker for picker in pickers if entry.card is not None and picker.task == entry.card.task), None)
+
+
+def _dock_of(widget: QWidget) -> QWidget:
+    """Return the dock around `widget`."""
+    from qtpy.QtWidgets import QDockWidget
+
+    while not isinstance(widget, QDockWidget):
+        widget = widget.parentWidget()
+    return widget
