@@ -101,6 +101,13 @@ def test_a_dropped_model_opens_its_panel(viewer, models_folder, elsewhere):
     assert panel.form.models.entry.name == "dropped"
 
 
+def test_a_dropped_model_is_chosen_though_others_come_first(viewer, save_segmenter, elsewhere):
+    save_segmenter("a")
+    viewer.open(str(elsewhere), plugin="napari-unveil")
+    (panel,) = viewer.window.dock_widgets.values()
+    assert panel.form.models.entry.name == "dropped"
+
+
 def test_a_model_dropped_on_one_of_two_viewers_shows_there(viewer, make_napari_viewer, models_folder, elsewhere):
     viewer.window.add_dock_widget(SegmentPanel(viewer))
     other = make_napari_viewer()

@@ -54,7 +54,8 @@ def _show_panel(panel: str, entry: ModelEntry) -> None:
         return
     picker = _picker(viewer, entry)
     if picker is None:
-        viewer.window.add_plugin_dock_widget("napari-unveil", panel)
+        _, opened = viewer.window.add_plugin_dock_widget("napari-unveil", panel)
+        opened.form.models.choose(entry.path)
         return
     dock = _dock_of(picker)
     dock.show()
