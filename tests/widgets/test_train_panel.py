@@ -31,7 +31,16 @@ from unveil.widgets.proposal import propose_task
 from unveil.widgets.train_bar import TrainState
 from unveil.widgets.train_panel import TrainPanel
 from unveil.widgets.train_work import Trained
-from unveil.widgets.training_layers import LayerPair, Rectangles, Scribbles, TrainingTask, Whole, role_of
+from unveil.widgets.training_layers import (
+    ANNOTATED,
+    LayerPair,
+    Rectangles,
+    Scribbles,
+    TrainingTask,
+    Whole,
+    blocks_name,
+    role_of,
+)
 
 WAIT_MS = 90_000
 QUICK = {"patch_px": 32, "batch_size": 2, "epochs": 2, "steps_per_epoch": 2, "precision": "exact", "device": "cpu"}
@@ -454,6 +463,22 @@ def test_what_the_user_says_is_annotated_stays(scene, panel):
     extent.background.setValue(3)
     scene.layers.remove("any")
     assert extent.extent() == Scribbles(3)
+
+
+def test_shapes_are_listed_by_their_present_names(scene, panel):
+    extent = panel.form.extent
+    mine, other = (scene.add_shapes([[[0, 0], [0, 90], [90, 90], [90, 0]]], name=name) for name in ("mine", "other"))
+    extent.choose(Rectangles((mine,)))
+    mine.name, other.name = "done by Anna", "not done"
+    assert [extent.shapes_list.itemText(row) for row in range(2)] == ["not done", "done by Anna"]
+    assert extent.shapes_list.currentText() == "done by Anna"
+    for name, listed in ((blocks_name("cells"), ANNOTATED), ("mine again", "mine again")):
+        mine.name = name
+        assert extent.shapes_list.currentText() == listed
+        assert extent.extent() == Rectangles((mine,))
+    panel.form.close_for_good()
+    mine.name = "too late"
+    assert extent.shapes_list.currentText() == "mine again"
 
 
 def test_a_folder_teaches_beside_the_layers(qtbot, scene, panel, models_folder, tmp_path):

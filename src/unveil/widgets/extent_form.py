@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari.layers import Shapes
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
 
-from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, rectangles_among
+from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, rectangles_among, shapes_among
 
 _KINDS = {
     Whole: "the whole image",
@@ -26,6 +27,8 @@ class ExtentForm(QObject):
         self._viewer, self._form = viewer, form
         self._is_visible = True
         self._was_chosen = False
+        self._groups: dict[Any, Rectangles] = {}
+        self._watched: list[Shapes] = []
         self.kind_list, self.shapes_list, self.background = QComboBox(), QComboBox(), QSpinBox()
         for box in (self.kind_list, self.shapes_list):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -95,6 +98,7 @@ class ExtentForm(QObject):
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.disconnect(self._fill_shapes)
+        self._watch([])
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
@@ -105,14 +109,25 @@ class ExtentForm(QObject):
         self.background.valueChanged.connect(self._take)
 
     def _fill_shapes(self, event: Any = None) -> None:
-        chosen = self.shapes_list.currentData()
-        groups = rectangles_among(self._viewer.layers)
+        """List the layers by their present names, and keep the choice; a name makes a layer one of annotated blocks."""
+        self._watch(shapes_among(self._viewer.layers))
+        chosen, before = self.shapes_list.currentData(), self._groups
+        self._groups = groups = rectangles_among(self._viewer.layers)
+        if chosen not in groups and chosen in before:
+            chosen = next((key for key, group in groups.items() if _have_in_common(group, before[chosen])), None)
         with QSignalBlocker(self.shapes_list):
             self.shapes_list.clear()
             for key, group in groups.items():
                 self.shapes_list.addItem(group.name, key)
             self.shapes_list.setCurrentIndex(max(self.shapes_list.findData(chosen), min(0, len(groups) - 1)))
         self.changed.emit()
+
+    def _watch(self, layers: list[Shapes]) -> None:
+        for layer in self._watched:
+            layer.events.name.disconnect(self._fill_shapes)
+        self._watched = layers
+        for layer in layers:
+            layer.events.name.connect(self._fill_shapes)
 
     def _take(self) -> None:
         self._was_chosen = True
@@ -128,3 +143,7 @@ class ExtentForm(QObject):
     def _show(self, row: QWidget, visible: bool) -> None:
         row.setVisible(visible)
         self._form.labelForField(row).setVisible(visible)
+
+
+def _have_in_common(group: Rectangles, other: Rectangles) -> bool:
+    return any(layer in other.layers for layer in group.layers)
