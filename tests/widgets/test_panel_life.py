@@ -172,6 +172,26 @@ def test_axes_follow_the_layer_and_its_labels(viewer, save_segmenter, blobs):
     assert panel.runner.bar.state is PanelState.READY
 
 
+def test_the_axes_chosen_for_a_layer_stay_until_its_own_labels_name_others(viewer, save_segmenter, blobs):
+    save_segmenter()
+    stack, other = (viewer.add_image(blobs(3, 32, 32), name=name) for name in ("stack", "other"))
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    source = panel.form.source
+    source.choose("stack")
+    source.axes_list.setCurrentIndex(source.axes_list.findData("TYX"))
+    other.axis_labels = ("channel", "y", "x")
+    assert source.axes == "TYX"
+    stack.axis_labels = ("plane?", "y", "x")
+    assert source.axes == "TYX"
+    source.choose("other")
+    assert source.axes == "CYX"
+    source.choose("stack")
+    assert source.axes == "TYX"
+    stack.axis_labels = ("z", "y", "x")
+    assert source.axes == "ZYX"
+
+
 def test_napari_ends_with_a_run_at_work(tmp_path, save_segmenter, models_folder):
     """The whole program: closing the window in mid-run ends the process in good order."""
     save_segmenter()

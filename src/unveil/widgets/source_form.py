@@ -38,6 +38,7 @@ class SourceForm(QObject):
         self._one_plane = one_plane
         self._viewer = viewer
         self._card: ModelCard | None = None
+        self._axes_chosen: dict[Any, str] = {}
         self.layer_list = _list("The image layer to work on")
         self.axes_list = _list("What the dimensions of this layer mean")
         self.channel_list = _list("The channel to work on")
@@ -134,8 +135,8 @@ class SourceForm(QObject):
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._fill_layers)
-        self.layer_list.currentIndexChanged.connect(lambda _: self._fill_axes())
-        self.axes_list.currentIndexChanged.connect(self._fill_channels)
+        self.layer_list.currentIndexChanged.connect(self._fill_axes)
+        self.axes_list.currentIndexChanged.connect(self._take_axes)
         self.channel_list.currentIndexChanged.connect(self.changed)
         self.planes_list.currentIndexChanged.connect(self.changed)
 
@@ -171,20 +172,34 @@ class SourceForm(QObject):
 
     def _watch(self, layer: ImageLayer) -> None:
         layer.events.name.connect(self._fill_layers)
-        layer.events.axis_labels.connect(self._fill_axes)
+        layer.events.axis_labels.connect(self._follow_labels)
         layer.events.scale.connect(self._redraw)
         layer.events.units.connect(self._redraw)
 
     def _unwatch(self, layer: ImageLayer) -> None:
         events = layer.events
         for emitter in (events.name, events.axis_labels, events.scale, events.units):
-            for callback in (self._fill_layers, self._fill_axes, self._redraw):
+            for callback in (self._fill_layers, self._follow_labels, self._redraw):
                 emitter.disconnect(callback)
 
     def _redraw(self, event: Any = None) -> None:
         self._draw()
 
-    def _fill_axes(self, event: Any = None) -> None:
+    def _take_axes(self) -> None:
+        """Remember what was chosen for this layer."""
+        self._axes_chosen[self.layer_list.currentData()] = self.axes
+        self._fill_channels()
+
+    def _follow_labels(self, event: Any) -> None:
+        """Take the axes that the labels of a layer name; until they name some, what was chosen for it stays."""
+        layer = event.source
+        if known_axes(layer):
+            self._axes_chosen.pop(layer.unique_id, None)
+        if layer.unique_id == self.layer_list.currentData():
+            self._fill_axes()
+
+    def _fill_axes(self) -> None:
+        """List what the axes of the layer may mean, the likeliest first, and choose what was chosen for it before."""
         layer = self.layer
         with QSignalBlocker(self.axes_list):
             self.axes_list.clear()
@@ -193,6 +208,7 @@ class SourceForm(QObject):
                 possible = possible_axes(layer.ndim, rgb=bool(layer.rgb))
                 for axes in dict.fromkeys(([known] if known else []) + possible):
                     self.axes_list.addItem(describe_axes(axes), axes)
+                self.axes_list.setCurrentIndex(max(0, self.axes_list.findData(self._axes_chosen.get(layer.unique_id))))
         self._fill_channels()
 
     def _fill_channels(self) -> None:
