@@ -192,6 +192,23 @@ def test_the_axes_chosen_for_a_layer_stay_until_its_own_labels_name_others(viewe
     assert source.axes == "ZYX"
 
 
+def test_long_names_of_images_can_be_told_apart(viewer, save_segmenter, blobs):
+    save_segmenter()
+    names = [f"2026-11-28_experiment_with_a_very_long_name_DAPI_63x_position_{number}" for number in ("012", "013")]
+    for name in names:
+        viewer.add_image(blobs(32, 32), name=name)
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    choices = panel.form.source.layer_list
+    choices.setFixedSize(200, 24)
+    looks = []
+    for name in names:
+        panel.form.source.choose(name)
+        looks.append(choices.grab().toImage())
+        assert choices.toolTip() == f"{name}\nThe image layer to work on"
+    assert looks[0] != looks[1]
+
+
 def test_napari_ends_with_a_run_at_work(tmp_path, save_segmenter, models_folder):
     """The whole program: closing the window in mid-run ends the process in good order."""
     save_segmenter()

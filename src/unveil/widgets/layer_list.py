@@ -1,4 +1,4 @@
-"""A list of layers that keeps its choice by id, and shows long names in a narrow dock."""
+"""Lists of layers that keep their choice by id, and show long names in a narrow dock."""
 
 from __future__ import annotations
 
@@ -13,22 +13,16 @@ from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainte
 _SCROLL_BAR_PX = 24
 
 
-class LayerList(QComboBox):
-    """A list of layers.
+class LayerNames(QComboBox):
+    """A list of layers, one of which is chosen while there is any."""
 
-    Parameters
-    ----------
-    placeholder
-        What it says while no layer is chosen.
-    """
-
-    def __init__(self, placeholder: str, tooltip: str, parent: QWidget | None = None) -> None:
+    def __init__(self, tooltip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._placeholder, self._tooltip = placeholder, tooltip
+        self._tooltip = tooltip
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(4)
+        self.setMinimumContentsLength(10)
         self.currentIndexChanged.connect(self._name_whole)
-        self.fill([])
+        self._name_whole()
 
     @property
     def chosen(self) -> Any:
@@ -36,18 +30,17 @@ class LayerList(QComboBox):
         return self.currentData()
 
     def fill(self, layers: Sequence[Layer]) -> None:
-        """List `layers` and keep the choice, if it is among them."""
+        """List `layers` and keep the choice, if it is among them, without a signal."""
         chosen = self.chosen
         with QSignalBlocker(self):
             self.clear()
-            self.addItem(self._placeholder, None)
             for layer in layers:
                 self.addItem(layer.name, layer.unique_id)
             self._choose(chosen)
         self._name_whole()
 
     def choose(self, unique_id: Any) -> None:
-        """Choose the layer of that id without a signal; none where it is not listed."""
+        """Choose the layer of that id without a signal; the first item where it is not listed."""
         with QSignalBlocker(self):
             self._choose(unique_id)
         self._name_whole()
@@ -78,3 +71,24 @@ class LayerList(QComboBox):
     def _name_whole(self) -> None:
         name = self.currentText() if self.chosen is not None else ""
         self.setToolTip("\n".join(text for text in (name, self._tooltip) if text))
+
+
+class LayerList(LayerNames):
+    """A list of layers, none of which need be chosen.
+
+    Parameters
+    ----------
+    placeholder
+        The first item, which says that no layer is chosen.
+    """
+
+    def __init__(self, placeholder: str, tooltip: str, parent: QWidget | None = None) -> None:
+        super().__init__(tooltip, parent)
+        self._placeholder = placeholder
+        self.setMinimumContentsLength(4)
+        self.fill([])
+
+    def clear(self) -> None:
+        """Leave nothing but the placeholder."""
+        super().clear()
+        self.addItem(self._placeholder, None)

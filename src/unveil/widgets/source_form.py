@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from unveil.errors import ImageError
 from unveil.model.card import ModelCard
+from unveil.widgets.layer_list import LayerNames
 from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
 from unveil.widgets.results import GROWING, INSPECTION
 from unveil.widgets.training_layers import role_of
@@ -39,7 +40,7 @@ class SourceForm(QObject):
         self._viewer = viewer
         self._card: ModelCard | None = None
         self._axes_chosen: dict[Any, str] = {}
-        self.layer_list = _list("The image layer to work on")
+        self.layer_list = LayerNames("The image layer to work on")
         self.axes_list = _list("What the dimensions of this layer mean")
         self.channel_list = _list("The channel to work on")
         self.planes_list = _list("All planes and time points, or the one shown now")
@@ -61,7 +62,7 @@ class SourceForm(QObject):
     @property
     def layer(self) -> ImageLayer | None:
         """The chosen layer, or None."""
-        chosen = self.layer_list.currentData()
+        chosen = self.layer_list.chosen
         return next((layer for layer in self._layers() if layer.unique_id == chosen), None)
 
     @property
@@ -152,20 +153,15 @@ class SourceForm(QObject):
         ]
 
     def _fill_layers(self, event: Any = None) -> None:
-        """List the layers as they are now and keep the choice."""
-        chosen = self.layer_list.currentData()
+        """List the layers as they are now and keep the choice; else the active layer is chosen, if it is listed."""
+        chosen = self.layer_list.chosen
         layers = self._layers()
-        with QSignalBlocker(self.layer_list):
-            self.layer_list.clear()
-            for layer in layers:
-                self._unwatch(layer)
-                self._watch(layer)
-                self.layer_list.addItem(layer.name, layer.unique_id)
-            ids = [layer.unique_id for layer in layers]
-            active = self._viewer.layers.selection.active
-            wanted = chosen if chosen in ids else getattr(active, "unique_id", None)
-            self.layer_list.setCurrentIndex(ids.index(wanted) if wanted in ids else min(0, len(ids) - 1))
-        if self.layer_list.currentData() != chosen or chosen is None:
+        for layer in layers:
+            self._unwatch(layer)
+            self._watch(layer)
+        self.layer_list.fill(layers)
+        if self.layer_list.chosen != chosen or chosen is None:
+            self.layer_list.choose(getattr(self._viewer.layers.selection.active, "unique_id", None))
             self._fill_axes()
         else:
             self.changed.emit()
@@ -187,7 +183,7 @@ class SourceForm(QObject):
 
     def _take_axes(self) -> None:
         """Remember what was chosen for this layer."""
-        self._axes_chosen[self.layer_list.currentData()] = self.axes
+        self._axes_chosen[self.layer_list.chosen] = self.axes
         self._fill_channels()
 
     def _follow_labels(self, event: Any) -> None:
@@ -195,7 +191,7 @@ class SourceForm(QObject):
         layer = event.source
         if known_axes(layer):
             self._axes_chosen.pop(layer.unique_id, None)
-        if layer.unique_id == self.layer_list.currentData():
+        if layer.unique_id == self.layer_list.chosen:
             self._fill_axes()
 
     def _fill_axes(self) -> None:
