@@ -20,7 +20,7 @@ import zarr
 from unveil.errors import FileError
 from unveil.events import Cancelled, Event, Progress
 from unveil.image import Image
-from unveil.io import growing_result, ome_zarr_metadata, pyramid
+from unveil.io import ome_zarr_metadata, pyramid, result_store
 from unveil.io.growing_result import GrowingResult
 from unveil.io.images import read_image, read_labels
 
@@ -367,7 +367,7 @@ def test_no_write_outlives_a_failed_one(tmp_path: Path, monkeypatch: pytest.Monk
     noise = np.random.default_rng(0).random((64, 64), dtype=np.float32)
     result = GrowingResult.open(tmp_path / "cells.ome.zarr", {})
     array = result.image(Image(noise), "YX", noise.shape, noise.dtype)
-    monkeypatch.setattr(growing_result, "flush", fail_beside_a_slow_one)
+    monkeypatch.setattr(result_store, "flush", fail_beside_a_slow_one)
     with result, pytest.raises(FileError, match="No space left"):
         array[...] = noise
     assert ended.is_set()
@@ -429,7 +429,7 @@ def test_a_write_returns_when_the_disk_has_the_chunks(tmp_path: Path, monkeypatc
         assert path.stat().st_size
         flushed.append(path.as_posix())
 
-    monkeypatch.setattr(growing_result, "flush", note)
+    monkeypatch.setattr(result_store, "flush", note)
     with GrowingResult.open(tmp_path / "cells.ome.zarr", IDENTITY) as result:
         labels = result.labels("cells", source(), "ZYX", (3, 50, 41))
         flushed.clear()

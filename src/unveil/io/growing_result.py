@@ -16,11 +16,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,9 +29,6 @@ import filelock
 import numpy as np
 import zarr
 from pydantic import JsonValue
-from zarr.core.buffer import Buffer
-from zarr.core.sync import sync
-from zarr.storage import LocalStore
 
 from unveil.errors import FileError
 from unveil.events import Monitor, Progress, ignore
@@ -41,12 +36,13 @@ from unveil.image import Image
 from unveil.io.journal import Journal
 from unveil.io.ome_zarr_metadata import image_label, multiscale, omero
 from unveil.io.pyramid import build_levels, chunk_shape, create_level, level_shapes, n_steps
-from unveil.io.writing import atomically, flush, reason
+from unveil.io.result_store import ResultStore, begin_run, unwritable
+from unveil.io.writing import atomically
 
 PROVENANCE = "unveil"
 """The attribute that says how a result was made; without it, a folder is not ours to replace."""
-_IDENTITY, _JOURNAL, _LOCK, _RUN, _RESULT, _SCRATCH, _REPLACED = (
-    "identity.json", "journal.txt", "lock", "run", "result", "scratch", "replaced",
+_IDENTITY, _JOURNAL, _LOCK, _RESULT, _SCRATCH, _REPLACED = (
+    "identity.json", "journal.txt", "lock", "result", "scratch", "replaced",
 )  # fmt: skip
 _PART = ".{}.part"
 """What the folder of a result is called while it grows."""
@@ -89,7 +85,7 @@ class GrowingResult:
         self.journal = Journal(part / _JOURNAL)
         self._part = part
         self._lock = lock
-        self._store = _Store(part, target=path, run=_begin_run(part))
+        self._store = ResultStore(part, target=path, run=begin_run(part))
         self._image: Image | None = None
         self._labels: dict[str, Image] = {}
         self._companions: dict[str, Image] = {}
@@ -119,13 +115,13 @@ class GrowingResult:
             part.mkdir(parents=True, exist_ok=True)
             lock = _locked(part, path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         try:
             _put_back(path, part)
             return cls(path, part, lock, resumed=_goes_on(part, identity))
         except OSError as error:
             lock.release()
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         except BaseException:
             lock.release()
             raise
@@ -220,7 +216,7 @@ class GrowingResult:
         try:
             self._take_place()
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         self._remove_part()
 
     def discard(self) -> None:
@@ -312,58 +308,6 @@ def is_growing(name: str) -> bool:
     return name.startswith(before) and name.endswith(after)
 
 
-class _Store(LocalStore):
-    """A local store whose writes return when the disk has them, and which says in our words that it is full."""
-
-    def __init__(self, root: Path | str, *, target: Path | None = None, run: str = "", read_only: bool = False) -> None:
-        super().__init__(root, read_only=read_only)
-        self._target = target or self.root
-        self._run = run
-        self._under_way: set[asyncio.Future[None]] = set()
-        self._ended = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the writes under way here, when the workers of a cluster are sent their own store."""
-        return {**vars(self), "_under_way": set()}
-
-    def end(self) -> None:
-        """Refuse further writes and wait for those under way: where one fails, Zarr goes on with its neighbours."""
-        sync(self._end())
-
-    async def set(self, key: str, value: Buffer) -> None:
-        write = asyncio.ensure_future(self._write(key, value))
-        self._under_way.add(write)
-        write.add_done_callback(self._under_way.discard)
-        await write
-
-    async def _end(self) -> None:
-        self._ended = True
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-
-    async def _write(self, key: str, value: Buffer) -> None:
-        if self._ended or not await asyncio.to_thread(self._is_of_this_run):
-            raise FileError(f"{self._target} cannot be written: this run has ended. Open it anew.")
-        try:
-            await super().set(key, value)
-            await asyncio.to_thread(flush, self.root / key)
-        except OSError as error:
-            raise _unwritable(self._target, error) from error
-
-    def _is_of_this_run(self) -> bool:
-        """Say whether the result is still that of the run that opened it: a cluster's worker may be far behind."""
-        try:
-            return (self.root / _RUN).read_text(encoding="utf-8") == self._run
-        except OSError:
-            return False
-
-
-def _begin_run(part: Path) -> str:
-    """Note that what was begun before writes here no more, and return what writers must know from now on."""
-    run = secrets.token_hex(8)
-    (part / _RUN).write_text(run, encoding="utf-8")
-    return run
-
-
 def _check_replaceable(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise FileError(f"{path} is a file, and an OME-Zarr result is a folder. Give another name.")
@@ -411,7 +355,3 @@ def _goes_on(part: Path, identity: Mapping[str, JsonValue]) -> bool:
     with atomically(noted) as file:
         file.write_text(wanted, encoding="utf-8")
     return False
-
-
-def _unwritable(path: Path, error: OSError) -> FileError:
-    return FileError(f"{path} cannot be written: {reason(error)}")
