@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unveil.inference.tiling import Tiling, fit_tiling, round_up
+from unveil.inference.tiling import Tiling, economical_tiling, fit_tiling, round_up, worthwhile_window
 
 
 @st.composite
@@ -82,6 +82,26 @@ def test_halving_shrinks_the_window_until_it_cannot(tiling: Tiling) -> None:
         assert smaller.frame == tiling.frame
         tiling = smaller
     assert tiling.window == smallest
+
+
+@settings(deadline=None)
+@given(tilings(), st.integers(1, 4))
+def test_worthwhile_windows_compute_no_pixel_very_often(tiling: Tiling, factor: int) -> None:
+    grain = tuple(factor * step for step in tiling.step)
+    most = worthwhile_window(tiling.frame, tiling.halo, grain)
+    fitted = fit_tiling(tiling.frame, tiling.step, tiling.halo, most, grain)
+    assert prod(fitted.window) <= most
+    spread = zip(fitted.tile, tiling.halo, grain, tiling.frame, strict=True)
+    assert sum(tile < min(halo, size) // 2 - least for tile, halo, least, size in spread) == 0
+
+
+@settings(deadline=None)
+@given(tilings(), st.integers(1, 40_000))
+def test_windows_grow_where_halos_are_wide(tiling: Tiling, usual: int) -> None:
+    geometry = tiling.frame, tiling.step, tiling.halo
+    fitted = economical_tiling(*geometry, usual, 10**9, tiling.step)
+    assert fitted.repetition <= 3 or len(fitted) == 1
+    assert economical_tiling(*geometry, usual, usual, tiling.step) == fit_tiling(*geometry, usual)
 
 
 @settings(deadline=None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
+from unveil.config.objects import ObjectRule
 from unveil.config.options import DenoisingOptions, SegmentationOptions
 from unveil.events import Cancelled, Event, Progress, ignore
 from unveil.image import Image
@@ -91,6 +92,20 @@ def test_images_of_many_blocks_have_the_labels_of_one(
     assert [event for event in events if isinstance(event, Progress) and event.unit == "blocks"]
     np.testing.assert_array_equal(in_blocks.labels.data, whole.labels.data)
     assert in_blocks.report.expected_iou == pytest.approx(whole.report.expected_iou)
+
+
+def test_blocks_are_as_wide_as_what_they_look_at_beyond(
+    make_blobs: Any, brightness_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, model = make_blobs((150, 170), "YX"), brightness_model(rule=ObjectRule(reach_px=20))
+    whole = segment(image, model, options=SEGMENTATION, monitor=ignore)
+    events: list[Event] = []
+    monkeypatch.setattr("unveil.tasks.frame_canvas.largest_block", lambda n_dims: 1)
+    in_blocks = segment(image, model, options=SEGMENTATION, monitor=events.append)
+    totals = {event.total for event in events if isinstance(event, Progress) and event.unit == "blocks"}
+    assert totals
+    assert max(totals) < 200
+    np.testing.assert_array_equal(in_blocks.labels.data, whole.labels.data)
 
 
 def test_classes_are_named_block_by_block(

@@ -64,6 +64,27 @@ def test_tile_is_rounded_up_to_the_step(make_tiny_model: Any, make_blobs: Any) -
     assert segment(make_blobs((64, 70)), make_tiny_model(), options=options, monitor=ignore).report.tile == (20, 20)
 
 
+def test_windows_grow_beyond_the_usual_where_their_halo_is_wide(
+    make_tiny_model: Any, make_blobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unveil.tasks.running.largest_window", lambda *_, **__: 1)
+    options = EXACT.model_copy(update={"skip_check": True})
+    events: list[Event] = []
+    report = segment(make_blobs((200, 200)), make_tiny_model(), options=options, monitor=events.append).report
+    assert report.tile is not None
+    assert min(report.tile) > 20
+    assert not [event for event in events if isinstance(event, Notice)]
+
+
+def test_too_little_memory_for_the_halo_is_told(
+    make_tiny_model: Any, make_blobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("largest_window", "affordable_window"):
+        monkeypatch.setattr(f"unveil.tasks.running.{name}", lambda *_, **__: 1)
+    with pytest.warns(UnveilWarning, match="tiles of 4 × 4 pixels: each pixel is computed .* times. Close other"):
+        segment(make_blobs((60, 60)), make_tiny_model(), options=EXACT.model_copy(update={"skip_check": True}))
+
+
 def test_progress_is_reported_for_every_tile(make_tiny_model: Any, make_blobs: Any) -> None:
     events: list[Event] = []
     options = EXACT.model_copy(update={"tile": 16})

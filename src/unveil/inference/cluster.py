@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unveil.config.options import RunOptions
 from unveil.errors import ConfigError, EngineError, ImageError
 from unveil.inference.engines import Engine
-from unveil.inference.memory import largest_window
+from unveil.inference.memory import affordable_window, largest_window
 from unveil.inference.prediction import predict_window
 from unveil.inference.reading import NormalizedFrame
 from unveil.inference.tiling import Tile, Window
@@ -188,7 +188,9 @@ class Ability:
     library: str
     precision: str
     most_pixels: int
-    """The largest window that its memory allows."""
+    """Of a window, where its halo is small beside it."""
+    affordable_pixels: int
+    """Of a window, as its memory allows."""
 
 
 class ClusterEngine:
@@ -259,8 +261,10 @@ async def _greet(address: str) -> None:
 
 def _ability(models: Sequence[Model], options: RunOptions) -> Ability:
     with _engine(models, options) as engine:
-        most = largest_window(models[0].card.architecture, engine.device, frugal=True)
-        return Ability(engine.device, engine.library, engine.precision, most)
+        architecture = models[0].card.architecture
+        most = largest_window(architecture, engine.device, frugal=True)
+        affordable = affordable_window(architecture, engine.device)
+        return Ability(engine.device, engine.library, engine.precision, most, affordable)
 
 
 def _compute(models: Sequence[Model], options: RunOptions, batch: NDArray[np.float32]) -> NDArray[np.float32]:

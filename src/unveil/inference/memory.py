@@ -54,7 +54,7 @@ def bytes_per_pixel(architecture: Architecture) -> int:
 
 
 def largest_window(architecture: Architecture, device: str, *, frugal: bool = False) -> int:
-    """Return how many pixels a window may have on `device`, from the memory that is free now.
+    """Return how many pixels a window has usually on `device`, or as many as the memory allows that is free now.
 
     Parameters
     ----------
@@ -62,9 +62,13 @@ def largest_window(architecture: Architecture, device: str, *, frugal: bool = Fa
         Take little memory even where much is free.
     """
     kind = "gpu" if device.startswith(("cuda", "mps")) else "cpu"
-    affordable = int(free_bytes(device) * _SHARE_OF_FREE) // bytes_per_pixel(architecture)
     most = _MOST_PIXELS[kind, architecture.n_dims]
-    return max(1, min(affordable, int(most * _FRUGAL_SHARE) if frugal else most))
+    return min(affordable_window(architecture, device), int(most * _FRUGAL_SHARE) if frugal else most)
+
+
+def affordable_window(architecture: Architecture, device: str) -> int:
+    """Return how many pixels a window may have on `device`, from the memory that is free now."""
+    return max(1, int(free_bytes(device) * _SHARE_OF_FREE) // bytes_per_pixel(architecture))
 
 
 def largest_block(n_dims: int) -> int:

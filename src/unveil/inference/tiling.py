@@ -34,6 +34,8 @@ from typing import Self, TypeAlias
 
 Window: TypeAlias = tuple[slice, ...]
 """One slice per spatial axis, with explicit start and stop."""
+_OFTEN = 3
+"""Times that a pixel is computed from which larger windows are worth their memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,11 @@ class Tiling:
     def grid(self) -> tuple[int, ...]:
         """Number of tiles along each axis."""
         return tuple(-(-size // tile) for size, tile, _, _ in self._axes())
+
+    @property
+    def repetition(self) -> float:
+        """How often a pixel of the frame is computed, in the mean."""
+        return len(self) * prod(self.window) / prod(self.frame)
 
     def __len__(self) -> int:
         return prod(self.grid)
@@ -187,6 +194,32 @@ def fit_tiling(
         axis = max(shrinkable, key=lambda a: tiling.window[a])
         tiling = tiling._split(axis, -(-frame[axis] // (tiling.grid[axis] + 1)), grain)
     return tiling
+
+
+def economical_tiling(
+    frame: tuple[int, ...],
+    step: tuple[int, ...],
+    halo: tuple[int, ...],
+    usual_pixels: int,
+    most_pixels: int,
+    grain: tuple[int, ...],
+) -> Tiling:
+    """Tile `frame` by `fit_tiling`, in windows of `usual_pixels`.
+
+    Where the halo is so wide that each pixel would be computed more than three times, windows grow, to `most_pixels`
+    if need be.
+    """
+    tiling = fit_tiling(frame, step, halo, usual_pixels, grain)
+    while tiling.repetition > _OFTEN and usual_pixels < most_pixels:
+        usual_pixels = min(2 * usual_pixels, most_pixels)
+        tiling = fit_tiling(frame, step, halo, usual_pixels, grain)
+    return tiling
+
+
+def worthwhile_window(frame: tuple[int, ...], halo: tuple[int, ...], grain: tuple[int, ...]) -> int:
+    """Return the pixels of a window whose inner part is as wide as its halo: smaller ones compute most pixels often."""
+    axes = zip(frame, halo, grain, strict=True)
+    return prod(min(round_up(max(width, 1), least) + 2 * width, round_up(size, least)) for size, width, least in axes)
 
 
 def round_up(pixels: int, step: int) -> int:

@@ -15,7 +15,7 @@ from unveil.image import Frame, Image
 from unveil.inference.hands import Hands
 from unveil.inference.labelling import Labelled, label_frame
 from unveil.inference.memory import largest_block
-from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling
+from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, worthwhile_window
 from unveil.model.card import ModelCard
 from unveil.operators.calibration import ExpectedOverlap
 from unveil.operators.classical import two_textures
@@ -99,7 +99,9 @@ class FrameCanvas:
 
     def _blocks(self, halo_px: int) -> Tiling:
         n_dims = len(self._shape)
-        return fit_tiling(self._shape, (1,) * n_dims, (halo_px,) * n_dims, largest_block(n_dims), self._grain)
+        halo = (halo_px,) * n_dims
+        most = max(largest_block(n_dims), worthwhile_window(self._shape, halo, self._grain))
+        return fit_tiling(self._shape, (1,) * n_dims, halo, most, self._grain)
 
     def _key(self, window: Window) -> tuple[Any, ...]:
         return self._frame.result_key(self._axes, window)

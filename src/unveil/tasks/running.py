@@ -23,7 +23,7 @@ from unveil.image import Image
 from unveil.inference.cluster import Cluster, ClusterEngine
 from unveil.inference.engines import Engine, choose_device
 from unveil.inference.hands import one_by_one
-from unveil.inference.memory import largest_window
+from unveil.inference.memory import affordable_window, largest_window
 from unveil.inference.prediction import NotFiniteError
 from unveil.inference.reading import (
     ArrayFrame,
@@ -35,7 +35,7 @@ from unveil.inference.reading import (
     kept,
     survey,
 )
-from unveil.inference.tiling import Tile, Tiling, Window, fit_tiling, round_up
+from unveil.inference.tiling import Tile, Tiling, Window, economical_tiling, round_up
 from unveil.inference.views import borrowed_views
 from unveil.model.model import Model
 from unveil.operators.normalization import fit
@@ -48,6 +48,9 @@ from unveil.tasks.suitability import judge
 from unveil.tasks.tile_work import Skip, TileWork, Write, skip_silently
 
 Result = TypeVar("Result")
+
+_OFTEN = 10
+"""Times that each pixel is computed from which the user is told."""
 
 
 class Run:
@@ -272,11 +275,21 @@ class Run:
         if asked is not None:
             tile = tuple(round_up(asked, least) for least in grain)
             return Tiling(self._shape, tile, card.size_step, card.halo)
+        tiling = economical_tiling(self._shape, card.size_step, card.halo, *self._window_sizes(), grain)
+        if tiling.repetition > _OFTEN and len(tiling) > 1:
+            self.notify(
+                f"The free memory allows tiles of {_size(tiling.tile)} pixels: each pixel is computed "
+                f"{tiling.repetition:.0f} times. Close other programs, or train a network with fewer poolings."
+            )
+        return tiling
+
+    def _window_sizes(self) -> tuple[int, int]:
+        """Return how many pixels a window has usually, and at most."""
         if isinstance(self._engine, ClusterEngine):
-            most = self._engine.ability.most_pixels
-        else:
-            most = largest_window(card.architecture, self._engine.device, frugal=max(self._grain) > 1)
-        return fit_tiling(self._shape, card.size_step, card.halo, most, grain)
+            return self._engine.ability.most_pixels, self._engine.ability.affordable_pixels
+        architecture, device = self._card.architecture, self._engine.device
+        most = largest_window(architecture, device, frugal=max(self._grain) > 1)
+        return most, affordable_window(architecture, device)
 
     def _report_progress(self, n_tiles: int) -> None:
         per_frame = len(self._tiling)
