@@ -178,6 +178,22 @@ def test_frames_come_in_order_and_know_their_place():
     assert places == [(t, z) for t in range(3) for z in range(4)]
 
 
+@pytest.mark.parametrize(
+    ("size_um", "plane", "volume"),
+    [
+        ({"Z": 2.0, "Y": 0.25, "X": 0.25}, None, (8, 1, 1)),
+        ({"Z": 0.5, "Y": 0.5, "X": 1.0}, (1, 2), (1, 1, 2)),
+        ({"Z": 0.65, "Y": 0.65, "X": 0.6500003}, None, None),
+        ({"Z": 2.0, "X": 0.25}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_frame_knows_how_its_pixels_are_shaped(size_um, plane, volume):
+    image = _image("TZYX", pixel_size_um=size_um)
+    assert {frame.spacing for frame in frames(image, 2, (0,))} == {plane}
+    assert {frame.spacing for frame in frames(image, 3, (0,))} == {volume}
+
+
 def test_only_the_chosen_channels_are_read_in_the_chosen_order():
     image = _image("CYX")
     (frame,) = frames(image, 2, (1, 0))

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from unveil.axes import check_axes, in_order, is_ordered, spatial, without
 from unveil.errors import ImageError, MismatchError
 
+_ALIKE = 1.01
+"""Sides of a pixel that differ by no larger factor are alike: files round them."""
+
 
 class ArrayLike(Protocol):
     """What an image's data must offer: NumPy, dask and zarr arrays all do."""
@@ -136,6 +139,15 @@ class Frame:
     def shape(self) -> tuple[int, ...]:
         """``(C, *spatial)``."""
         return (len(self.channels), *self.image.spatial_shape(self.n_dims))
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Sides of a pixel in units of the shortest, per spatial axis; None where all are alike or one is not known."""
+        known = self.image.pixel_size_um
+        sides = [known[axis] for axis in "ZYX"[-self.n_dims :] if axis in known]
+        if len(sides) < self.n_dims or max(sides) <= _ALIKE * min(sides):
+            return None
+        return tuple(side / min(sides) for side in sides)
 
     def read(self, window: tuple[slice, ...]) -> NDArray[Any]:
         """Read `window`, one slice per spatial axis inside the frame, as ``(C, *window)`` of the image's dtype."""

@@ -60,13 +60,20 @@ def segmentation_examples(
                 continue
             grey = finite_pixels(frame)
             intensities = fit_array(normalization, grey)
-            target, weight = _segmentation_target(labels, mask, objects=objects, has_outlines=annotation.has_outlines)
+            target, weight = _segmentation_target(
+                labels, mask, objects=objects, has_outlines=annotation.has_outlines, spacing=frame.spacing
+            )
             examples.append(Example(intensities.apply(grey), target, weight, intensities.scale))
     return examples
 
 
 def _segmentation_target(
-    labels: NDArray[Any], mask: NDArray[np.bool_], *, objects: bool, has_outlines: bool
+    labels: NDArray[Any],
+    mask: NDArray[np.bool_],
+    *,
+    objects: bool,
+    has_outlines: bool,
+    spacing: tuple[float, ...] | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return class and distance maps and where each of them counts; nobody's class is 0.
 
@@ -75,7 +82,7 @@ def _segmentation_target(
     """
     target, weight = [class_target(labels, objects=objects) * mask], [mask.astype(np.float32)]
     if objects and has_outlines:
-        target.append(normalized_distance(labels))
+        target.append(normalized_distance(labels, spacing))
         weight.append((mask & ~cut_objects(labels, mask)).astype(np.float32))
     elif objects:
         target.append(target[0])

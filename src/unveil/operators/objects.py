@@ -20,7 +20,8 @@ class ObjectFacts:
     sizes
         Pixels of each object.
     largest_radius_px
-        Largest distance of any pixel to the border of its object; 0 where there is no object.
+        Largest distance of any pixel to the border of its object, in the shortest side of a pixel; 0 where there is no
+        object.
     n_touching
         Objects with a neighbour of another number beside one of their pixels.
     """
@@ -39,8 +40,14 @@ class ObjectFacts:
         )
 
 
-def object_facts(labels: NDArray[Any]) -> ObjectFacts:
-    """Describe the objects of `labels`, non-negative integers of any shape, one number per object."""
+def object_facts(labels: NDArray[Any], spacing: tuple[float, ...] | None = None) -> ObjectFacts:
+    """Describe the objects of `labels`, non-negative integers of any shape, one number per object.
+
+    Parameters
+    ----------
+    spacing
+        Sides of a pixel per axis, in units of the shortest; None where all are alike.
+    """
     labels = closely_numbered(labels)
     counts = np.bincount(labels.ravel().astype(np.int64))[1:]
     touching: set[int] = set()
@@ -48,15 +55,18 @@ def object_facts(labels: NDArray[Any]) -> ObjectFacts:
         here, there = (labels[(slice(None),) * axis + (part,)] for part in (slice(None, -1), slice(1, None)))
         meets = (here != there) & (here > 0) & (there > 0)
         touching.update(np.unique(here[meets]).tolist(), np.unique(there[meets]).tolist())
-    return ObjectFacts(tuple(counts[counts > 0].tolist()), largest_radius(labels), len(touching))
+    return ObjectFacts(tuple(counts[counts > 0].tolist()), largest_radius(labels, spacing), len(touching))
 
 
-def largest_radius(labels: NDArray[Any]) -> float:
-    """Return the largest distance of any pixel to the border of its object, in pixels; 0 where there is none."""
+def largest_radius(labels: NDArray[Any], spacing: tuple[float, ...] | None = None) -> float:
+    """Return the largest distance of any pixel to the border of its object; 0 where there is none.
+
+    It counts in the unit of `spacing`, the sides of a pixel per axis; in pixels where that is None.
+    """
     labels = closely_numbered(labels)
     return max(
         (
-            float(ndimage.distance_transform_edt(np.pad(labels[box] == number, 1)).max())
+            float(ndimage.distance_transform_edt(np.pad(labels[box] == number, 1), sampling=spacing).max())
             for number, box in enumerate(ndimage.find_objects(labels), start=1)
             if box is not None
         ),

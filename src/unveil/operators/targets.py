@@ -24,23 +24,26 @@ def class_target(labels: NDArray[Any], *, objects: bool) -> NDArray[np.float32]:
     return (labels > 0 if objects else labels).astype(np.float32)
 
 
-def normalized_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
+def normalized_distance(labels: NDArray[Any], spacing: tuple[float, ...] | None = None) -> NDArray[np.float32]:
     """Return each pixel's distance to the border of its object, divided by the object's largest distance.
 
     It is 1 at the innermost pixel of every object, falls towards its border, also towards a touching neighbour,
-    is 0 outside, and does not change when the image is resized.
+    is 0 outside, and does not change when the image is resized, nor with the step between planes if `spacing` tells it.
 
     Parameters
     ----------
     labels
         Non-negative integers, ``(Y, X)`` or ``(Z, Y, X)``; every number is one object.
+    spacing
+        Sides of a pixel per axis, in any unit: distances are those of the sample. None where all are alike.
     """
     distance, labels = np.zeros(labels.shape, np.float32), closely_numbered(labels)
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
         inside = labels[box] == number
-        to_border = ndimage.distance_transform_edt(np.pad(inside, 1))[(slice(1, -1),) * labels.ndim]
+        padded = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=spacing)
+        to_border = padded[(slice(1, -1),) * labels.ndim]
         distance[box][inside] = (to_border / to_border.max())[inside]
     return distance
 

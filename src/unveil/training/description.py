@@ -15,9 +15,12 @@ _SEPARATION = 0.4
 """The usual one (decision 0021)."""
 
 
-def objects_of(annotations: Sequence[Annotation], n_dims: int) -> ObjectFacts:
-    """Look at all objects of which a part was judged and whose outlines are drawn, plane by plane or as volumes."""
-    found = [facts for annotation in annotations if annotation.has_outlines for facts in _facts(annotation, n_dims)]
+def objects_of(pairs: Sequence[tuple[Image, Annotation]], n_dims: int) -> ObjectFacts:
+    """Look at all objects of which a part was judged and whose outlines are drawn, plane by plane or as volumes.
+
+    Their radius follows the image's pixel size, as the targets do.
+    """
+    found = [facts for image, drawn in pairs if drawn.has_outlines for facts in _facts(image, drawn, n_dims)]
     return ObjectFacts.of_all(found)
 
 
@@ -41,8 +44,8 @@ def common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
     }
 
 
-def _facts(annotation: Annotation, n_dims: int) -> Iterator[ObjectFacts]:
-    for frame in frames(annotation.labels, n_dims, (0,)):
+def _facts(image: Image, annotation: Annotation, n_dims: int) -> Iterator[ObjectFacts]:
+    for frame in frames(image, n_dims, (0,)):
         whole = tuple(slice(0, n) for n in frame.shape[1:])
         labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, whole))
-        yield object_facts(np.where(np.isin(labels, np.unique(labels[mask])), labels, 0))
+        yield object_facts(np.where(np.isin(labels, np.unique(labels[mask])), labels, 0), frame.spacing)

@@ -185,8 +185,7 @@ def _segmentation_lesson(
     loss = partial(
         segmentation_loss, n_classes=n_classes, overlap=config.loss == "cross_entropy_dice", temperature=learnt_at
     )
-    annotations = [annotation for _, annotation in pairs]
-    objects = objects_of(annotations, architecture.n_dims) if config.objects else _NO_OBJECTS
+    objects = objects_of(pairs, architecture.n_dims) if config.objects else _NO_OBJECTS
     return Lesson(
         architecture=architecture,
         normalization=normalization,

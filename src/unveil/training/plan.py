@@ -46,7 +46,7 @@ class Facts:
     n_judged
         Pixels from which there is something to learn.
     largest_object_px
-        Largest diameter of a training object; 0 where there are none.
+        Largest diameter of a training object, in the shortest side of a pixel; 0 where there are none.
     is_adaptation
         Whether a denoiser is fitted to these images and no others.
     """
