@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from torch import Tensor
 
 import unveil.training.validation as validation
 from unveil.config.architecture import DnCNNConfig, UNetConfig
-from unveil.data.examples import Example
+from unveil.config.normalization import PercentileNormalization, StabilizedNormalization
+from unveil.data.examples import Example, denoising_examples
+from unveil.image import Image
 from unveil.networks.build import build_network
 from unveil.operators.losses import relative_denoising_loss, segmentation_loss
+from unveil.operators.metrics import psnr
 from unveil.training.validation import (
     denoising_judge,
     maps_of,
@@ -112,6 +116,16 @@ def test_psnr_is_that_of_the_judged_pixels_against_the_range() -> None:
     assert denoising_judge([example], DNCNN)(identity).loss == pytest.approx(0.04, rel=0.05)
     in_decibels = denoising_judge([example], DNCNN, relative_denoising_loss)(identity)
     assert in_decibels.loss == pytest.approx(math.log(0.04), rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("normalization", [StabilizedNormalization(), PercentileNormalization()])
+def test_psnr_is_that_of_an_evaluation_in_grey_values(normalization: Any, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    clean = np.tile(np.linspace(20, 120, 96), (96, 1)).astype(dtype)
+    noisy_one = rng.poisson(clean).astype(dtype)
+    (example,) = denoising_examples([(Image(noisy_one), Image(clean))], normalization, n_dims=2)
+    assert denoising_judge([example], DNCNN)(identity).metric == pytest.approx(psnr(noisy_one, clean), abs=0.1)
 
 
 def test_without_a_clean_image_no_psnr_is_claimed() -> None:

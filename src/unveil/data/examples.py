@@ -15,8 +15,17 @@ from unveil.data.annotation import Annotation
 from unveil.data.split import Block
 from unveil.errors import ImageError
 from unveil.image import Frame, Image, frames
-from unveil.operators.normalization import fit_array
+from unveil.operators.metrics import peak
+from unveil.operators.normalization import IntensityMap, fit_array
 from unveil.operators.targets import class_target, cut_objects, normalized_distance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GreyScale:
+    """How normalized intensities of one example become grey values again, and the clean image's peak for its PSNR."""
+
+    intensities: IntensityMap
+    peak: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,12 +43,15 @@ class Example:
         1 where judged: per map of the target, or ``(1, *spatial)`` for all alike.
     scale
         Grey values per unit of normalized intensity, per channel.
+    grey
+        Of a denoiser's real pair; None where noise is synthetic, or the clean image has no range.
     """
 
     image: NDArray[np.float32]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
     scale: NDArray[np.float64]
+    grey: GreyScale | None = None
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -111,8 +123,11 @@ def denoising_examples(
                 grey = finite_pixels(frame)
                 intensities = fit_array(normalization, grey)
                 normalize = intensities.apply if noisy is clean or noisy_targets else intensities.expect
-                target = normalize(finite_pixels(reference))
-                examples.append(Example(intensities.apply(grey), target, np.ones_like(target[:1]), intensities.scale))
+                clean_grey = finite_pixels(reference)
+                target = normalize(clean_grey)
+                example = Example(intensities.apply(grey), target, np.ones_like(target[:1]), intensities.scale)
+                is_pair = noisy is not clean and np.ptp(clean_grey) > 0
+                examples.append(replace(example, grey=GreyScale(intensities, peak(clean_grey))) if is_pair else example)
     return examples
 
 

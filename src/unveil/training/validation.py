@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 _MOST_PIXELS = 1 << 20
 """Largest window that is computed at once."""
 _HIDDEN_SHARE = 0.04
+_LEAST_ERROR = 1e-12
+"""Mean squared error, in parts of the squared peak, below which a PSNR says no more."""
 _LEAST_TO_CALIBRATE = 10_000
 _TEMPERATURES = (0.5, 4.0)
 """What a few held-out windows may ask for, in units of the training's: a network without an error on them would be made
@@ -112,16 +115,18 @@ def temperature_of(
 def denoising_judge(
     examples: Sequence[Example], architecture: Architecture, loss: LossFunction = denoising_loss
 ) -> Judge:
-    """Return the judge of a denoiser: its loss, and mean PSNR against the range of each clean image that has one."""
+    """Return the judge of a denoiser: its loss, and the mean PSNR (dB) over the clean images that have a range.
+
+    The PSNR is that of `evaluate`, in grey values; where noise is synthetic, in normalized intensity.
+    """
 
     def judge(network: Apply) -> Verdict:
         losses, psnr = [], []
         for example in examples:
             output = maps_of(network, example.image, architecture)
-            error = _error(output, example, example.weight)
             losses.append((_error(output, example, example.weight, loss), float(example.weight.sum())))
-            if (extent := float(np.ptp(example.target))) > 0:
-                psnr.append(10 * np.log10(extent**2 / max(error, 1e-12)))
+            if np.ptp(example.target) > 0:
+                psnr.append(_psnr(output, example))
         return Verdict(tuple(losses), float(np.mean(psnr)) if psnr else None)
 
     return judge
@@ -185,6 +190,17 @@ def on_device(network: nn.Module, device: torch.device, autocast: torch.dtype | 
         return output
 
     return run
+
+
+def _psnr(output: NDArray[np.float32], example: Example) -> float:
+    """Return the PSNR of the judged pixels, in dB."""
+    target, peak = example.target, float(np.ptp(example.target))
+    if example.grey is not None:
+        restore, peak = example.grey.intensities.restore, example.grey.peak
+        output, target = restore(output), restore(target)
+    weight = np.broadcast_to(example.weight, target.shape)
+    error = float(np.average((output.astype(np.float64) - target) ** 2 / peak**2, weights=weight))
+    return 10 * math.log10(1 / max(error, _LEAST_ERROR))
 
 
 def _error(
