@@ -279,3 +279,12 @@ def test_real_noise_judges_what_synthetic_noise_taught() -> None:
     psnr = lesson.judge(torch.nn.Identity()).metric
     assert psnr == pytest.approx(10 * np.log10(np.ptp(GREY) ** 2 / np.mean(noise**2)), abs=0.01)
     assert (lesson.n_images, lesson.n_validation_images) == (2, 1)
+
+
+def test_pairs_are_not_judged_by_noisy_images_alone() -> None:
+    pairs = [Image(GREY)], [Image(GREY[::-1])]
+    with pytest.raises(
+        ConfigError, match=r"1 of 1 validation images have no clean image \('shot' first\).*Give the clean"
+    ):
+        denoising(*pairs, validation=([Image(GREY, name="shot")], None))
+    assert denoising(*pairs, validation=([Image(GREY)], [Image(GREY[::-1])])).n_validation_images == 1

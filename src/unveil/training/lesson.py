@@ -47,7 +47,16 @@ from unveil.training.batches import (
 from unveil.training.description import common_pixel_size, object_rule, objects_of
 from unveil.training.division import Division, divide
 from unveil.training.norm_limits import LIP1_TEMPERATURE
-from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_foreground, check_pairs, image_pairs, pair_up
+from unveil.training.pairs import (
+    Targets,
+    annotated_pairs,
+    arrays_of,
+    as_foreground,
+    check_pairs,
+    check_truth,
+    image_pairs,
+    pair_up,
+)
 from unveil.training.plan import Plan
 from unveil.training.steps import Batches, Loss
 from unveil.training.validation import (
@@ -226,6 +235,8 @@ def _denoising_lesson(
 ) -> Lesson:
     architecture = _denoising_architecture(config)
     check_pairs([*pairs, *(judging or [])], architecture.n_dims)
+    if source == "pairs":
+        check_truth(judging or [])
     knows_truth = source in ("pairs", "clean_only") or any(clean is not noisy for noisy, clean in judging or [])
     if source == "frames":
         pairs = [successive_frames(stack, architecture.n_dims) for stack, _ in pairs]

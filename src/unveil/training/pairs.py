@@ -69,6 +69,22 @@ def check_pairs(pairs: Sequence[tuple[Image, Annotation]] | Sequence[tuple[Image
         raise ImageError(f"The images do not fit: {'; '.join(problems)}. Choose images that do, or another network.")
 
 
+def check_truth(judging: Sequence[tuple[Image, Image]]) -> None:
+    """Refuse noisy images alone as what judges a denoiser that learns from clean ones.
+
+    Raises
+    ------
+    ConfigError
+        If an image is its own clean image.
+    """
+    alone = [noisy.name for noisy, clean in judging if clean is noisy]
+    if alone:
+        raise ConfigError(
+            f"{len(alone)} of {len(judging)} validation images have no clean image ('{alone[0]}' first), and a "
+            f"training from pairs is judged by clean ones. Give the clean images to judge by."
+        )
+
+
 def _differ_in_order(names: tuple[str, ...], others: tuple[str, ...]) -> bool:
     return names != others and sorted(names) == sorted(others)
 
