@@ -286,6 +286,20 @@ def test_scribbles_teach_where_they_were_painted(
     assert card.training.n_images == 3
 
 
+def test_a_background_label_without_scribbles_is_refused(refused: Callable[..., str], annotated: Path) -> None:
+    command = _segmentation(annotated, "--output", annotated / "mine")
+
+    assert "--background-label belongs to --scribbles" in refused(*command, "--background-label", 1)
+
+
+def test_the_background_of_scribbles_is_one_if_not_given(refused: Callable[..., str], annotated: Path) -> None:
+    for path in (annotated / "labels").iterdir():
+        tifffile.imwrite(path, tifffile.imread(path) * 7)
+    command = _segmentation(annotated, "--output", annotated / "mine", "--scribbles")
+
+    assert "background's number 1" in refused(*command)
+
+
 def test_planes_without_labels_are_left_out_and_named(unveil: Callable[..., Any], annotated: Path) -> None:
     stack = np.stack([tifffile.imread(annotated / "images" / f"{number}.tif") for number in range(4)])
     labels = np.stack([tifffile.imread(annotated / "labels" / f"{number}.tif") for number in range(4)])

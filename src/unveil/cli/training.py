@@ -30,6 +30,8 @@ _ENDINGS = {
     "time": ", ended when the time was up",
 }
 
+_SCRIBBLED_BACKGROUND = 1
+
 Assignments: TypeAlias = Annotated[list[str] | None, Parameter(name="--set", alias="-s")]
 
 
@@ -39,7 +41,7 @@ def segmentation(
     labels: Path,
     mask: Path | None = None,
     scribbles: bool = False,
-    background_label: int = 1,
+    background_label: int | None = None,
     output: Annotated[Path, Parameter(alias="-o")],
     start: str = "auto",
     config: Path | None = None,
@@ -63,7 +65,7 @@ def segmentation(
     scribbles
         The labels are scribbles: 0 was not annotated, and one number marks the background.
     background_label
-        The number that marks the background of scribbles.
+        The number that marks the background of scribbles; 1 if not given.
     output
         Model file to write, ending in .safetensors.
     start
@@ -82,11 +84,11 @@ def segmentation(
     with terminal.session():
         if mask is not None and scribbles:
             raise ConfigError("--mask and --scribbles exclude each other: scribbles are their own mask. Give one.")
+        background = _background(background_label, scribbles=scribbles)
         target = _model_file(output)
         settings = gather(SegmentationTraining, config, assignments or (), name=target.stem)
         parent = _parent(start, settings)
         checkpoints = _checkpoints(target, resume=resume)
-        background = background_label if scribbles else None
         inputs, annotations = _labelled(images, labels, masks=mask, background=background, axes=axes)
         n_whole = sum(annotation.mask is None for annotation in annotations)
         if mask is not None and n_whole:
@@ -174,6 +176,24 @@ def _train(
     checkpoints.remove()
     terminal.result(f"{target}: {_outcome(model)}")
     return failures.DONE
+
+
+def _background(label: int | None, *, scribbles: bool) -> int | None:
+    """Return the number on the background of scribbles; None where the labels are none.
+
+    Raises
+    ------
+    ConfigError
+        If a number is given and the labels are no scribbles.
+    """
+    if scribbles:
+        return _SCRIBBLED_BACKGROUND if label is None else label
+    if label is not None:
+        raise ConfigError(
+            f"--background-label belongs to --scribbles: in whole labels 0 is the background, and {label} would be an "
+            f"object. Add --scribbles, or leave it out."
+        )
+    return None
 
 
 def _model_file(output: Path) -> Path:
