@@ -136,6 +136,18 @@ def test_separation_of_a_model_without_objects_changes_nothing_and_says_so(squar
     assert any(isinstance(event, Notice) and "does not separate objects" in event.message for event in events)
 
 
+@pytest.mark.parametrize(("classes", "is_told"), [(2, False), (3, True)])
+def test_a_threshold_of_several_classes_changes_nothing_and_says_so(
+    squares: Any, brightness_model: Any, classes: int, is_told: bool
+) -> None:
+    events: list[Event] = []
+    options = EXACT.model_copy(update={"threshold": 0.3})
+    model = brightness_model(classes=classes, objects=False)
+    segment(Image(squares((16, 16), (2, 2))), model, options=options, monitor=events.append)
+    told = [isinstance(event, Notice) and "threshold changes nothing" in event.message for event in events]
+    assert any(told) == is_told
+
+
 def test_separate_changes_the_labels_alone(squares: Any, brightness_model: Any) -> None:
     pixels = squares((40, 50), (4, 6), (20, 30))
     pixels[30:32, 3:5] = 1000

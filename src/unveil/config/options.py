@@ -73,7 +73,8 @@ class SegmenterOptions(RunOptions):
     """Segment what `fluorescence-denoiser` leaves of the image; auto does so where the noise is over 5 % of the image's
     range and the model's card says that it is for fluorescence, as those that ship do."""
     threshold: float | None = Field(None, gt=0, lt=1)
-    """Foreground is where its probability exceeds this; the model's own value if not given."""
+    """Foreground is where its probability exceeds this; the model's own value if not given. It changes nothing for
+    models of three or more classes, which give each pixel the likeliest."""
     separation: float | None = Field(None, ge=0, lt=1)
     """How readily touching objects are split, 0 to 1; the model's own value if not given."""
     min_size: int | None = Field(None, ge=0)

@@ -97,6 +97,8 @@ def segment(
     ) as run:
         if card.objects is None and (options.separation is not None or options.min_size is not None):
             run.notify(f"Model '{card.name}' does not separate objects: separation and min_size change nothing.")
+        if card.objects is None and len(card.classes) > 2 and options.threshold is not None:
+            run.notify(f"Model '{card.name}' gives each pixel its likeliest class: threshold changes nothing.")
         if options.uncertainty and card.is_filter:
             run.notify(f"'{card.name}' is a classical filter and gives no uncertainty.")
         run.compare([channels])
