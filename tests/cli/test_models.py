@@ -80,6 +80,36 @@ def test_the_card_of_volumes_tells_micrometres_of_their_voxels(
     assert "10 to 30 px in diameter, half of them below 20 px (10 to 30 µm)" in out  # a voxel of 1 µm³
 
 
+@pytest.mark.parametrize(("n_judging", "judges"), [(15, "what was held out of 15 images"), (0, "what was held out")])
+def test_the_card_tells_how_the_training_went(
+    unveil: Callable[..., Any], own_models: Path, make_tiny_model: Callable[..., Any], n_judging: int, judges: str
+) -> None:
+    from unveil.io.model_file import save_model
+    from unveil.model.card import Epoch, TrainingRecord
+
+    record = TrainingRecord(
+        config={},
+        data_sha256="0",
+        n_images=45,
+        n_validation_images=n_judging,
+        metric_name="IoU",
+        history=tuple(Epoch(epoch=number, training_loss=1 / number, metric=0.87) for number in (1, 2, 3)),
+        seed=0,
+        versions={},
+        timestamp="2026-01-01T00:00:00Z",
+        seconds=83,
+        ended_by="time",
+    )
+    model = make_tiny_model()
+    card = model.card.model_copy(update={"training": record})
+    save_model(replace(model, card=card), own_models / "trained.safetensors")
+
+    out = " ".join(unveil("models", "show", "trained").out.replace("│", " ").split())
+
+    assert f"training 3 epochs on 45 images in 83 s, IoU 0.870 on {judges}, ended when the time was up" in out
+    assert "epoch" not in unveil("models", "show", "mine").out
+
+
 @pytest.mark.parametrize("name", ["nix", "nowhere/model.safetensors", "broken"])
 def test_no_such_model(refused: Callable[..., str], own_models: Path, name: str) -> None:
     assert Path(name).name in refused("models", "show", name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unveil.axes import SPATIAL, spatial
+from unveil.cli.outcome import outcome
 from unveil.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def _card_lines(card: ModelCard, path: Path, n_parameters: int, check: Certifica
         "certificate": "" if check is None else check.words,
         "objects": _object_sizes(card),
         "trained on": card.training_data,
+        "training": "" if card.training is None else outcome(card.training),
         "license": card.license,
         "authors": ", ".join(card.authors),
         "scores": "\n".join(f"{score.data}: {_numbers(score.values)}" for score in card.scores),

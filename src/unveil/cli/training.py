@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from unveil.cli import failures
 from unveil.cli.interrupt import stopping_early
+from unveil.cli.outcome import count, outcome
 from unveil.cli.settings import gather
 from unveil.cli.terminal import Terminal
 from unveil.config.training import DenoisingTraining, SegmentationTraining
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from unveil.image import Image
     from unveil.io.checkpoint_file import CheckpointFile
     from unveil.model.model import Model
-
-_ENDINGS = {
-    "schedule": "",
-    "user": ", ended early",
-    "patience": ", ended as it got no better",
-    "time": ", ended when the time was up",
-}
 
 _SCRIBBLED_BACKGROUND = 1
 
@@ -92,7 +86,7 @@ def segmentation(
         inputs, annotations = _labelled(images, labels, masks=mask, background=background, axes=axes)
         n_whole = sum(annotation.mask is None for annotation in annotations)
         if mask is not None and n_whole:
-            terminal.notice(f"{_count(n_whole, 'image')} without a mask: taken as annotated everywhere.")
+            terminal.notice(f"{count(n_whole, 'image')} without a mask: taken as annotated everywhere.")
         n_dims = settings.architecture.n_dims if settings.architecture is not None else 2
         judged = _without_empty_frames(annotations, n_dims, terminal)
         return _train(
@@ -174,7 +168,7 @@ def _train(
             terminal.say("The last checkpoint is kept: the same command with --resume goes on from there.")
         raise
     checkpoints.remove()
-    terminal.result(f"{target}: {_outcome(model)}")
+    terminal.result(f"{target}: {outcome(model.card.training)}")
     return failures.DONE
 
 
@@ -265,7 +259,7 @@ def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, termin
         judged, n_empty = annotated_frames(annotation, n_dims)
         kept.append(judged)
         if n_empty:
-            frames = _count(n_empty, "plane" if n_dims == 2 else "volume")
+            frames = count(n_empty, "plane" if n_dims == 2 else "volume")
             terminal.notice(f"Nothing is labelled on {frames} of '{annotation.labels.name}': not used.")
     return kept
 
@@ -282,19 +276,3 @@ def _noisy_and_clean(
         return images, [read_image(reference, axes=axes) for _, reference in pairs]
     only = [read_image(image, axes=axes) for folder in (noisy, clean) if folder for image in find_images([folder])]
     return (None, only) if noisy is None else (only, None)
-
-
-def _outcome(model: Model) -> str:
-    """Say in a few words how the training went."""
-    record = model.card.training
-    kept = record.kept if record is not None else None
-    if record is None or kept is None:
-        return "ended before the first epoch"
-    words = f"{_count(len(record.history), 'epoch')} on {_count(record.n_images, 'image')} in {record.seconds:.0f} s"
-    if kept.metric is not None:
-        words += f", {record.metric_name} {kept.metric:.3f} on what was held out"
-    return words + _ENDINGS[record.ended_by]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
