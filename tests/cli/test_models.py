@@ -55,6 +55,18 @@ def test_the_card_for_people(unveil: Callable[..., Any], own_models: Path) -> No
     assert "parameters" in out
 
 
+def test_a_narrow_screen_cuts_nothing_off_the_card(
+    unveil: Callable[..., Any], own_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+    out = unveil("models", "show", "mine").out
+
+    shown = "".join(line.split("│")[2].strip() for line in out.splitlines() if line.startswith("│"))
+    assert read_card(own_models / "mine.safetensors").weights_sha256 in shown
+    assert str(own_models / "mine.safetensors") in shown
+
+
 def test_the_card_of_volumes_tells_micrometres_of_their_voxels(
     unveil: Callable[..., Any], own_models: Path, make_tiny_model: Callable[..., Any]
 ) -> None:

@@ -128,6 +128,8 @@ def _card_table(card: ModelCard, path: Path, n_parameters: int, check: Certifica
     from rich.table import Table
 
     table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for key, value in _card_lines(card, path, n_parameters, check).items():
         if value:
             table.add_row(key, escape(value))
