@@ -263,6 +263,22 @@ def test_what_a_mask_leaves_out_teaches_nothing(unveil: Callable[..., Any], anno
     assert weights[0] == weights[1] != weights[2]
 
 
+def test_frames_of_one_scene_have_a_mask_each(unveil: Callable[..., Any], annotated: Path) -> None:
+    (annotated / "masks").mkdir()
+    for path in (annotated / "labels").iterdir():
+        path.rename(path.with_name(f"cell{path.name}"))
+    for path in (annotated / "noisy").iterdir():
+        tifffile.imwrite(annotated / "masks" / path.name, np.ones((48, 48), np.uint8))
+    folders = ["--images", annotated / "noisy", "--labels", annotated / "labels", "--mask", annotated / "masks"]
+
+    outcome = unveil(
+        "train", "segmentation", *folders, *QUICK, *SMALL_UNET, "--set", "epochs=1", "--output", annotated / "mine"
+    )
+
+    assert outcome.code == 0, outcome.err
+    assert "without a mask" not in outcome.err
+
+
 def test_scribbles_teach_where_they_were_painted(
     unveil: Callable[..., Any], refused: Callable[..., str], annotated: Path
 ) -> None:

@@ -46,6 +46,42 @@ def test_masks_are_found_by_name(tmp_path: Path, label: str, mask: str) -> None:
     assert whole.mask is None
 
 
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        (("cell_1", "cell_2"), ("cell_1", "cell_2")),
+        (("cell_2",), (None, "cell_2")),
+        (("cell",), ("cell", "cell")),
+        (("cell_1_mask", "cell"), ("cell_1_mask", "cell")),
+    ],
+)
+def test_frames_that_share_labels_have_masks_by_their_own_names_first(
+    tmp_path: Path, masks: tuple[str, ...], expected: tuple[str | None, ...]
+) -> None:
+    labels = write(tmp_path / "labels" / "cell.tif")
+    pixels = {name: (np.arange(6).reshape(2, 3) == number).astype(np.uint8) for number, name in enumerate(masks)}
+    for name in masks:
+        write(tmp_path / "masks" / f"{name}.tif", pixels[name])
+
+    frames = [tmp_path / "images" / f"cell_{number}.tif" for number in (1, 2)]
+    annotations = read_annotations([labels] * 2, images=frames, masks=tmp_path / "masks")
+
+    for annotation, name in zip(annotations, expected, strict=True):
+        if name is None:
+            assert annotation.mask is None
+        else:
+            np.testing.assert_array_equal(annotation.mask, pixels[name] > 0)
+
+
+def test_a_mask_of_labels_whose_frames_all_have_their_own_is_one_too_many(tmp_path: Path) -> None:
+    for name in ("cell", "cell_1", "cell_2"):
+        write(tmp_path / "masks" / f"{name}.tif", MASK)
+
+    frames = [tmp_path / f"cell_{number}.tif" for number in (1, 2)]
+    with pytest.raises(FileError, match=r"1 of 3 masks.*second mask of the same image \(cell\.tif\)"):
+        read_annotations([write(tmp_path / "cell.tif")] * 2, images=frames, masks=tmp_path / "masks")
+
+
 def test_one_mask_fits_one_label_file_whatever_it_is_called(tmp_path: Path) -> None:
     tifffile.imwrite(mask := tmp_path / "somewhere.tif", MASK > 0, photometric="minisblack")
 

@@ -55,7 +55,8 @@ def segmentation(
     labels
         Folder of label images of the same names: 0 is background, each object its own number.
     mask
-        Folder of masks of the same names: only pixels other than 0 were annotated, the others teach nothing.
+        Folder of masks named like the images or their labels: only pixels other than 0 were annotated, the others teach
+        nothing.
     scribbles
         The labels are scribbles: 0 was not annotated, and one number marks the background.
     background_label
@@ -245,9 +246,9 @@ def _labelled(
     from unveil.io.images import pair_files, read_image
 
     pairs = pair_files(images, labels)
-    inputs = [read_image(image, axes=axes) for image, _ in pairs]
-    files = [file for _, file in pairs]
-    return inputs, read_annotations(files, masks=masks, background=background, axes=axes)
+    image_files, label_files = [image for image, _ in pairs], [file for _, file in pairs]
+    inputs = [read_image(image, axes=axes) for image in image_files]
+    return inputs, read_annotations(label_files, images=image_files, masks=masks, background=background, axes=axes)
 
 
 def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, terminal: Terminal) -> list[Annotation]:

@@ -16,15 +16,23 @@ from unveil.io.pairs import REFERENCE_SUFFIX
 
 
 def read_annotations(
-    labels: Sequence[Path], *, masks: Path | None = None, background: int | None = None, axes: str | None = None
+    labels: Sequence[Path],
+    *,
+    images: Sequence[Path] | None = None,
+    masks: Path | None = None,
+    background: int | None = None,
+    axes: str | None = None,
 ) -> list[Annotation]:
     """Read annotations from label files.
 
     Parameters
     ----------
+    images
+        The image of each label file, by whose name a mask is looked for before that of the labels; several images may
+        share a label file. None knows the labels' names alone.
     masks
-        Folder of masks by the labels' or images' names (or the one mask of the one label file), other than 0 where a
-        person judged; a label file without one is judged as a whole. None judges all as wholes.
+        Folder of masks by the images' or labels' names (or the one mask of the one label file), other than 0 where a
+        person judged; labels without one are judged as a whole. None judges all as wholes.
     background
         Labels are scribbles with this number on the background; None if they are not.
     axes
@@ -35,13 +43,13 @@ def read_annotations(
     InputError
         If a file cannot be read, a mask has no labels or another shape, or scribbles hold no background.
     """
-    mask_of = _pair_masks(labels, masks) if masks is not None else {}
-    images = [read_labels(path, axes=axes) for path in labels]
+    mask_files = [None] * len(labels) if masks is None else _find_masks(_names(labels, images), masks)
+    read = [read_labels(path, axes=axes) for path in labels]
     if background is not None:
-        return [scribbled(image, background=background) for image in images]
+        return [scribbled(painted, background=background) for painted in read]
     return [
-        _masked(image, mask_of[path], axes) if path in mask_of else Annotation(image)
-        for path, image in zip(labels, images, strict=True)
+        Annotation(painted) if path is None else _masked(painted, path, axes)
+        for painted, path in zip(read, mask_files, strict=True)
     ]
 
 
@@ -60,8 +68,8 @@ def read_masks(images: Sequence[Path], masks: Path, *, axes: str | None = None) 
     InputError
         If a file cannot be read, or a mask has no image.
     """
-    mask_of = _pair_masks(images, masks)
-    read = [read_labels(mask_of[path], axes=axes) if path in mask_of else None for path in images]
+    mask_files = _find_masks(_names(images), masks)
+    read = [None if path is None else read_labels(path, axes=axes) for path in mask_files]
     return [None if mask is None else Annotation(mask, np.asarray(mask.data) > 0) for mask in read]
 
 
@@ -75,8 +83,13 @@ def _masked(labels: Image, path: Path, axes: str | None) -> Annotation:
     return Annotation(labels, np.asarray(mask.data) > 0)
 
 
-def _pair_masks(labels: Sequence[Path], masks: Path) -> dict[Path, Path]:
-    """Find the masks of label files, or of images, by their names.
+def _find_masks(names: Sequence[Sequence[str]], masks: Path) -> list[Path | None]:
+    """Find the mask of each image, or of its labels, by name; None where there is none.
+
+    Parameters
+    ----------
+    names
+        For each image the names that its mask may have; the first that a mask has counts.
 
     Raises
     ------
@@ -84,12 +97,13 @@ def _pair_masks(labels: Sequence[Path], masks: Path) -> dict[Path, Path]:
         If a mask belongs to none of them, or two to the same.
     """
     found = find_images([masks])
-    if found == [masks] and len(labels) == 1:  # two images, no folders
-        return {labels[0]: masks}
-    named = {_name(path): path for path in labels}
-    alone = [mask for mask in found if _name(mask) not in named]
-    paired = {named[_name(mask)]: mask for mask in found if _name(mask) in named}
-    double = [mask for mask in found if mask not in alone and mask not in paired.values()]
+    if found == [masks] and len(names) == 1:  # two images, no folders
+        return [masks]
+    by_name = {_name(mask): mask for mask in found}
+    chosen = [next((by_name[name] for name in wanted if name in by_name), None) for wanted in names]
+    known = {name for wanted in names for name in wanted}
+    alone = [mask for mask in found if _name(mask) not in known]
+    double = [mask for mask in found if mask not in alone and mask not in chosen]
     problems = [
         f"{len(those)} of {len(found)} masks in {masks} {what} ({', '.join(path.name for path in those[:5])})"
         for those, what in ((alone, "belong to no image"), (double, "are a second mask of the same image"))
@@ -97,7 +111,14 @@ def _pair_masks(labels: Sequence[Path], masks: Path) -> dict[Path, Path]:
     ]
     if problems:
         raise FileError(f"{'; '.join(problems)}. Masks pair by file name; rename or remove them.")
-    return paired
+    return chosen
+
+
+def _names(labels: Sequence[Path], images: Sequence[Path] | None = None) -> list[list[str]]:
+    """Return the names that a mask may have, that of the image first."""
+    if images is None:
+        return [[_name(path)] for path in labels]
+    return [[_name(image), _name(path)] for image, path in zip(images, labels, strict=True)]
 
 
 def _name(path: Path) -> str:
