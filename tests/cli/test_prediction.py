@@ -161,7 +161,8 @@ def test_intervals_follow_what_they_are_of(
     (entry,) = unveil(*command, "--json").json["images"]
     low, high = entry["iou_interval"]
     least, most = entry["n_objects_interval"]
-    said = f"{entry['n_objects']} objects ({least} to {most}), expected IoU {entry['expected_iou']:.2f}"
+    assert entry["n_objects"] == 1
+    said = f"1 object ({least} to {most}), expected IoU {entry['expected_iou']:.2f}"
     assert f"{said} ({low:.2f} to {high:.2f}), ranges that hold for 9 in 10 such images, " in unveil(*command).out
     assert "nothing in particular (n = 9)" in " ".join(unveil("models", "show", path).out.split())
 

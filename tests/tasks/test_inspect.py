@@ -174,5 +174,5 @@ def test_classical_filters_show_what_they_have(make_blobs: Callable[..., Image])
     assert maps.maps.shape == (1, 64, 96)
     with pytest.raises(ConfigError, match="this one has none"):
         layer_filters(model, "filter")
-    with pytest.raises(InputError, match="No Lipschitz bound"):
+    with pytest.raises(InputError, match="No Lipschitz bound is known for a classical filter"):
         lipschitz_table(model)

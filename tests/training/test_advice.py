@@ -50,7 +50,8 @@ def test_there_is_nothing_to_say_of_good_data() -> None:
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (grid(4), "Only 4 objects"),
+        (grid(4), "Only 4 objects are annotated"),
+        (grid(1), "Only 1 object is annotated"),
         (grid(edge=4), "16 pixels in the median"),
         (grid(edge=60), "The largest object is 60 px wide and the network sees 44 px"),
         (grid(gap=0), "100% of the objects touch"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unveil.cli.counting import count
+
 if TYPE_CHECKING:
     from unveil.model.card import TrainingRecord
 
@@ -26,8 +28,3 @@ def outcome(record: TrainingRecord | None) -> str:
         if record.n_validation_images:
             words += f" of {count(record.n_validation_images, 'image')}"
     return words + _ENDINGS[record.ended_by]
-
-
-def count(number: int, noun: str) -> str:
-    """Return the number and what is counted."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Group, Parameter
 
 from unveil.cli import failures
+from unveil.cli.counting import count
 from unveil.cli.plan import Job, check_images, plan
 from unveil.cli.results import (
     PROBABILITY,
@@ -68,7 +69,7 @@ def segment(
     ensemble
         A further model of the same kind (of another seed, say) to be averaged with the first; once for each.
     probabilities
-        Also write the probability of each class, <stem>_probability.tif.
+        Also write the probability of each class but the background, <stem>_probability.tif.
     table
         Also write the measurements of each object, <stem>_objects.csv.
     file_format
@@ -263,7 +264,7 @@ def _as_json(job: Job, report: RunReport) -> dict[str, Any]:
 
 
 def _as_line(job: Job, report: RunReport) -> str:
-    found = "" if report.n_objects is None else f"{report.n_objects} objects{report.objects_range}, "
+    found = "" if report.n_objects is None else f"{count(report.n_objects, 'object')}{report.objects_range}, "
     if report.expected_iou is not None:
         found += f"expected IoU {report.expected_iou:.2f}{report.iou_range}, "
     if report.iou_interval is not None:

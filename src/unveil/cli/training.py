@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from cyclopts import Parameter
 
 from unveil.cli import failures
+from unveil.cli.counting import count
 from unveil.cli.interrupt import stopping_early
-from unveil.cli.outcome import count, outcome
+from unveil.cli.outcome import outcome
 from unveil.cli.settings import gather
 from unveil.cli.terminal import Terminal
 from unveil.config.training import DenoisingTraining, SegmentationTraining

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from unveil.errors import InputError
+from unveil.networks.classical import ClassicalFilter
 from unveil.networks.dncnn import AddedPair, DnCNN
 from unveil.networks.nonexpansive import NonexpansiveNetwork, Step
 from unveil.networks.unet import UNet
@@ -65,7 +66,11 @@ def certified_bound(module: nn.Module, of_layer: LayerBound = layer_bound) -> fl
         case _ConvNd():
             return of_layer(module)
         case _:
-            raise InputError(f"No Lipschitz bound is known for {module}. U-Nets and DnCNNs have one.")
+            raise InputError(f"No Lipschitz bound is known for {_in_words(module)}. U-Nets and DnCNNs have one.")
+
+
+def _in_words(module: nn.Module) -> str:
+    return "a classical filter" if isinstance(module, ClassicalFilter) else f"the layer {module}"
 
 
 def _finite(step: Step, bound: float) -> float:

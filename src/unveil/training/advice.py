@@ -59,7 +59,8 @@ def _about_objects(lesson: Lesson) -> list[str]:
     if not sizes:
         return []
     if len(sizes) < _FEW_OBJECTS:
-        advice.append(f"Only {len(sizes)} objects are annotated; twenty or more, unlike each other, teach much better.")
+        annotated = "1 object is" if len(sizes) == 1 else f"{len(sizes)} objects are"
+        advice.append(f"Only {annotated} annotated; twenty or more, unlike each other, teach much better.")
     if np.median(sizes) < _SMALL_PX:
         advice.append(
             f"Objects have {np.median(sizes):.0f} pixels in the median: that is little to learn from. Enlarge the "
