@@ -71,7 +71,7 @@ def test_wrong_options_are_one_paragraph(refused: Callable[..., str], arguments:
         (ZeroDivisionError("oops"), 1, "unveil: unexpected ZeroDivisionError: oops (--traceback or UNVEIL_TRACEBACK=1"),
         (PermissionError(13, "No", "a.tif"), 2, "unveil: a.tif cannot be read or written: No. Choose another"),
         (OSError(5, "Broken"), 1, "unveil: unexpected OSError: [Errno 5] Broken"),
-        (KeyboardInterrupt(), 130, "unveil: interrupted; finished results are complete. The same command goes on with"),
+        (KeyboardInterrupt(), 130, "unveil: interrupted; no file is left half-written.\n"),
         (MemoryError(), 1, "unveil: the memory is not enough"),
     ],
 )

@@ -408,6 +408,28 @@ def test_an_image_without_any_value_fails_alone(unveil: Callable[..., Any], segm
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize(("file_format", "worker"), [("tiff", "denoise_one"), ("ome-zarr", "denoise_growing")])
+def test_an_interrupt_speaks_of_ome_zarr_where_it_is_written(
+    unveil: Callable[..., Any],
+    write_blobs: Callable[..., Path],
+    denoiser: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file_format: str,
+    worker: str,
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"unveil.cli.prediction.{worker}", interrupted)
+    image = write_blobs(tmp_path / "a.tif")
+
+    outcome = unveil("denoise", image, "-o", tmp_path / "out", "-m", denoiser, "--format", file_format)
+
+    assert outcome.code == 130
+    assert ("the same command goes on with it" in outcome.err) == (file_format == "ome-zarr")
+
+
 def heed_interrupts() -> None:
     """Undo what shells do to the processes that they start in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -452,5 +452,6 @@ def test_an_interrupt_for_good_keeps_the_checkpoint_and_says_so(
 
     assert outcome.code == 130
     assert "--resume" in outcome.err
+    assert "OME-Zarr" not in outcome.err
     assert (annotated / ".mine.checkpoint").exists()
     assert not (annotated / "mine.safetensors").exists()

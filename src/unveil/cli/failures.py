@@ -54,10 +54,7 @@ def describe(failure: BaseException) -> str:
     if isinstance(failure, UnveilError):
         return paragraph(str(failure))
     if isinstance(failure, KeyboardInterrupt | Cancelled):
-        return (
-            "interrupted; finished results are complete. The same command goes on with an OME-Zarr result that was "
-            "begun; nothing else is left half-written."
-        )
+        return "interrupted; no file is left half-written."
     if isinstance(failure, MemoryError):
         return "the memory is not enough. Choose a smaller --tile, or close other programs."
     if _names_a_file(failure):

@@ -231,6 +231,10 @@ def _run(jobs: Sequence[Job], work: Worker, terminal: Terminal) -> int:
             what = job.image.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.image.name}"
             try:
                 report = work(job, bar.about(what))
+            except KeyboardInterrupt:
+                if job.results[0].suffix == ".zarr":
+                    terminal.say("The OME-Zarr result that was begun is kept: the same command goes on with it.")
+                raise
             except Exception as failure:
                 failed.append({"input": str(job.image), "error": failures.describe(failure)})
                 code = failures.worse(code, failures.report(failure, about=str(job.image)))
