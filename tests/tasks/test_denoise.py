@@ -163,7 +163,7 @@ def test_image_is_resized_only_by_a_factor() -> None:
     model = Model.make(card, doing_nothing().network, np.ones((1, 1, 8, 8), np.float32))
     image = Image(np.add.outer(np.arange(20.0), np.arange(24.0)), "YX", pixel_size_um={"Y": 0.3, "X": 0.3})
     assert denoise(image, model, options=EXACT).report.scale == ()
-    with pytest.warns(UnveilWarning, match="resized by 0.50"):
+    with pytest.warns(UnveilWarning, match="resized by 0.5 × 0.5"):
         result = denoise(image, model, options=EXACT.model_copy(update={"rescale": 0.5}))
     assert result.report.scale == (0.5, 0.5)
     np.testing.assert_allclose(result.image.data[4:-4, 4:-4], image.data[4:-4, 4:-4], atol=0.6)

@@ -9,7 +9,7 @@ import pytest
 
 from unveil.config.objects import ObjectRule
 from unveil.config.options import SegmentationOptions
-from unveil.errors import UnveilWarning
+from unveil.errors import MismatchError, UnveilWarning
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.tasks.frame_canvas import chosen_rule
@@ -21,7 +21,7 @@ EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
 def test_rescaling_brings_the_image_to_the_models_pixel_size(squares: Any, brightness_model: Any) -> None:
     model = brightness_model(pixel_size_um={"Y": 1.0, "X": 1.0}, rule=ObjectRule(reach_px=10))
     image = Image(squares((48, 60), (6, 8), (30, 40), size=12), "YX", pixel_size_um={"Y": 0.5, "X": 0.5})
-    with pytest.warns(UnveilWarning, match="resized by 0.50 × 0.50"):
+    with pytest.warns(UnveilWarning, match="resized by 0.5 × 0.5"):
         result = segment(image, model, options=EXACT)
     assert result.report.scale == (0.5, 0.5)
     assert result.report.tile == (24, 30)
@@ -53,6 +53,27 @@ def test_rescaling_begins_beyond_a_quarter(
     image = Image(squares((32, 32), (6, 8), size=12), "YX", pixel_size_um=sizes[0])
     result = segment(image, brightness_model(pixel_size_um=sizes[1]), options=EXACT, monitor=ignore)
     assert bool(result.report.scale) == is_resized
+
+
+@pytest.mark.parametrize("image_um", [0.001, 500.0])
+def test_pixel_sizes_that_hardly_both_are_right_are_refused(
+    image_um: float, squares: Any, brightness_model: Any
+) -> None:
+    model = brightness_model(pixel_size_um={"Y": 0.5, "X": 0.5})
+    image = Image(squares((32, 32), (6, 8), size=12), "YX", pixel_size_um={"Y": 0.5, "X": image_um}, name="cells")
+    fold = f"{max(image_um / 0.5, 0.5 / image_um):,.0f}"
+    told = rf"{image_um:g} µm along X .* 0\.5 µm: they differ {fold}-fold.*rescale off"
+    with pytest.raises(MismatchError, match=told):
+        segment(image, model, options=EXACT, monitor=ignore)
+    off = EXACT.model_copy(update={"rescale": "off"})
+    assert segment(image, model, options=off, monitor=ignore).report.n_objects == 1
+
+
+def test_a_small_factor_is_told_with_its_digits(squares: Any, brightness_model: Any) -> None:
+    model = brightness_model(pixel_size_um={"Y": 1.0, "X": 1.0})
+    image = Image(squares((64, 64), (6, 8), size=40), "YX", pixel_size_um={"Y": 0.0625, "X": 0.0625})
+    with pytest.warns(UnveilWarning, match=r"resized by 0\.0625 × 0\.0625"):
+        segment(image, model, options=EXACT)
 
 
 @pytest.mark.parametrize("rescale", [2.0, 0.5])

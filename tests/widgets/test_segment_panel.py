@@ -393,6 +393,16 @@ def test_rescaling_is_offered_where_it_matters(viewer, open_panel, blobs):
     assert panel.form.options().rescale == "off"
 
 
+def test_a_pixel_size_that_cannot_be_right_is_told_before_a_run(viewer, open_panel, blobs):
+    viewer.add_image(blobs(32, 32), name="cells", scale=(0.5, 0.5), units="nm")
+    panel = open_panel(pixel_size_um={"Y": 0.5, "X": 0.5})
+    assert panel.form.rescale.isVisibleTo(panel)
+    assert panel.runner.bar.state is PanelState.BLOCKED
+    assert "1,000-fold" in panel.form.problem()
+    panel.form.rescale.setChecked(False)
+    assert panel.runner.bar.state is PanelState.READY
+
+
 def test_uncertainty_becomes_layers_and_columns(viewer, open_panel, run, blobs):
     viewer.add_image(blobs(32, 40), name="cells", scale=(0.5, 0.5), units="um")
     panel = open_panel()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.config.options import RESCALE_FROM
+from unveil.config.options import RESCALE_FACTORS, RESCALE_FROM
+from unveil.errors import MismatchError
 from unveil.image import Image
 from unveil.model.card import ModelCard
 
@@ -16,17 +18,43 @@ def scale_factors(image: Image, card: ModelCard, rescale: Literal["auto", "off"]
     """Return the factor per spatial axis by which frames are resized before the network; empty where they are not.
 
     ``"auto"`` takes the ratio of the pixel sizes where both are known and one of them differs by over 25 %.
+
+    Raises
+    ------
+    MismatchError
+        If ``"auto"`` finds pixel sizes that are too far apart.
     """
-    axes = "ZYX"[-card.n_dims :]
     if rescale == "off":
         return ()
     if rescale != "auto":
-        return () if rescale == 1 else (float(rescale),) * len(axes)
-    if not all(axis in image.pixel_size_um and axis in card.pixel_size_um for axis in axes):
+        return () if rescale == 1 else (float(rescale),) * card.n_dims
+    problem = size_problem(image.name, image.pixel_size_um, card)
+    if problem is not None:
+        raise MismatchError(problem)
+    return factors_to_model(image.pixel_size_um, card)
+
+
+def factors_to_model(size_um: Mapping[str, float], card: ModelCard) -> tuple[float, ...]:
+    """Return pixel sizes over those of the model, per axis it sees; empty unless all are known and one is far off."""
+    axes = "ZYX"[-card.n_dims :]
+    if not all(axis in size_um and axis in card.pixel_size_um for axis in axes):
         return ()
-    factors = tuple(image.pixel_size_um[axis] / card.pixel_size_um[axis] for axis in axes)
-    differs = any(max(factor, 1 / factor) > RESCALE_FROM for factor in factors)
-    return factors if differs else ()
+    factors = tuple(size_um[axis] / card.pixel_size_um[axis] for axis in axes)
+    return factors if any(max(factor, 1 / factor) > RESCALE_FROM for factor in factors) else ()
+
+
+def size_problem(name: str, size_um: Mapping[str, float], card: ModelCard) -> str | None:
+    """Say why an image of these pixel sizes is not resized to those of the model; None where it may be."""
+    factors = dict(zip("ZYX"[-card.n_dims :], factors_to_model(size_um, card), strict=False))
+    axis = max(factors, key=lambda axis: max(factors[axis], 1 / factors[axis]), default=None)
+    smallest, largest = RESCALE_FACTORS
+    if axis is None or smallest <= factors[axis] <= largest:
+        return None
+    return (
+        f"Image '{name}' has pixels of {size_um[axis]:.3g} µm along {axis} and model '{card.name}' expects "
+        f"{card.pixel_size_um[axis]:.3g} µm: they differ {max(factors[axis], 1 / factors[axis]):,.0f}-fold, so that "
+        f"hardly both are right. Correct the wrong one, or choose rescale off (--rescale off)."
+    )
 
 
 def resized_shape(shape: tuple[int, ...], factors: tuple[float, ...]) -> tuple[int, ...]:

@@ -87,7 +87,7 @@ class Run:
         self._suggested_rescale: float | None = None
         if scale:
             self._shape = resized_shape(self._shape, scale)
-            factors = " × ".join(f"{factor:.2f}" for factor in scale)
+            factors = " × ".join(f"{factor:.3g}" for factor in scale)
             self.notify(f"Image '{image.name}' is resized by {factors} for model '{card.name}'.")
         self._is_denoising = card.task == "denoising"
         self._tell_unused()

@@ -13,6 +13,7 @@ from unveil.config.architecture import Architecture, FilterConfig
 from unveil.config.options import RESCALE_FROM, Device, RunOptions
 from unveil.errors import ConfigError
 from unveil.model.card import Task
+from unveil.tasks.rescaling import size_problem
 from unveil.widgets.config_form import ConfigForm
 from unveil.widgets.layers import format_pixel_size
 from unveil.widgets.model_picker import ModelPicker
@@ -61,7 +62,7 @@ class RunForm(QWidget):
         problem = self.source.problem()
         if problem is None and self.models.entry is None:
             return "Choose a model: press Open… or drop a model file on the window."
-        return problem
+        return problem or self._size_problem()
 
     def options(self, **others: Any) -> RunOptions:
         """Return the options of a run, `others` being what the panel asks beside this form.
@@ -123,6 +124,17 @@ class RunForm(QWidget):
         if not isinstance(own, FilterConfig):
             return {}
         return {name: getattr(own, name) for name in own.choices}
+
+    def _size_problem(self) -> str | None:
+        """Say why the image is not resized as the box promises, or None."""
+        layer, card = self.source.layer, self.models.card
+        if layer is None or card is None or not self._is_rescaled_by_size():
+            return None
+        return size_problem(layer.name, self.source.pixel_size_um(), card)
+
+    def _is_rescaled_by_size(self) -> bool:
+        """Say whether the run is; a denoiser's never is, since that would change the noise."""
+        return self.models.task == "segmentation" and self.advanced.values()["rescale"] == "auto"
 
     def _draw(self) -> None:
         image, card = self.source.pixel_size_um(), self.models.card
