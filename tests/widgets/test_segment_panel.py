@@ -393,6 +393,22 @@ def test_rescaling_is_offered_where_it_matters(viewer, open_panel, blobs):
     assert panel.form.options().rescale == "off"
 
 
+@pytest.mark.parametrize(
+    ("image_um", "model_um", "is_offered"),
+    [
+        ((3.0, 0.5, 0.5), {"Z": 1.0, "Y": 0.5, "X": 0.5}, False),  # a model of planes does not see Z
+        ((1.0, 0.2, 0.2), {"X": 0.5}, False),
+        ((3.0, 0.2, 0.2), {"Z": 1.0, "Y": 0.5, "X": 0.5}, True),
+    ],
+)
+def test_no_rescaling_is_promised_that_a_run_does_not_do(viewer, open_panel, blobs, image_um, model_um, is_offered):
+    viewer.add_image(np.stack([blobs(32, 32)] * 2), name="cells", scale=image_um, units="um")
+    panel = open_panel(pixel_size_um=model_um)
+    rescale = panel.form.rescale
+    assert rescale.isVisibleTo(panel) == is_offered
+    assert not is_offered or rescale.text() == "Rescale: image 0.2 µm,\nmodel 0.5 µm per pixel"
+
+
 def test_a_pixel_size_that_cannot_be_right_is_told_before_a_run(viewer, open_panel, blobs):
     viewer.add_image(blobs(32, 32), name="cells", scale=(0.5, 0.5), units="nm")
     panel = open_panel(pixel_size_um={"Y": 0.5, "X": 0.5})

@@ -10,10 +10,10 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidg
 from superqt import QCollapsible
 
 from unveil.config.architecture import Architecture, FilterConfig
-from unveil.config.options import RESCALE_FROM, Device, RunOptions
+from unveil.config.options import Device, RunOptions
 from unveil.errors import ConfigError
 from unveil.model.card import Task
-from unveil.tasks.rescaling import size_problem
+from unveil.tasks.rescaling import factors_to_model, size_problem
 from unveil.widgets.config_form import ConfigForm
 from unveil.widgets.layers import format_pixel_size
 from unveil.widgets.model_picker import ModelPicker
@@ -127,25 +127,18 @@ class RunForm(QWidget):
 
     def _size_problem(self) -> str | None:
         """Say why the image is not resized as the box promises, or None."""
-        layer, card = self.source.layer, self.models.card
-        if layer is None or card is None or not self._is_rescaled_by_size():
+        layer, card, rescale = self.source.layer, self.models.card, self.advanced.values()["rescale"]
+        if layer is None or card is None or card.task == "denoising" or rescale != "auto":
             return None
         return size_problem(layer.name, self.source.pixel_size_um(), card)
 
-    def _is_rescaled_by_size(self) -> bool:
-        """Say whether the run is; a denoiser's never is, since that would change the noise."""
-        return self.models.task == "segmentation" and self.advanced.values()["rescale"] == "auto"
-
     def _draw(self) -> None:
         image, card = self.source.pixel_size_um(), self.models.card
-        model = card.pixel_size_um if card is not None else {}
-        differ = [axis for axis in model if axis in image and _differ(image[axis], model[axis])]
-        if self.models.task == "denoising":  # never resized by pixel size, since that would change the noise
-            differ = []
-        self.rescale.setVisible(bool(differ))
-        if differ:
-            axes = {axis for axis in model if axis in image}
-            found, wanted = ({a: size[a] for a in axes} for size in (image, model))
+        # a denoiser's image is never resized by pixel size, since that would change the noise
+        differ = card is not None and card.task == "segmentation" and factors_to_model(image, card) != ()
+        self.rescale.setVisible(differ)
+        if card is not None and differ:
+            found, wanted = ({a: size[a] for a in "ZYX"[-card.n_dims :]} for size in (image, card.pixel_size_um))
             self.rescale.setText(
                 f"Rescale: image {format_pixel_size(found)},\nmodel {format_pixel_size(wanted)} per pixel"
             )
@@ -155,10 +148,6 @@ class RunForm(QWidget):
         with QSignalBlocker(self.rescale):
             self.rescale.setChecked(self.advanced.values()["rescale"] != "off")
         self.changed.emit()
-
-
-def _differ(a: float, b: float) -> bool:
-    return max(a / b, b / a) > RESCALE_FROM
 
 
 def _foreign_devices() -> set[str]:
