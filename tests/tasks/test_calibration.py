@@ -54,6 +54,14 @@ def test_the_temperature_is_found_and_kept(brightness_model: Make, objects: bool
     assert again.check_deviation() < 1e-6
 
 
+def test_the_temperature_is_that_of_images_as_they_are(brightness_model: Make) -> None:
+    model = brightness_model(normalization=GREY, pixel_size_um={"Y": 1.0, "X": 1.0})
+    image, truth = drawn(2.5, 1)
+    finer = Image(image.data, pixel_size_um={"Y": 0.5, "X": 0.5})
+    found = [calibrate(model, [each], [truth]).card.temperature for each in (image, finer)]
+    assert found[0] == found[1]
+
+
 def test_engines_compute_at_the_temperature(brightness_model: Make) -> None:
     model = brightness_model(normalization=GREY)
     image, truth = drawn(2.5, 1)

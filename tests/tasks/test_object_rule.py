@@ -85,6 +85,15 @@ def test_what_is_usual_gives_way_to_what_is_better_beyond_chance(
     assert fitted.card.objects.min_size == min_size
 
 
+def test_the_rule_is_chosen_on_the_pixels_of_the_image() -> None:
+    image, reference = two_joined_discs()
+    finer = Image(image.data, pixel_size_um={"Y": 0.5, "X": 0.5})
+    model = transparent_model(objects=True)
+    coarse = replace(model, card=model.card.model_copy(update={"pixel_size_um": {"Y": 1.0, "X": 1.0}}))
+    rules = [fit_object_rule(coarse, [each], [reference]).card.objects for each in (image, finer)]
+    assert rules[0] == rules[1]
+
+
 def test_a_model_of_classes_has_no_rule_to_choose() -> None:
     image, reference = two_joined_discs()
     with pytest.raises(MismatchError, match="classes, not objects"):

@@ -59,7 +59,7 @@ def _pixels(
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return the probabilities ``(K, n)`` of all classes at some pixels, and the true class of each, ``(n,)``."""
     card = model.card
-    exact = SegmentationOptions(precision="exact", skip_check=True)
+    exact = SegmentationOptions(precision="exact", skip_check=True, rescale="off")  # as the network gives them
     maps = segment(image, model, options=exact, monitor=ignore).probabilities
     foreground = np.moveaxis(np.asarray(maps.data), maps.axes.index("C"), 0).reshape(maps.size("C"), -1)
     true = np.asarray(reference.data).ravel().astype(np.intp)

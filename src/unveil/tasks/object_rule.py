@@ -70,7 +70,8 @@ def fit_object_rule(
         rule.model_copy(update={"threshold": threshold, "separation": separation, "min_size": min_size})
         for threshold, separation, min_size in product(thresholds, separations, min_sizes)
     ]
-    tallies, exact = [ObjectTally() for _ in rules], SegmentationOptions(precision="exact", device=device)
+    tallies = [ObjectTally() for _ in rules]
+    exact = SegmentationOptions(precision="exact", device=device, rescale="off")  # the rule counts the image's pixels
     for number, (image, reference) in enumerate(zip(images, references, strict=True), start=1):
         _count(model, image, reference, rules, tallies, exact)
         monitor(Progress(number, number, "images"))
