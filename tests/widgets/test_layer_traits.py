@@ -37,6 +37,10 @@ def test_one_plane_is_told_from_another(pixels):
     assert traits(pixels, "Z", (0, 0, 0)) != traits(pixels, "Z", (1, 0, 0))
 
 
+def test_an_image_that_was_moved_is_told_from_where_it_was(pixels):
+    assert traits(pixels, units="um") != traits(pixels, units="um", translate=(0, 7, 0))
+
+
 def test_lazy_pixels_are_sampled(pixels, monkeypatch):
     array = zarr.array(pixels, chunks=(1, 64, 64))
     other = zarr.array(pixels[:, ::-1].copy(), chunks=(1, 64, 64))

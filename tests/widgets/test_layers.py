@@ -55,6 +55,36 @@ def test_image_has_ordered_axes_and_micrometres():
     np.testing.assert_array_equal(np.asarray(image.data), np.moveaxis(layer.data, 1, 0))
 
 
+def _moved(*, scale=1.0, turn=0.0):
+    """An affine that enlarges, turns the plane a little, and moves by (3, -4)."""
+    return np.array([[scale, turn, 3], [-turn, scale, -4], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "origin"),
+    [
+        ({"scale": (0.5, 0.5), "translate": (100, 50), "units": "um"}, {"Y": 100, "X": 50}),
+        ({"scale": (500, 500), "translate": (1e5, 0), "units": "nm"}, {"Y": 100}),
+        ({"translate": (100, 50), "affine": _moved(scale=2), "units": "um"}, {"Y": 203, "X": 96}),
+        ({"translate": (100, 50), "units": ("pixel", "um")}, {"X": 50}),
+        ({"scale": (-0.5, 0.5), "translate": (100, 50), "units": "um"}, {}),
+        ({"rotate": 20.0, "translate": (100, 50), "units": "um"}, {}),
+        ({"translate": (100, 50), "affine": _moved(turn=0.1), "units": "um"}, {}),
+    ],
+)
+def test_an_image_lies_where_its_layer_does_if_a_file_can_tell(arguments, origin):
+    assert dict(source_of(_layer((8, 9), **arguments), "YX").image().origin_um) == pytest.approx(origin)
+
+
+def test_a_plane_and_its_result_lie_where_they_do_in_the_stack():
+    layer = _layer((5, 8, 9), scale=(2, 0.5, 0.5), translate=(10, 100, 50), units="um")
+    source = source_of(layer, "ZYX", point=(14, 100, 50))
+    assert dict(source.image().origin_um) == {"Z": 10, "Y": 100, "X": 50}
+    plane = source.image("Z")
+    assert dict(plane.origin_um) == {"Y": 100, "X": 50}
+    np.testing.assert_allclose(source.place(plane, "Z")[1]["translate"], [14, 100, 50])
+
+
 def test_pixels_of_unknown_unit_have_no_size():
     assert not source_of(_layer((8, 9), scale=(0.5, 0.5)), "YX").image().pixel_size_um
 

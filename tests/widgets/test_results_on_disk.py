@@ -14,6 +14,7 @@ from napari.qt.threading import WorkerBase
 from qtpy.QtCore import Qt
 
 from unveil.io.growing_result import GrowingResult
+from unveil.io.images import read_image, read_labels
 from unveil.io.journal import Journal
 from unveil.widgets.denoise_panel import DenoisePanel
 from unveil.widgets.growing_levels import GrowingArray
@@ -140,6 +141,8 @@ def test_a_large_result_becomes_ome_zarr_shown_from_the_disk(viewer, results, op
         assert [level.shape for level in layer.data] == [(600, 600), (300, 300), (150, 150)]
         np.testing.assert_allclose(layer.translate, (3, 4))
         assert layer.metadata["unveil"]["file"] == str(results / NAME)
+    for stored in (read_image(results / NAME), read_labels(results / NAME)):
+        assert dict(stored.origin_um) == {"Y": 3, "X": 4}
     np.testing.assert_array_equal(finest(labels) > 0, image > 0.5)
     assert list(labels.features["index"]) == [0, 1, 2, 3, 4]
     assert f"It lies in {results / NAME}" in panel.runner.bar.line.text()

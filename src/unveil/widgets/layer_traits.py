@@ -45,6 +45,7 @@ def layer_traits(source: Source, cut: str, monitor: Monitor) -> dict[str, JsonVa
         "dtype": str(image.data.dtype),
         "plane": {axis: source.position[axis] for axis in cut},
         "pixel_size_um": dict(image.pixel_size_um),
+        "origin_um": dict(image.origin_um),
         "pixels": digest.hexdigest(),
     }
 

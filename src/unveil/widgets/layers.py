@@ -34,6 +34,8 @@ _LETTERS = {
     **dict.fromkeys(("x", "column", "width"), "X"),
 }
 _RGB = ("red", "green", "blue")
+_ROUNDING = 1e-9
+"""Of the longest step of a pixel: less beside an axis is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,13 +95,20 @@ class Space:
 
     def pixel_size_um(self) -> dict[str, float]:
         """Return the pixel size per spatial axis in micrometres, where the unit is a length."""
-        lengths = np.linalg.norm(self.affine[:-1, :-1] @ self._linear(), axis=0)
-        sizes = {
-            letter: float((length * unit).to("micrometer").magnitude)
-            for letter, length, unit in zip(self.axes, lengths, self.units, strict=True)
-            if letter in "ZYX" and unit.is_compatible_with("micrometer")
-        }
+        sizes = self._in_um(np.linalg.norm(self._to_world(), axis=0))
         return {letter: um for letter, um in sizes.items() if np.isfinite(um) and um > 0}
+
+    def origin_um(self) -> dict[str, float]:
+        """Return where the centre of the first pixel lies, along each axis of known pixel size where it is not 0.
+
+        Axes that are turned, sheared or mirrored have no origin that a file could tell.
+        """
+        linear = self._to_world()
+        steps = np.diag(linear)
+        if np.abs(linear - np.diag(steps)).max() > _ROUNDING * np.abs(linear).max() or steps.min() <= 0:
+            return {}
+        origins = self._in_um(self.affine[:-1, :-1] @ self.translate + self.affine[:-1, -1])
+        return {letter: um for letter, um in origins.items() if letter in self.pixel_size_um() and um != 0}
 
     def layer_arguments(self) -> dict[str, Any]:
         """Return the arguments that put a new layer into this space."""
@@ -112,6 +121,19 @@ class Space:
             "units": self.units,
             "axis_labels": self.axis_labels,
         }
+
+    def _in_um(self, values: NDArray[np.float64]) -> dict[str, float]:
+        """Return one value per spatial axis in micrometres, where the unit is a length."""
+        return {
+            letter: float((value * unit).to("micrometer").magnitude)
+            for letter, value, unit in zip(self.axes, values, self.units, strict=True)
+            if letter in "ZYX" and unit.is_compatible_with("micrometer")
+        }
+
+    def _to_world(self) -> NDArray[np.float64]:
+        """Return the step of one pixel along each axis, in the columns; float64, shape ``(n, n)``."""
+        world: NDArray[np.float64] = self.affine[:-1, :-1] @ self._linear()
+        return world
 
     def _linear(self) -> NDArray[np.float64]:
         """Scale, then shear, then rotate: napari's order."""
@@ -151,13 +173,17 @@ class Source:
         key = tuple(self.position[letter] if letter in cut else slice(None) for letter in self.axes)
         data = self.data[key] if cut else self.data
         axes = without(self.axes, cut)
-        size = {letter: um for letter, um in self.space.pixel_size_um().items() if letter in axes}
+        size, origin = (
+            {letter: um for letter, um in known.items() if letter in axes}
+            for known in (self.space.pixel_size_um(), self.space.origin_um())
+        )
         return Image(
             _transposed(data, axes, in_order(axes)),
             in_order(axes),
             pixel_size_um=size,
             channel_names=self.channel_names,
             name=self.name,
+            origin_um=origin,
         )
 
     def place(self, image: Image, cut: str = "") -> tuple[ArrayLike, dict[str, Any]]:
