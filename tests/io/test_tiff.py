@@ -105,6 +105,16 @@ def test_imagej_hyperstacks(tmp_path: Path, axes: str) -> None:
     np.testing.assert_array_equal(np.asarray(image.data), pixels.transpose([axes.index(a) for a in expected]))
 
 
+@pytest.mark.parametrize(("pixel_um", "known"), [(0.5, {"Z": 50.0, "Y": 0.5, "X": 0.5}), (264.6, {"Z": 50.0})])
+def test_planes_in_centimetres_may_lie_further_apart_than_pixels(
+    tmp_path: Path, pixel_um: float, known: dict[str, float]
+) -> None:
+    metadata = {"axes": "ZYX", "unit": "cm", "spacing": 50e-4}
+    resolution = (1e4 / pixel_um, 1e4 / pixel_um)
+    tifffile.imwrite(tmp_path / "stack.tif", noise(3, 20, 30), imagej=True, resolution=resolution, metadata=metadata)
+    assert read_image(tmp_path / "stack.tif").pixel_size_um == known
+
+
 def test_ome_tiff(tmp_path: Path) -> None:
     pixels = noise(2, 4, 3, 20, 30)
     metadata = {

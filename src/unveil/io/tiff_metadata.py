@@ -97,10 +97,12 @@ def _imagej_sizes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, 
     if factor is None:
         return {}
     sizes = _resolution_sizes(page, factor)
-    spacing = _number(metadata.get("spacing"))
+    if factor == UM_PER_UNIT["cm"]:
+        sizes = _trusted_cm(sizes)
+    spacing = _number(metadata.get("spacing"))  # no office software writes it
     if spacing is not None:
         sizes["Z"] = abs(spacing) * factor
-    return _trusted_cm(sizes) if factor == UM_PER_UNIT["cm"] else sizes
+    return sizes
 
 
 def _imagej_names(tif: tifffile.TiffFile, axes: str, shape: Sequence[int]) -> list[str]:
