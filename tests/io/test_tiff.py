@@ -16,6 +16,7 @@ from unveil.errors import FileError, ImageError, UnveilWarning
 from unveil.io import tiff
 from unveil.io.images import read_image, read_labels
 from unveil.io.reordered import Reordered
+from unveil.io.tiff_metadata import um_per_unit
 
 
 def noise(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
@@ -103,6 +104,12 @@ def test_imagej_hyperstacks(tmp_path: Path, axes: str) -> None:
     assert image.axes == "".join(expected)
     assert image.pixel_size_um == {"Y": 0.5, "X": 0.65} | ({"Z": 1.5} if "Z" in axes else {})
     np.testing.assert_array_equal(np.asarray(image.data), pixels.transpose([axes.index(a) for a in expected]))
+
+
+@pytest.mark.parametrize("unit", ["nanometer", "micrometer", "millimeter", "centimeter"])
+def test_a_unit_in_the_plural_is_the_same_unit(unit: str) -> None:
+    british = unit.replace("meter", "metre")
+    assert um_per_unit(unit) == um_per_unit(f"{unit}s") == um_per_unit(british) == um_per_unit(f"{british}s")
 
 
 @pytest.mark.parametrize(("pixel_um", "known"), [(0.5, {"Z": 50.0, "Y": 0.5, "X": 0.5}), (264.6, {"Z": 50.0})])

@@ -17,10 +17,11 @@ from unveil.axes import without
 UM_PER_UNIT = {
     "pm": 1e-6, "picometer": 1e-6,
     "å": 1e-4, "angstrom": 1e-4,
-    "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
+    "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3, "nanometers": 1e-3, "nanometres": 1e-3,
     "µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0, "micrometers": 1.0,
-    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3,
-    "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
+    "micrometres": 1.0,
+    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "millimeters": 1e3, "millimetres": 1e3,
+    "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4, "centimeters": 1e4, "centimetres": 1e4,
     "m": 1e6, "meter": 1e6, "metre": 1e6,
 }  # fmt: skip
 """Micrometres per unit of length, by the names that files use."""
