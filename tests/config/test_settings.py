@@ -195,6 +195,14 @@ def test_ranges_of_noise_go_up_from_zero(noise):
         NoiseConfig(**noise)
 
 
+@pytest.mark.parametrize("name", ["offset", "noise", "blur_px"])
+@pytest.mark.parametrize("value", [-1, 101, float("inf"), float("nan")])
+def test_augmentation_has_bounds(name, value):
+    assert getattr(AugmentationConfig(**{name: 100}), name) == 100
+    with pytest.raises(ValidationError, match=name):
+        AugmentationConfig(**{name: value})
+
+
 def test_poolings_per_axis():
     assert UNetConfig(poolings=2).poolings_per_axis == (2, 2)
     assert UNetConfig(n_dims=3, poolings=3).poolings_per_axis == (3, 3, 3)

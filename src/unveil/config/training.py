@@ -21,13 +21,13 @@ class AugmentationConfig(Config):
     """Resize by a random factor between 1 − scale and 1 + scale."""
     gain: float = Field(0.2, ge=0, lt=1)
     """Multiply intensities by a random factor between 1 − gain and 1 + gain."""
-    offset: float = Field(0.1, ge=0)
+    offset: float = Field(0.1, ge=0, le=100)
     """Add a random value between −offset and offset, in normalized intensity."""
     gamma: float = Field(0.3, ge=0, lt=1)
     """Raise intensities to a random power between 1 − gamma and 1 + gamma."""
-    noise: float = Field(0.05, ge=0)
+    noise: float = Field(0.05, ge=0, le=100)
     """Add Gaussian noise of a random standard deviation up to this, in normalized intensity."""
-    blur_px: float = Field(1.0, ge=0)
+    blur_px: float = Field(1.0, ge=0, le=100)
     """Blur with a Gaussian of a random standard deviation up to this, in pixels."""
 
 
