@@ -289,6 +289,19 @@ def test_a_model_for_volumes_refuses_a_plane(
     assert "expects volumes" in refused("segment", image, "--output", tmp_path / "out", "--model", volume_segmenter)
 
 
+def test_pixel_sizes_that_hardly_both_are_right_are_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    image, model = write_blobs(tmp_path / "a.tif"), load_model(segmenter)
+    card = model.card.model_copy(update={"pixel_size_um": {"Y": 500.0, "X": 500.0}})  # nanometres, taken for more
+    save_model(replace(model, card=card), tmp_path / "sized.safetensors")
+
+    arguments = ("segment", image, "--output", tmp_path / "out", "--model", tmp_path / "sized.safetensors")
+
+    assert "differ 1,000-fold" in refused(*arguments)
+    assert "differ 1,000-fold" in refused(*arguments, "--format", "ome-zarr")
+
+
 def test_a_model_for_another_task_is_refused(
     refused: Callable[..., str], write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ from unveil.errors import ConfigError, MismatchError
 
 if TYPE_CHECKING:
     from unveil.events import Monitor
+    from unveil.image import Image
     from unveil.model.card import ModelCard, Task
     from unveil.model.model import Model
     from unveil.tasks.results import RunReport
@@ -161,7 +162,6 @@ def _prepare(
     from unveil.io.images import find_images, read_image
     from unveil.io.model_file import load_model
     from unveil.io.writing import check_output_folder
-    from unveil.tasks.matching import check_fit
     from unveil.tasks.running import check_cluster, check_device
 
     jobs = plan(find_images(images), output, endings)
@@ -176,11 +176,19 @@ def _prepare(
     check_cluster(cluster)
     loaded = load_model(path)
     with terminal.progress() as bar:
-        check_images(
-            jobs, lambda file: check_fit(read_image(file, axes=axes), card, options.channel), bar.about("checking")
-        )
+        check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options), bar.about("checking"))
     check_output_folder(output)
     return jobs, loaded
+
+
+def _check_fit(image: Image, card: ModelCard, options: RunOptions) -> None:
+    """Refuse an image that the model does not take, or that is not resized to its pixel size."""
+    from unveil.tasks.matching import check_fit
+    from unveil.tasks.rescaling import scale_factors
+
+    check_fit(image, card, options.channel)
+    if card.task == "segmentation":
+        scale_factors(image, card, options.rescale)
 
 
 def _check_ensemble(model: str, others: Sequence[str]) -> list[Path]:
