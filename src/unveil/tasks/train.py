@@ -81,8 +81,8 @@ def train(
         Begin with the weights of this model wherever they fit; its network and normalization are kept where `config`
         asks for no others.
     validation
-        Images and targets to judge by (None as targets: noisy images, judged as they teach where nothing clean does); by
-        default `config.validation_fraction` is held out: whole images, or a block of a single one. Nothing judges a
+        Images and targets to judge by (None as targets: noisy images, judged as they teach where nothing clean does);
+        by default `config.validation_fraction` is held out: whole images, or a block of a single one. Nothing judges a
         denoiser that is adapted.
     checkpoints
         Where the state is kept after each validation; a training that was interrupted goes on from there.
