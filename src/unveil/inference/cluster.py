@@ -243,7 +243,10 @@ def compute_tile(
 
 
 async def _wait_for_end(keys: set[str], dask_worker: Any) -> None:
-    """On a worker: wait for the tile at work, whose task was cancelled, so that it does not write into the next run."""
+    """On a worker: wait for the tile at work, whose task was cancelled, so that it does not disturb the next run.
+
+    One that the worker is sent only now is missed; a result's store refuses what that one writes.
+    """
     for _ in range(100 * _PATIENCE_S):
         if keys.isdisjoint(dask_worker.state.tasks):
             return
