@@ -47,9 +47,9 @@ class ResultStore(LocalStore):
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _write(self, key: str, value: Buffer) -> None:
-        if self._ended or not await asyncio.to_thread(self._is_of_this_run):
-            raise FileError(f"{self._target} cannot be written: this run has ended. Open it anew.")
         try:
+            if self._ended or not await asyncio.to_thread(self._is_of_this_run):
+                raise FileError(f"{self._target} cannot be written: this run has ended. Open it anew.")
             await super().set(key, value)
             await asyncio.to_thread(flush, self.root / key)
         except OSError as error:
@@ -59,7 +59,7 @@ class ResultStore(LocalStore):
         """Say whether the result is still that of the run that opened it: a cluster's worker may be far behind."""
         try:
             return (self.root / _RUN).read_text(encoding="utf-8") == self._run
-        except OSError:
+        except FileNotFoundError:
             return False
 
 
