@@ -12,7 +12,7 @@ import pytest
 from unveil.config.options import RunOptions
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError, MismatchError
-from unveil.events import Cancelled, Progress, ignore
+from unveil.events import Cancelled, Notice, Progress, ignore
 from unveil.image import Image
 from unveil.tasks.suggest import SuggestedBlock, suggest_blocks
 
@@ -152,3 +152,29 @@ def test_what_cannot_be_looked_at_is_refused(scene, model, brightness_model):
         suggested([scene], model, [Annotation(Image(np.zeros((8, 8), np.uint8)))])
     with pytest.raises(MismatchError, match="volumes"):
         suggested([Image(np.zeros((4, 8, 8), np.uint8), "ZYX")], brightness_model(n_dims=3))
+
+
+def test_blocks_are_compared_at_the_models_pixel_size(squares, brightness_model, monkeypatch):
+    model = brightness_model(pixel_size_um={"Y": 1.0, "X": 1.0})
+    scene = squares((64, 64), (4, 4), (40, 30), (8, 40))
+    magnified = Image(np.kron(scene, np.ones((2, 2), np.uint16)), pixel_size_um={"Y": 0.5, "X": 0.5})
+    seen, encode = list[Any](), model.network.encode
+    monkeypatch.setattr(model.network, "encode", lambda batch: (seen.append(batch.numpy()), encode(batch))[1])
+    ranked = suggest_blocks([magnified], model, block_px=2 * BLOCK, monitor=ignore)
+    alone = suggest_blocks([Image(scene)], model, block_px=BLOCK, monitor=ignore)
+    assert len(ranked) == len(alone) == 4
+    resized, original = seen
+    assert resized.shape == original.shape == (4, 1, BLOCK, BLOCK)
+    assert np.abs(resized - original).mean() < 0.02  # resizing smooths edges
+
+
+def test_an_image_whose_pixel_size_hardly_is_right_is_looked_at_as_it_is(scene, brightness_model):
+    model = brightness_model(pixel_size_um={"Y": 1.0, "X": 1.0})
+    wrong = Image(scene.data, name="wrong", pixel_size_um={"Y": 1000.0, "X": 1000.0})
+    events: list[Any] = []
+    assert corners(suggested([wrong], model, monitor=events.append)) == corners(suggested([scene], model))
+    told = [event.message for event in events if isinstance(event, Notice)]
+    assert told == [
+        "Image 'wrong' has pixels of 1e+03 µm along Y and model 'brightness' expects 1 µm: they differ 1,000-fold, "
+        "so that hardly both are right. It is looked at as it is."
+    ]

@@ -45,6 +45,12 @@ def factors_to_model(size_um: Mapping[str, float], card: ModelCard) -> tuple[flo
 
 def size_problem(name: str, size_um: Mapping[str, float], card: ModelCard) -> str | None:
     """Say why an image of these pixel sizes is not resized to those of the model; None where it may be."""
+    conflict = size_conflict(name, size_um, card)
+    return conflict and f"{conflict}. Correct the wrong one, or choose rescale off (--rescale off)."
+
+
+def size_conflict(name: str, size_um: Mapping[str, float], card: ModelCard) -> str | None:
+    """Say how far the pixel sizes of image and model are apart, without a full stop; None where both may be right."""
     factors = dict(zip("ZYX"[-card.n_dims :], factors_to_model(size_um, card), strict=False))
     axis = max(factors, key=lambda axis: max(factors[axis], 1 / factors[axis]), default=None)
     smallest, largest = RESCALE_FACTORS
@@ -53,7 +59,7 @@ def size_problem(name: str, size_um: Mapping[str, float], card: ModelCard) -> st
     return (
         f"Image '{name}' has pixels of {size_um[axis]:.3g} µm along {axis} and model '{card.name}' expects "
         f"{card.pixel_size_um[axis]:.3g} µm: they differ {max(factors[axis], 1 / factors[axis]):,.0f}-fold, so that "
-        f"hardly both are right. Correct the wrong one, or choose rescale off (--rescale off)."
+        f"hardly both are right"
     )
 
 

@@ -26,7 +26,6 @@ from unveil.inference.hands import one_by_one
 from unveil.inference.memory import affordable_window, largest_window
 from unveil.inference.prediction import NotFiniteError
 from unveil.inference.reading import (
-    ArrayFrame,
     FilledFrame,
     NormalizedFrame,
     Readable,
@@ -44,6 +43,7 @@ from unveil.operators.uncertainty import NAMES
 from unveil.tasks.probing import Probe, probe, probed_tiles
 from unveil.tasks.rescaling import resized, resized_shape
 from unveil.tasks.results import Journal, RunReport, WritableArray, common_grain
+from unveil.tasks.seen_frame import resized_frame
 from unveil.tasks.suitability import judge
 from unveil.tasks.tile_work import Skip, TileWork, Write, skip_silently
 
@@ -208,7 +208,7 @@ class Run:
             self._compute_tiles(TileWork(self._last, write, self._is_denoising, True, skip, self._journal, name))
             return
         everything = tuple(slice(0, size) for size in frame.shape[1:])
-        small = ArrayFrame(resized(FilledFrame(frame, found).read(everything), self._shape))
+        small = resized_frame(FilledFrame(frame, found), self._shape)
         n_maps = self._card.architecture.out_channels + len(NAMES) * self._card.gives_uncertainty(self._options)
         maps = np.empty((n_maps, *self._shape), np.float32)
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 from unveil.errors import ImageError
 from unveil.image import Frame, Image, frames, n_frames
-from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, blocks, kept, survey
+from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, Survey, blocks, kept, survey
 from unveil.model.card import ModelCard
 from unveil.operators.normalization import fit
 from unveil.operators.receptive_field import extension
@@ -50,9 +50,18 @@ def normalized(frame: Readable, card: ModelCard, scale: tuple[float, ...] = (), 
     found = survey(blocks(frame))
     if found.is_constant:
         raise ImageError(f"Image '{name}' is constant, or holds no finite pixel. Choose an image that shows something.")
-    filled = FilledFrame(frame, found)
     if scale:
-        everything = tuple(slice(0, size) for size in frame.shape[1:])
-        small = ArrayFrame(resized(filled.read(everything), resized_shape(frame.shape[1:], scale)))
+        small = resized_frame(FilledFrame(frame, found), resized_shape(frame.shape[1:], scale))
         return normalized(small, card, name=name)
-    return NormalizedFrame(filled, fit(card.normalization, lambda: blocks(frame)), extension(card.architecture))
+    return as_seen(frame, found, card)
+
+
+def as_seen(frame: Readable, found: Survey, card: ModelCard) -> NormalizedFrame:
+    """Normalize `frame`, of which `found` was found, as the model's card says."""
+    intensities = fit(card.normalization, lambda: blocks(frame))
+    return NormalizedFrame(FilledFrame(frame, found), intensities, extension(card.architecture))
+
+
+def resized_frame(frame: Readable, shape: tuple[int, ...]) -> ArrayFrame:
+    """Resize all of `frame`, whose pixels are finite, to the spatial `shape`."""
+    return ArrayFrame(resized(frame.read(tuple(slice(0, size) for size in frame.shape[1:])), shape))

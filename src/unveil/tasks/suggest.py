@@ -19,7 +19,7 @@ from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.engines import choose_device
 from unveil.inference.reading import FilledFrame, NormalizedFrame, kept
 from unveil.inference.reading import blocks as strips_of
-from unveil.inference.tiling import Window, round_up
+from unveil.inference.tiling import Window
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.networks.unet import UNet
@@ -37,8 +37,9 @@ from unveil.operators.acquisition import (
 from unveil.operators.normalization import fit
 from unveil.operators.receptive_field import extension
 from unveil.tasks.matching import card_of, check_match, choose_channels
-from unveil.tasks.rescaling import scale_factors
+from unveil.tasks.rescaling import scale_factors, size_conflict
 from unveil.tasks.running import Run, check_device, running
+from unveil.tasks.seen_blocks import seen_blocks
 
 BLOCK_PX = 96
 _MOST_COMPARED = 1024
@@ -47,7 +48,6 @@ _PER_SUGGESTION = 10
 """At least so many for each one that is asked for."""
 _JUDGED = 0.5
 """A block of which more was judged counts as annotated."""
-_BATCH = 16
 _DEFAULTS = RunOptions()
 
 
@@ -145,6 +145,7 @@ class _Plane:
     image: int
     frame: Frame
     normalized: NormalizedFrame
+    scale: tuple[float, ...]
     starts: tuple[list[int], list[int]]
     found: NDArray[np.float64]
     is_annotated: NDArray[np.bool_]
@@ -219,27 +220,39 @@ def _looks_of(
             else:
                 monitor(event)
 
-        scale, count = scale_factors(image, card, options.rescale), n_frames(image, card.n_dims)
-        annotation = annotations[number] if annotations else None
+        conflict = size_conflict(image.name, image.pixel_size_um, card) if options.rescale == "auto" else None
+        scale = scale_factors(image, card, "off" if conflict else options.rescale)
+        count, annotation = n_frames(image, card.n_dims), annotations[number] if annotations else None
         with running(image, [model], options, scale=scale, n_frames=count, monitor=listen) as run:
+            if conflict:
+                run.notify(f"{conflict}. It is looked at as it is.")
             channels = choose_channels(image, card, options.channel)
             planes = [
-                _look(run, number, frame, card, annotation, block_px) for frame in frames(image, card.n_dims, channels)
+                _look(run, number, frame, card, scale, annotation, block_px)
+                for frame in frames(image, card.n_dims, channels)
             ]
             run.finish()
         yield planes
 
 
-def _look(run: Run, number: int, frame: Frame, card: ModelCard, annotation: Annotation | None, block_px: int) -> _Plane:
+def _look(
+    run: Run,
+    number: int,
+    frame: Frame,
+    card: ModelCard,
+    scale: tuple[float, ...],
+    annotation: Annotation | None,
+    block_px: int,
+) -> _Plane:
     height, width = frame.shape[1:]
     starts = block_starts(height, block_px), block_starts(width, block_px)
     sums = _BlockSums(starts, (height, width), block_px, len(card.classes))
     readable = kept(frame)
-    survey = run.predict(readable, sums.write)
+    found = run.predict(readable, sums.write)
     intensities = fit(card.normalization, lambda: strips_of(readable))
     judged = _judged(frame, annotation, starts, block_px)
-    normalized = NormalizedFrame(FilledFrame(frame, survey), intensities, extension(card.architecture))
-    return _Plane(number, frame, normalized, starts, sums.found(), judged)
+    normalized = NormalizedFrame(FilledFrame(frame, found), intensities, extension(card.architecture))
+    return _Plane(number, frame, normalized, scale, starts, sums.found(), judged)
 
 
 def _judged(
@@ -301,20 +314,14 @@ def _features(
     monitor: Monitor,
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the mean activations of the network's deepest level over each block, ``(n, n_features)``, in order."""
-    device, step = choose_device(options.device), model.card.size_step
+    device = choose_device(options.device)
     network = model.network if device == "cpu" else copy.deepcopy(model.network).to(device)
     assert isinstance(network, UNet)
     n_done = 0
     for number, group in groupby(compared, key=lambda block: block.plane):
-        lengths = planes[number].frame.shape[1:]
-        sides = [round_up(min(block_px, length), least) for length, least in zip(lengths, step, strict=True)]
-        windows = [
-            tuple(slice(start, start + side) for start, side in zip(block.corner, sides, strict=True))
-            for block in group
-        ]
-        for begin in range(0, len(windows), _BATCH):
+        plane, corners = planes[number], [block.corner for block in group]
+        for batch in seen_blocks(plane.normalized, model.card, plane.scale, corners, block_px):
             monitor(Progress(n_done, len(compared), "blocks"))
-            batch = np.stack([planes[number].normalized.read(window) for window in windows[begin : begin + _BATCH]])
             with torch.inference_mode():
                 deepest = network.encode(torch.from_numpy(batch).to(device))
                 yield deepest.mean(dim=(-2, -1)).float().cpu().numpy()
