@@ -10,6 +10,7 @@ import pytest
 from unveil.config.options import SegmentationOptions
 from unveil.config.training import DenoisingTraining
 from unveil.errors import ConfigError, ImageError, MismatchError
+from unveil.events import ignore
 from unveil.image import Image
 from unveil.tasks.evaluate import evaluate
 from unveil.tasks.matching import choose_channels
@@ -106,3 +107,21 @@ def test_channels_are_taken_by_name_where_the_image_has_them(brightness_model: A
         MismatchError, match=r"has 2 channels \(actin, 561\); model 'brightness' expects 2 \(DAPI, actin\)"
     ):
         taken("actin", "561")
+
+
+def test_models_of_other_pixel_sizes_are_not_averaged(brightness_model: Any, make_blobs: Any) -> None:
+    fine, nearly, coarse, unknown = (
+        brightness_model(name=name, pixel_size_um={axis: um for axis in "YX" if um})
+        for name, um in (("fine", 0.25), ("nearly", 0.3), ("coarse", 0.5), ("unknown", None))
+    )
+    image = make_blobs((32, 40), "YX")
+    message = r"'fine' and 'coarse' cannot be averaged: they differ in pixel size \(0.25 × 0.25 and 0.5 × 0.5 µm\)"
+    with pytest.raises(MismatchError, match=message):
+        segment(image, fine, others=[nearly, coarse], options=EXACT)
+    assert segment(image, fine, others=[nearly, unknown], options=EXACT, monitor=ignore).report.ensemble
+
+
+def test_models_of_other_orders_of_channels_are_not_averaged(brightness_model: Any, make_blobs: Any) -> None:
+    one, other = (brightness_model(in_channels=2, channel_names=names) for names in (("a", "b"), ("b", "a")))
+    with pytest.raises(MismatchError, match=r"they differ in order of channels \(a, b; b, a\)"):
+        segment(make_blobs((2, 32, 40), "CYX"), one, others=[other], options=EXACT)

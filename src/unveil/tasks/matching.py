@@ -9,6 +9,7 @@ from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.image import Image
 from unveil.model.card import ModelCard, Task
 from unveil.model.model import Model
+from unveil.tasks.rescaling import factors_to_model
 
 _DOORS = {"segmentation": "segment", "denoising": "denoise"}
 
@@ -59,7 +60,8 @@ def check_ensemble(card: ModelCard, others: Sequence[ModelCard]) -> None:
     Raises
     ------
     MismatchError
-        If task, network, classes, kind of objects or normalization of one of `others` differ from those of `card`.
+        If task, network, classes, kind of objects, normalization, order of the channels or pixel size of one of
+        `others` differ from those of `card`.
     """
     for other in others:
         differ = [
@@ -69,6 +71,10 @@ def check_ensemble(card: ModelCard, others: Sequence[ModelCard]) -> None:
         ]
         if (card.objects is None) != (other.objects is None):
             differ.append("objects")
+        if card.channel_names != other.channel_names and sorted(card.channel_names) == sorted(other.channel_names):
+            differ.append(f"order of channels ({', '.join(card.channel_names)}; {', '.join(other.channel_names)})")
+        if factors_to_model(other.pixel_size_um, card):
+            differ.append(f"pixel size ({_micrometres(card)} and {_micrometres(other)} µm)")
         if differ:
             raise MismatchError(
                 f"Models '{card.name}' and '{other.name}' cannot be averaged: they differ in {', '.join(differ)}. "
@@ -137,6 +143,10 @@ def channel_sets(image: Image, card: ModelCard, channel: int | str | None) -> li
     if card.in_channels == 1 and channel is None:
         return [(index,) for index in range(image.size("C"))]
     return [choose_channels(image, card, channel)]
+
+
+def _micrometres(card: ModelCard) -> str:
+    return " × ".join(f"{card.pixel_size_um[axis]:.3g}" for axis in "ZYX"[-card.n_dims :])
 
 
 def _all_differ(names: Sequence[str]) -> bool:
