@@ -51,6 +51,12 @@ def test_sizes_and_places_are_given_in_micrometres_where_the_pixel_size_is_known
     }
 
 
+def test_what_the_labels_do_not_know_of_the_pixel_size_the_image_does():
+    labels = Image(np.ones((3, 4, 5), np.int32), "ZYX", pixel_size_um={"Z": 2.0})
+    image = Image(np.ones((3, 4, 5)), "ZYX", pixel_size_um={"Z": 9.0, "Y": 0.5, "X": 0.25})
+    assert measure_objects(labels, image)["volume_um3"].tolist() == [60 * 2.0 * 0.5 * 0.25]
+
+
 def test_an_axis_of_unknown_size_gives_no_volume():
     labels = np.ones((3, 4, 5), np.int32)
     columns = measure_objects(Image(labels, "ZYX", pixel_size_um={"Y": 0.5, "X": 0.5}), None)

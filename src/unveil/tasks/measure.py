@@ -111,7 +111,7 @@ def _sums(
 def _named(pixels: Columns, labels: Image, image: Image | None, n_dims: int) -> Columns:
     """Give the columns their public names and add those in micrometres."""
     spatial = "ZYX"[-n_dims:]
-    size_um = labels.pixel_size_um or (image.pixel_size_um if image is not None else {})
+    size_um = {**(image.pixel_size_um if image is not None else {}), **labels.pixel_size_um}
     columns: Columns = {"index": pixels["index"]}
     columns |= {axis.lower(): pixels[axis] for axis in "TZ" if axis in pixels}
     columns["area_px" if n_dims == 2 else "volume_px"] = pixels["size"]
