@@ -169,6 +169,11 @@ def test_half_precision_is_held_to_its_own_tolerance(
     assert "bfloat16" in engine.words
 
 
+def test_one_object_is_no_plural(brightness_model: Callable[..., Model], squares: Any) -> None:
+    pixels = squares((48, 48), (20, 20), size=8)
+    assert checks(brightness_model(), Image(pixels))["labels"].words.startswith("1 object from 9 blocks: ")
+
+
 def test_labels_that_depend_on_the_blocks_fail(
     make_tiny_model: Any, brightness_model: Callable[..., Model], image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -366,6 +366,15 @@ def test_rows_of_the_table_select_labels(qtbot, viewer, open_panel, run, blobs):
     assert viewer.layers[-1].selected_label == 3
 
 
+def test_one_object_is_no_plural(viewer, open_panel, run, blobs, tmp_path, notifications):
+    viewer.add_image(blobs(32, 32)[:16, :16])
+    panel = open_panel()
+    run(panel)
+    assert panel.runner.bar.line.text().startswith("1 object in ")
+    panel.save_measurements(tmp_path / "objects.csv")
+    assert notifications[-1][1].startswith("Measurements of 1 object are in ")
+
+
 def test_measurements_are_saved(viewer, open_panel, run, blobs, tmp_path, notifications):
     viewer.add_image(blobs(32, 32))
     panel = open_panel()

@@ -287,7 +287,9 @@ def _check_labels(results: _Results) -> Check:
         _labels(results, Tiling.of(sizes, size, (1,) * len(sizes), context)) for size in (side, blocks.tile[-1])
     )
     n_unlike = int(np.count_nonzero(whole != by_block))
-    words = f"{int(whole.max())} objects from {len(blocks)} blocks: {n_unlike} of {whole.size:,} pixels differ."
+    n_objects = int(whole.max())
+    found = f"{n_objects} object{'' if n_objects == 1 else 's'} from {len(blocks)} blocks"
+    words = f"{found}: {n_unlike} of {whole.size:,} pixels differ."
     return Check("labels", compared, n_unlike, 0, "pixels", n_unlike == 0, words)
 
 

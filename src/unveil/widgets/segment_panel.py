@@ -279,13 +279,15 @@ def _write(path: Path, segmented: Segmented) -> None:
     except UnveilError as error:
         tell_failure(error)
     else:
-        tell(f"Measurements of {len(segmented.table['index'])} objects are in {path}.")
+        n_objects = len(segmented.table["index"])
+        tell(f"Measurements of {n_objects} object{'' if n_objects == 1 else 's'} are in {path}.")
 
 
 def _about(segmented: Segmented) -> str:
     """Say in one line what a run gave and what computed it."""
     report = segmented.segmentation.report
-    found = "Done" if report.n_objects is None else f"{report.n_objects} objects{report.objects_range}"
+    objects = "object" if report.n_objects == 1 else "objects"
+    found = "Done" if report.n_objects is None else f"{report.n_objects} {objects}{report.objects_range}"
     line = f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
     if report.expected_iou is not None:
         line += f"\nExpected overlap with the truth: IoU {report.expected_iou:.2f}{report.iou_range}"
