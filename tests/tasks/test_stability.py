@@ -183,9 +183,31 @@ def test_a_segmentation_is_resized_as_in_a_run(brightness_model: Callable[..., M
 
     found = stability(image, model, options=QUICK, monitor=ignore)
 
-    assert found.region == ((0, 32), (0, 48))
+    assert found.region == ((0, 64), (0, 96))
     assert found.sensitivity is not None
+    assert found.sensitivity.shape == (32, 48)
     assert dict(found.sensitivity.pixel_size_um) == {"Y": 0.5, "X": 0.5}
+
+
+def test_places_are_those_of_the_image(brightness_model: Callable[..., Model], rng: np.random.Generator) -> None:
+    model = brightness_model(pixel_size_um={"Y": 0.5, "X": 0.5})
+    pixels = np.zeros((1100, 1300), np.float32)
+    pixels[800:840, 1010:1050] = rng.normal(10, 1, (40, 40))
+    size, origin = {"Y": 0.25, "X": 0.25}, {"Y": 100.0, "X": -7.0}
+
+    found = stability(Image(pixels, pixel_size_um=size, origin_um=origin), model, options=QUICK, monitor=ignore)
+
+    (top, bottom), (left, right) = found.region
+    assert top <= 800 < 840 <= bottom <= 1100
+    assert left <= 1010 < 1050 <= right <= 1300
+    assert f"pixels {top:.0f} to {bottom:.0f} × {left:.0f} to {right:.0f}" in found.details["looked at"]
+    seen = found.sensitivity
+    assert seen is not None
+    row, column = np.unravel_index(np.argmax(np.asarray(seen.data)), seen.shape)
+    there = {"Y": row, "X": column}
+    y, x = (seen.origin_um[axis] + there[axis] * seen.pixel_size_um[axis] for axis in "YX")
+    assert 799 <= (y - 100.0) / 0.25 <= 840
+    assert 1009 <= (x + 7.0) / 0.25 <= 1050
 
 
 def test_the_same_seed_gives_the_same_report(make_tiny_model: Any, make_blobs: Any) -> None:

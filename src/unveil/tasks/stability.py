@@ -25,7 +25,7 @@ from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.running import versions
 from unveil.tasks.seen_frame import middle_frame, normalized
 from unveil.tasks.stability_region import Region, Tried
-from unveil.tasks.stability_report import Change, Stability
+from unveil.tasks.stability_report import Change, Stability, first_centre
 
 _DEFAULTS = StabilityOptions()
 _WINDOW_PIXELS = 1 << 16
@@ -75,13 +75,14 @@ def stability(
     sensitive = region.sensitivity(strength, options.seed, steps.tick) if region.has_gradient else None
     bound = _certified(model)
     steps.end()
+    place = tuple(map(_in_image, tile.inner, frame.shape[1:], seen.shape[1:]))
     return Stability(
         model=card.name,
         model_sha256=card.weights_sha256,
         task=card.task,
         image=image.name,
         frame=dict(frame.index),
-        region=tuple((part.start, part.stop) for part in tile.inner),
+        region=place,
         scale=scale,
         strength=strength,
         strength_grey=region.in_grey(strength),
@@ -91,7 +92,7 @@ def stability(
         bound=bound,
         bound_says_nothing=bound is not None and region.is_vacuous(bound, strength),
         shifts=shifts,
-        sensitivity=None if sensitive is None else _as_image(sensitive, image, card, scale),
+        sensitivity=None if sensitive is None else _as_image(sensitive, image, place),
         n_steps=options.n_steps,
         seconds=time.monotonic() - started,
         versions=versions("torch"),
@@ -170,8 +171,18 @@ def _certified(model: Model) -> float | None:
         return None
 
 
-def _as_image(values: NDArray[np.float32], image: Image, card: ModelCard, scale: tuple[float, ...]) -> Image:
-    axes = "ZYX"[-card.n_dims :]
-    factors = dict(zip(axes, scale or (1.0,) * len(axes), strict=True))
-    size = {axis: um / factors[axis] for axis, um in image.pixel_size_um.items() if axis in axes}
-    return Image(values, axes, pixel_size_um=size, name=f"{image.name} sensitivity")
+def _in_image(part: slice, size: int, seen: int) -> tuple[float, float]:
+    """Return where a part of an axis of `seen` pixels begins and ends in the image, where it has `size`."""
+    return (part.start, part.stop) if size == seen else (part.start * size / seen, part.stop * size / seen)
+
+
+def _as_image(values: NDArray[np.float32], image: Image, place: tuple[tuple[float, float], ...]) -> Image:
+    """Lay `values` over the image, whose pixels from and to `place` they cover."""
+    sizes, origins = {}, {}
+    for axis, n, (start, stop) in zip("ZYX"[-values.ndim :], values.shape, place, strict=True):
+        if um := image.pixel_size_um.get(axis):
+            sizes[axis] = um * (stop - start) / n
+            origins[axis] = image.origin_um.get(axis, 0.0) + um * first_centre(start, stop, n)
+    return Image(
+        values, "ZYX"[-values.ndim :], pixel_size_um=sizes, name=f"{image.name} sensitivity", origin_um=origins
+    )

@@ -50,8 +50,9 @@ class Stability:
     image: str
     frame: Mapping[str, int]
     """Which plane or volume was looked at, by axis, from 0."""
-    region: tuple[tuple[int, int], ...]
-    """First pixel and first pixel beyond of the region looked at, per spatial axis, in pixels that the network saw."""
+    region: tuple[tuple[float, float], ...]
+    """First pixel and first pixel beyond of the region looked at, per spatial axis, in pixels of the image: fractions
+    where it was resized."""
     scale: tuple[float, ...]
     """Factors by which the frame was resized before the network, per spatial axis; empty where it was not."""
     strength: float
@@ -71,9 +72,9 @@ class Stability:
     """Whether the bound allows perturbations of this strength to move the output across its whole range."""
     shifts: tuple[Shift, ...]
     sensitivity: Image | None
-    """One value per pixel of the region: how far the whole output moves (Euclidean norm over its pixels), to first
-    order, if this pixel alone changes. Segmentation: in probability, for a change by `strength_grey`; denoising: as a
-    multiple of the change. None for classical filters."""
+    """One value per pixel of the region, as the network saw it: how far the whole output moves (Euclidean norm over its
+    pixels), to first order, if this pixel alone changes. Segmentation: in probability, for a change by `strength_grey`;
+    denoising: as a multiple of the change. None for classical filters."""
     n_steps: int
     """Gradient steps of each search."""
     seconds: float
@@ -110,7 +111,7 @@ class Stability:
             rows["worst that was found"] = _changed(self.found, unit)
         rows["certified bound"] = self._bound_words()
         rows["shifted image"] = self._shift_words(unit)
-        region = " × ".join(f"{start} to {stop}" for start, stop in self.region)
+        region = " × ".join(f"{start:.0f} to {stop:.0f}" for start, stop in self.region)
         place = "".join(f", {axis} {index}" for axis, index in self.frame.items())
         rows["looked at"] = f"pixels {region}{place}"
         return rows
@@ -164,6 +165,11 @@ class Stability:
         if worst.px != step.px:
             words += f", shifted by {worst.px} pixels; {step.rms:.2g} and {step.largest:.2g} by {step.px}"
         return words
+
+
+def first_centre(start: float, stop: float, n: int) -> float:
+    """Return where the centre of the first of `n` pixels lies that cover an axis from pixel `start` to `stop`."""
+    return start + ((stop - start) / n - 1) / 2
 
 
 _ADVICE: dict[tuple[str, Level], str] = {

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 from unveil.config.options import StabilityOptions
 from unveil.errors import ImageError
 from unveil.events import Monitor
+from unveil.tasks.stability_report import first_centre
 from unveil.widgets.config_form import ConfigForm
 from unveil.widgets.inspected import Inspected, Subject
 from unveil.widgets.job_button import Assignment, JobButton
@@ -89,13 +90,12 @@ def sensitivity_layer(subject: Subject, found: Stability) -> ImageLayer:
     source, image = subject.source, found.sensitivity
     assert source is not None
     assert image is not None
-    factors = dict(zip(image.axes, found.scale or (1.0,) * len(image.axes), strict=True))
-    starts = {axis: first for axis, (first, _) in zip(image.axes, found.region, strict=True)}
-    corner = {axis: (starts[axis] + 0.5) / factors[axis] - 0.5 for axis in image.axes}
+    covered = list(zip(image.axes, image.shape, found.region, strict=True))
+    corner = {axis: first_centre(start, stop, n) for axis, n, (start, stop) in covered}
     at = {letter: source.position[letter] for letter in subject.cut} | dict(found.frame)
     plane = {letter: float(index) for letter, index in at.items() if letter in source.space.axes}
     space = source.result_space(image.axes + "".join(plane)).starting_at(plane | corner)
-    space = space.coarser({axis: 1 / factor for axis, factor in factors.items()})
+    space = space.coarser({axis: (stop - start) / n for axis, n, (start, stop) in covered})
     data = np.asarray(image.data)
     dark, bright = float(data.min()), float(np.percentile(data, _BRIGHTEST))
     return ImageLayer(
