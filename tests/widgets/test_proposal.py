@@ -257,6 +257,10 @@ def test_lazy_labels_that_were_painted_on_are_read_anew(dask_in_this_thread):
     assert "still empty" in propose(layer, labels).reason
     labels.data_setitem(np.nonzero(cells() == 5), 5)
     assert "one object so far" in propose(layer, labels).reason
+    labels.undo()
+    assert "still empty" in propose(layer, labels).reason
+    labels.redo()
+    assert "one object so far" in propose(layer, labels).reason
 
 
 def test_it_is_quick():

@@ -81,7 +81,8 @@ def _read(layer: ImageLayer | Labels, key: tuple[int | slice, ...]) -> NDArray[A
     if known is None or known.array is not data:
         known = _remembered[layer] = _Remembered(data)
         if isinstance(layer, Labels):
-            layer.events.paint.connect(_forget)
+            for emitter in (layer.events.paint, layer.events.set_data):  # a stroke, and one that is undone
+                emitter.connect(_forget)
     name = str(key)
     if name not in known.parts:
         known.parts[name] = np.asarray(data[key])
