@@ -192,6 +192,24 @@ def test_the_axes_chosen_for_a_layer_stay_until_its_own_labels_name_others(viewe
     assert source.axes == "ZYX"
 
 
+def test_the_channel_chosen_for_a_layer_is_chosen_again_when_it_comes_back(viewer, save_segmenter, blobs):
+    save_segmenter()
+    for name in ("one", "two"):
+        viewer.add_image(blobs(3, 32, 32), name=name, axis_labels=("channel", "y", "x"))
+    viewer.add_image(blobs(32, 32), name="plain")
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    source = panel.form.source
+    for name, row in (("one", 2), ("two", 3), ("plain", 0)):
+        source.choose(name)
+        source.channel_list.setCurrentIndex(row)
+    chosen = []
+    for name in ("one", "two", "plain"):
+        source.choose(name)
+        chosen.append(source.channel)
+    assert chosen == [1, 2, None]
+
+
 def test_long_names_of_images_can_be_told_apart(viewer, save_segmenter, blobs):
     save_segmenter()
     names = [f"2026-11-28_experiment_with_a_very_long_name_DAPI_63x_position_{number}" for number in ("012", "013")]

@@ -40,6 +40,7 @@ class SourceForm(QObject):
         self._viewer = viewer
         self._card: ModelCard | None = None
         self._axes_chosen: dict[Any, str] = {}
+        self._channel_chosen: dict[Any, int | None] = {}
         self.layer_list = LayerNames("The image layer to work on")
         self.axes_list = _list("What the dimensions of this layer mean")
         self.channel_list = _list("The channel to work on")
@@ -138,7 +139,7 @@ class SourceForm(QObject):
             emitter.connect(self._fill_layers)
         self.layer_list.currentIndexChanged.connect(self._fill_axes)
         self.axes_list.currentIndexChanged.connect(self._take_axes)
-        self.channel_list.currentIndexChanged.connect(self.changed)
+        self.channel_list.currentIndexChanged.connect(self._take_channel)
         self.planes_list.currentIndexChanged.connect(self.changed)
 
     def _layers(self) -> list[ImageLayer]:
@@ -186,6 +187,11 @@ class SourceForm(QObject):
         self._axes_chosen[self.layer_list.chosen] = self.axes
         self._fill_channels()
 
+    def _take_channel(self) -> None:
+        """Remember what was chosen for this layer."""
+        self._channel_chosen[self.layer_list.chosen] = self.channel_list.currentData()
+        self.changed.emit()
+
     def _follow_labels(self, event: Any) -> None:
         """Take the axes that the labels of a layer name; until they name some, what was chosen for it stays."""
         layer = event.source
@@ -208,7 +214,8 @@ class SourceForm(QObject):
         self._fill_channels()
 
     def _fill_channels(self) -> None:
-        chosen = self.channel_list.currentData()
+        """List the channels, and choose the one chosen for this layer before, else that of the layer shown before."""
+        chosen = self._channel_chosen.get(self.layer_list.chosen, self.channel_list.currentData())
         names = self._channel_names()
         with QSignalBlocker(self.channel_list):
             self.channel_list.clear()
