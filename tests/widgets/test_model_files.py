@@ -108,13 +108,19 @@ def test_a_dropped_model_is_chosen_though_others_come_first(viewer, save_segment
     assert panel.form.models.entry.name == "dropped"
 
 
-def test_a_model_dropped_on_one_of_two_viewers_shows_there(viewer, make_napari_viewer, models_folder, elsewhere):
-    viewer.window.add_dock_widget(SegmentPanel(viewer))
+def test_a_model_dropped_on_one_of_two_viewers_is_chosen_there_alone(
+    viewer, make_napari_viewer, save_segmenter, elsewhere
+):
+    save_segmenter("a")
+    first = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(first)
     other = make_napari_viewer()
     other.open(str(elsewhere), plugin="napari-unveil")
     (panel,) = other.window.dock_widgets.values()
     assert panel.form.models.entry.name == "dropped"
     assert len(viewer.window.dock_widgets) == 1
+    assert first.form.models.entry.name == "a"
+    assert first.form.models.list.findText("dropped") >= 0
 
 
 def test_a_dropped_model_shows_its_hidden_panel(viewer, models_folder, elsewhere):

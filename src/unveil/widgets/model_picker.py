@@ -140,9 +140,7 @@ class ModelPicker(QWidget):
         self._draw()
 
     def _take(self, entry: ModelEntry) -> None:
-        if entry.card is not None and self.task in (None, entry.card.task):
-            self.refresh()
-            self.choose(entry.path)
+        self.refresh()
 
     def _browse(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
@@ -160,6 +158,15 @@ class ModelPicker(QWidget):
                 )
         except ModelFileError as error:
             tell_failure(error)
+        else:
+            self.choose(entry.path)
+
+
+def pickers_for(entry: ModelEntry, viewer: Any) -> list[ModelPicker]:
+    """Return the lists in the docks of `viewer` that offer `entry`."""
+    panels = [widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, QWidget)]
+    pickers = [picker for panel in panels for picker in panel.findChildren(ModelPicker)]
+    return [picker for picker in pickers if entry.card is not None and picker.task in (None, entry.card.task)]
 
 
 def _check(path: Path) -> CertificateCheck | None:

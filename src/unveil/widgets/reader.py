@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from unveil.io.library import ModelEntry
-    from unveil.widgets.model_picker import ModelPicker
 
 LayerData: TypeAlias = "list[tuple[Any, ...]]"
 
@@ -46,31 +45,25 @@ def open_models(path: str | list[str]) -> LayerData:
 
 
 def _show_panel(panel: str, entry: ModelEntry) -> None:
-    """Bring the panel that the model belongs to to the front; open it where the viewer in use has none."""
+    """Choose the model in the viewer in use, and bring its panel to the front; open it where there is none."""
     import napari
+
+    from unveil.widgets.model_picker import pickers_for
 
     viewer = napari.current_viewer()
     if viewer is None:
         return
-    picker = _picker(viewer, entry)
-    if picker is None:
+    pickers = pickers_for(entry, viewer)
+    for picker in pickers:
+        picker.choose(entry.path)
+    of_task = [picker for picker in pickers if picker.task is not None]
+    if not of_task:
         _, opened = viewer.window.add_plugin_dock_widget("napari-unveil", panel)
         opened.form.models.choose(entry.path)
         return
-    dock = _dock_of(picker)
+    dock = _dock_of(of_task[0])
     dock.show()
     dock.raise_()
-
-
-def _picker(viewer: Any, entry: ModelEntry) -> ModelPicker | None:
-    """Return the list of models of the same task in a panel of `viewer`."""
-    from qtpy.QtWidgets import QWidget
-
-    from unveil.widgets.model_picker import ModelPicker
-
-    panels = [widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, QWidget)]
-    pickers = (picker for panel in panels for picker in panel.findChildren(ModelPicker))
-    return next((picker for picker in pickers if entry.card is not None and picker.task == entry.card.task), None)
 
 
 def _dock_of(widget: QWidget) -> QWidget:

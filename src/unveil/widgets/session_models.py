@@ -14,7 +14,7 @@ class SessionModels:
     """The models that this process can offer, and word of new ones."""
 
     opened = Signal(ModelEntry)
-    """A model file was opened; panels for its task choose it."""
+    """A model file was opened; the lists of all panels offer it."""
 
     def __init__(self) -> None:
         self._opened: dict[Path, ModelEntry] = {}

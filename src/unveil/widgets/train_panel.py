@@ -20,6 +20,7 @@ from unveil.widgets.after_training import AfterTraining, metric_title
 from unveil.widgets.autosave import Autosave
 from unveil.widgets.job import Job
 from unveil.widgets.layers import Source
+from unveil.widgets.model_picker import pickers_for
 from unveil.widgets.next_blocks import NextBlocks
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_runner import ClosingWatch, put_in_scroll_area
@@ -219,7 +220,9 @@ class TrainPanel(QWidget):
 
     def _on_success(self, job: Job, trained: Trained) -> None:
         if job is self._job:
-            session_models.open(trained.model)
+            entry = session_models.open(trained.model)
+            for picker in pickers_for(entry, self._viewer):
+                picker.choose(entry.path)
             self.after.show_model(trained)
 
     def _on_failure(self, job: Job, order: TrainingRequest | Run, error: Exception) -> None:
