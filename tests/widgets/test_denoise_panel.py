@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from unveil.widgets.denoise_panel import DenoisePanel
+from unveil.widgets.docks import open_panel
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_a_denoiser_is_adapted_in_the_train_panel(viewer, blobs, models_folder, 
     form.source.choose("two")
     for _ in range(2):  # the Train panel is opened, and found open
         panel.adapt_button.click()
-        _, train = viewer.window.add_plugin_dock_widget("napari-unveil", "Train")
+        train = open_panel(viewer, "Train")
         assert not train.form.folder.is_set
         assert train.form.task_list.currentText() == "Denoise: adapt to images"
         assert [pair.image.name for pair in train.form.pairs.pairs()] == ["two"]

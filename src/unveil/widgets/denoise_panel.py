@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from unveil.config.options import DenoisingOptions
 from unveil.widgets.disk_run import denoise_on_disk
+from unveil.widgets.docks import open_panel
 from unveil.widgets.folder import denoise_folder
 from unveil.widgets.panel_runner import ClosingWatch, PanelRunner, put_in_scroll_area
 from unveil.widgets.requests import Request, Restored, compute_denoising
@@ -64,7 +65,7 @@ class DenoisePanel(QWidget):
         """Open the Train panel, ready to adapt the chosen denoiser to the chosen image, unless it is training."""
         layer, entry = self.form.source.layer, self.form.models.entry
         if layer is not None and entry is not None:
-            _, panel = self._viewer.window.add_plugin_dock_widget("napari-unveil", "Train")
+            panel = open_panel(self._viewer, "Train")
             if not panel.is_training:
                 panel.form.adapt(layer, self.form.source.axes, entry.path)
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushBut
 from unveil.errors import ModelFileError
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard, Task
+from unveil.widgets.docks import docked
 from unveil.widgets.job import Job
 from unveil.widgets.layers import format_pixel_size
 from unveil.widgets.notify import tell_failure, warn
@@ -164,8 +165,7 @@ class ModelPicker(QWidget):
 
 def pickers_for(entry: ModelEntry, viewer: Any) -> list[ModelPicker]:
     """Return the lists in the docks of `viewer` that offer `entry`."""
-    panels = [widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, QWidget)]
-    pickers = [picker for panel in panels for picker in panel.findChildren(ModelPicker)]
+    pickers = [picker for panel in docked(viewer) for picker in panel.findChildren(ModelPicker)]
     return [picker for picker in pickers if entry.card is not None and picker.task in (None, entry.card.task)]
 
 

@@ -10,8 +10,6 @@ from unveil.errors import ModelFileError
 from unveil.io.card_file import ENDING
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
     from unveil.io.library import ModelEntry
 
 LayerData: TypeAlias = "list[tuple[Any, ...]]"
@@ -45,31 +43,15 @@ def open_models(path: str | list[str]) -> LayerData:
 
 
 def _show_panel(panel: str, entry: ModelEntry) -> None:
-    """Choose the model in the viewer in use, and bring its panel to the front; open it where there is none."""
+    """Choose the model in the viewer in use, and bring its panel to the front."""
     import napari
 
+    from unveil.widgets.docks import open_panel
     from unveil.widgets.model_picker import pickers_for
 
     viewer = napari.current_viewer()
     if viewer is None:
         return
-    pickers = pickers_for(entry, viewer)
-    for picker in pickers:
+    open_panel(viewer, panel)
+    for picker in pickers_for(entry, viewer):
         picker.choose(entry.path)
-    of_task = [picker for picker in pickers if picker.task is not None]
-    if not of_task:
-        _, opened = viewer.window.add_plugin_dock_widget("napari-unveil", panel)
-        opened.form.models.choose(entry.path)
-        return
-    dock = _dock_of(of_task[0])
-    dock.show()
-    dock.raise_()
-
-
-def _dock_of(widget: QWidget) -> QWidget:
-    """Return the dock around `widget`."""
-    from qtpy.QtWidgets import QDockWidget
-
-    while not isinstance(widget, QDockWidget):
-        widget = widget.parentWidget()
-    return widget

@@ -18,6 +18,7 @@ from unveil.events import EpochEnd, Event, Preview, StepEnd, TrainingStart
 from unveil.io.runs import Run
 from unveil.widgets.after_training import AfterTraining, metric_title
 from unveil.widgets.autosave import Autosave
+from unveil.widgets.docks import open_panel
 from unveil.widgets.job import Job
 from unveil.widgets.layers import Source
 from unveil.widgets.model_picker import pickers_for
@@ -256,8 +257,7 @@ class TrainPanel(QWidget):
 
     def _use(self, trained: Trained) -> None:
         """Open the panel of the model's task with it, and run it on the first image."""
-        name = "Segment" if trained.card.task == "segmentation" else "Denoise"
-        _, panel = self._viewer.window.add_plugin_dock_widget("napari-unveil", name)
+        panel = open_panel(self._viewer, "Segment" if trained.card.task == "segmentation" else "Denoise")
         panel.form.models.refresh()
         panel.form.models.choose(trained.model)
         image, axes = self.form.first_image()
