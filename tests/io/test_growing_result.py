@@ -285,6 +285,40 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_another_process_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, mkdir = tmp_path / "cells.ome.zarr", Path.mkdir
+    refusals = [FileExistsError(), FileNotFoundError()]
+
+    def late(folder: Path, *args: Any, **options: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        mkdir(folder, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    _, labels = write_result(path)
+    np.testing.assert_array_equal(np.asarray(read_labels(path).data[...]), labels)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, an open file keeps its folder")
+def test_who_begins_while_another_ends_keeps_what_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rmdir = tmp_path / "cells.ome.zarr", Path.rmdir
+    begun: list[GrowingResult] = []
+
+    def late(folder: Path) -> None:
+        if not begun:
+            begun.append(GrowingResult.open(path, IDENTITY))
+        rmdir(folder)
+
+    monkeypatch.setattr(Path, "rmdir", late)
+    with GrowingResult.open(path, IDENTITY) as first:
+        first.discard()
+    with begun[0] as second:
+        _, labels = write_all(second)
+        second.finish({})
+    np.testing.assert_array_equal(np.asarray(read_labels(path).data[...]), labels)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_only_results_of_ours_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "file.ome.zarr").write_text("a file")
     with pytest.raises(FileError, match="is a file, and an OME-Zarr result is a folder"):

@@ -112,7 +112,6 @@ class GrowingResult:
         part = path.with_name(_PART.format(path.name))
         try:
             _check_replaceable(path)
-            part.mkdir(parents=True, exist_ok=True)
             lock = _locked(part, path)
         except OSError as error:
             raise unwritable(path, error) from error
@@ -285,13 +284,14 @@ class GrowingResult:
             raise
 
     def _remove_part(self) -> None:
-        """Remove the hidden folder while the lock is held, so that nobody begins in it meanwhile."""
-        shutil.rmtree(self._part, ignore_errors=True)
+        """Remove the hidden folder, the lock in it at last: whoever begins in it from then on keeps what is theirs."""
+        with contextlib.suppress(OSError):
+            _clear(self._part)
+            if os.name == "nt":  # a file that is open cannot be removed there
+                self._lock.release()
+            (self._part / _LOCK).unlink()
+            self._part.rmdir()
         self._lock.release()
-        if os.name == "nt":  # a file that is open cannot be removed there
-            with contextlib.suppress(OSError):
-                (self._part / _LOCK).unlink()
-                self._part.rmdir()
 
 
 def is_result(folder: Path) -> bool:
@@ -315,15 +315,30 @@ def _check_replaceable(path: Path) -> None:
         raise FileError(f"{path} is a folder that Unveil did not write; it is not replaced. Give another name.")
 
 
-def _locked(part: Path, path: Path) -> filelock.BaseFileLock:
+def _locked(part: Path, path: Path, *, attempts: int = 5) -> filelock.BaseFileLock:
+    """Make the folder `part` where it is missing, and lock it."""
     lock = filelock.FileLock(part / _LOCK, blocking=False, thread_local=False)
     try:
+        part.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+    except (FileNotFoundError, FileExistsError):  # perhaps another process ended its work, and removed the folder
+        if attempts == 1:
+            raise
+        return _locked(part, path, attempts=attempts - 1)
     except filelock.Timeout as refused:
         raise FileError(
             f"{path} is being written by another process. Wait until it is done, or give another name."
         ) from refused
     return lock
+
+
+def _clear(part: Path) -> None:
+    """Remove all but the lock."""
+    for path in part.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def _put_back(path: Path, part: Path) -> None:
@@ -346,11 +361,7 @@ def _goes_on(part: Path, identity: Mapping[str, JsonValue]) -> bool:
             path.unlink(missing_ok=True)  # a cluster's worker may still end what nobody waits for
         return True
     noted.unlink(missing_ok=True)  # first, so that a half-removed result is never gone on with
-    for path in part.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != _LOCK:
-            path.unlink()
+    _clear(part)
     (part / _RESULT).mkdir()
     with atomically(noted) as file:
         file.write_text(wanted, encoding="utf-8")
