@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,24 @@ def test_results_in_the_folder_of_their_image_do_not_change_it(folder: Path, pla
     before = file_traits(folder)
     write(folder / place / "cells_segmentation.ome.zarr", is_whole=is_whole)
     assert file_traits(folder) == before
+
+
+def test_tables_in_the_folder_of_their_image_do_not_change_it(folder: Path) -> None:
+    before = file_traits(folder)
+    (folder / "cells_objects.csv").write_text("index,area\n")
+    (folder / ".0123456789abcdef.part.csv").write_text("ind")  # of a run that was killed
+    assert file_traits(folder) == before
+
+
+@pytest.mark.parametrize("separator", ["/", "."])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_chunks_and_metadata_are_the_state_of_an_image(tmp_path: Path, zarr_format: Any, separator: Any) -> None:
+    encoding = {"name": "default" if zarr_format == 3 else "v2", "separator": separator}
+    zarr.create_array(
+        str(tmp_path), data=np.ones((4, 4)), chunks=(2, 2), zarr_format=zarr_format, chunk_key_encoding=encoding
+    )
+    n_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert file_traits(tmp_path)["n_bytes"] == n_bytes
 
 
 def test_other_pixels_are_another_state_of_an_image(folder: Path) -> None:

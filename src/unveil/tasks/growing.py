@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ LABELS = "objects"
 UNCERTAINTY = "uncertainty"
 """What the image of the uncertainty is called there."""
 _DEFAULTS = SegmentationOptions()
+_OF_ZARR = re.compile(r"zarr\.json|\.z\w+|c|(c\.)?\d+(\.\d+)*")
+"""What files of an OME-Zarr are called: metadata, and chunks."""
 
 
 def identity(
@@ -56,7 +59,7 @@ def _digest(card: ModelCard) -> str:
 def file_traits(path: Path) -> dict[str, JsonValue]:
     """Return what tells this state of an image file, or of an OME-Zarr folder, from others.
 
-    Results that lie in the folder of their image do not count.
+    Results that lie in the folder of their image, tables and TIFF files too, do not count.
     """
     stats = [file.stat() for file in (_own_files(path) if path.is_dir() else [path])]
     return {
@@ -67,10 +70,10 @@ def file_traits(path: Path) -> dict[str, JsonValue]:
 
 
 def _own_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of an OME-Zarr folder, less the results that Unveil wrote or writes into it."""
+    """Yield the files of an OME-Zarr folder, less all else that lies in it and the results that Unveil writes there."""
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not (is_growing(name) or is_result(Path(place, name)))]
-        yield from filter(Path.is_file, (Path(place, name) for name in names))
+        yield from filter(Path.is_file, (Path(place, name) for name in names if _OF_ZARR.fullmatch(name)))
 
 
 def begin(path: Path, identity: Mapping[str, JsonValue], monitor: Monitor) -> GrowingResult:
