@@ -71,6 +71,11 @@ def test_filters_are_written(unveil: Callable[..., Any], segmenter: Path, tmp_pa
         (["--output", "x.tif"], "--output belongs to"),
         (["--filters", "head", "--features", "head", "x.tif", "-o", "x.tif"], "Write them in turn"),
         (["--size", "0"], "at least 1 pixel"),
+        (["--frame", "0"], "--frame belongs to --features. Leave it out."),
+        (["--frame", "3", "--filters", "head", "-o", "x.tif"], "--frame belongs to --features"),
+        (["--axes", "YX", "--channel", "1"], "--channel and --axes belong to --features. Leave them out."),
+        (["--lipschitz", "--filters", "head", "-o", "x.tif"], "--lipschitz belongs to the table"),
+        (["--size", "99", "--filters", "head", "-o", "x.tif"], "--size belongs to the table"),
         (["--filters", "nose", "-o", "x.tif"], "has no filters"),
         (["--filters", "head", "-o", "x.png"], "written as TIFF"),
         (["--filters", "head", "-o", f"{'x' * 260}.tif"], "has 264 bytes; it may have 255"),
@@ -80,6 +85,14 @@ def test_what_does_not_fit_is_refused(
     refused: Callable[..., str], segmenter: Path, arguments: list[str], words: str
 ) -> None:
     assert words in " ".join(refused("inspect", segmenter, *arguments).split())
+
+
+def test_a_folder_in_the_place_of_the_result_is_refused(
+    refused: Callable[..., str], segmenter: Path, write_blobs: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "maps.tif").mkdir()
+    features = ["--features", "pool.0", write_blobs(tmp_path / "cells.tif")]
+    assert "is a folder, not a file" in refused("inspect", segmenter, *features, "--output", tmp_path / "maps.tif")
 
 
 def test_neither_the_image_nor_the_model_is_overwritten(

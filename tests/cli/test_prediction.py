@@ -332,6 +332,37 @@ def test_an_output_folder_that_is_a_file_is_refused(
     assert "cannot be written" in refused("segment", image, "--output", image / "out", "--model", segmenter)
 
 
+@pytest.mark.parametrize("file_format", ["tiff", "ome-zarr"])
+def test_a_result_whose_place_is_taken_is_refused_before_any_is_computed(
+    refused: Callable[..., str],
+    write_blobs: Callable[..., Path],
+    segmenter: Path,
+    tmp_path: Path,
+    file_format: str,
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        write_blobs(tmp_path / "in" / name)
+    (tmp_path / "out" / "b_objects.csv").mkdir(parents=True)
+    arguments = [tmp_path / "in", "-o", tmp_path / "out", "-m", segmenter, "--table", "--format", file_format]
+    assert "b_objects.csv is a folder, not a file" in refused("segment", *arguments)
+    if file_format == "ome-zarr":
+        (tmp_path / "out" / "b_segmentation.ome.zarr").write_text("a file")
+        assert "b_segmentation.ome.zarr is a file" in refused("segment", *arguments)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_protected_result_is_refused_before_any_is_computed(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        write_blobs(tmp_path / "in" / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b_objects.csv").write_text("precious")
+    (tmp_path / "out" / "b_objects.csv").chmod(0o444)
+    arguments = [tmp_path / "in", "-o", tmp_path / "out", "-m", segmenter, "--table"]
+    assert "b_objects.csv is write-protected" in refused("segment", *arguments)
+
+
 def test_images_of_equal_name_are_refused(
     refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
 ) -> None:

@@ -47,6 +47,8 @@ def test_what_can_be_mended_is_refused(
 
     assert "written as TIFF" in refused("stability", image, "-m", segmenter, "-o", tmp_path / "map.png")
     assert f"would overwrite {image}" in refused("stability", image, "-m", segmenter, "-o", image)
+    (tmp_path / "map.tif").mkdir()
+    assert "is a folder, not a file" in refused("stability", image, "-m", segmenter, "-o", tmp_path / "map.tif")
     assert "--strength" in refused("stability", image, "-m", segmenter, "--strength", 2)
     assert "There is no model called 'none'" in refused("stability", image, "-m", "none")
     two = write_blobs(tmp_path / "two.tif", (2, 48, 40), "CYX")

@@ -68,6 +68,8 @@ def test_the_axes_of_the_images_are_those_of_the_masks(unveil, tmp_path, segment
 def test_mistakes_are_told(refused, folder, segmenter, denoiser):
     images = folder / "images"
     assert "ends in .csv" in refused("suggest", images, "-m", segmenter, "-o", folder / "blocks.txt")
+    (folder / "taken.csv").mkdir()
+    assert "is a folder, not a file" in refused("suggest", images, "-m", segmenter, "-o", folder / "taken.csv")
     assert "made for denoising" in refused("suggest", images, "-m", denoiser, "-o", folder / "blocks.csv")
     refusal = refused(
         "suggest", images, "-m", segmenter, "-o", folder / "blocks.csv", "--mask", images / "a.tif", "-n", 0

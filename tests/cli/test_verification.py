@@ -60,4 +60,6 @@ def test_shipped_models_and_samples_are_the_default(
 
 def test_what_can_be_mended_is_refused(refused: Callable[..., str], segmenter: Path, tmp_path: Path) -> None:
     assert "Markdown or JSON" in refused("verify", segmenter, "-o", tmp_path / "report.pdf")
-    assert "There is no model called 'none'" in refused("verify", "none")
+    assert "There is no model called 'none'" in refused("verify", "none", "-o", tmp_path / "new" / "report.md")
+    (tmp_path / "report.md").mkdir()
+    assert "is a folder, not a file" in refused("verify", segmenter, "-o", tmp_path / "report.md")

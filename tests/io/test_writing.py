@@ -19,7 +19,7 @@ from unveil.image import Image
 from unveil.io import writing
 from unveil.io.images import read_image, read_labels
 from unveil.io.reordered import Reordered
-from unveil.io.writing import atomically, check_output_folder, write_image, write_labels, write_table
+from unveil.io.writing import atomically, check_output_file, check_output_folder, write_image, write_labels, write_table
 
 
 def image_of(axes: str = "YX", dtype: str = "float32", **options: Any) -> Image:
@@ -220,6 +220,25 @@ def test_a_folder_that_may_not_be_entered_is_our_error(tmp_path: Path) -> None:
             write_image(tmp_path / "image.tif", image_of())
     finally:
         tmp_path.chmod(0o755)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_what_is_protected_is_not_replaced(tmp_path: Path) -> None:
+    protected, link = tmp_path / "disk" / "labels.tif", tmp_path / "labels.tif"
+    check_output_file(protected)
+    protected.write_bytes(b"precious")
+    link.symlink_to(protected)
+    check_output_file(link)
+    protected.chmod(0o444)
+    with pytest.raises(FileError, match=r"labels\.tif is write-protected"):
+        check_output_file(link)
+    protected.chmod(0o644)
+    protected.parent.chmod(0o555)
+    try:
+        with pytest.raises(FileError, match="Permission denied"):
+            check_output_file(link)
+    finally:
+        protected.parent.chmod(0o755)
 
 
 def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path) -> None:

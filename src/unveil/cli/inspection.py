@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,12 +26,12 @@ def inspect(
     model: str,
     /,
     *,
-    size: int = 256,
+    size: int | None = None,
     lipschitz: bool = False,
     features: tuple[str, Path] | None = None,
     filters: str | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    frame: int = 0,
+    frame: int | None = None,
     channel: str | None = None,
     axes: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
@@ -42,7 +43,7 @@ def inspect(
     model
         Name of a model, or a model file.
     size
-        Edge of the image that shapes are listed for, in pixels.
+        Edge of the image that shapes are listed for, in pixels; 256 if not given.
     lipschitz
         Also compute how far each convolution, and the whole, can move its output per change of its input.
     features
@@ -52,7 +53,7 @@ def inspect(
     output
         TIFF file for features or filters.
     frame
-        With features: which plane (or volume, for 3D models) of a stack, counted from 0.
+        With features: which plane (or volume, for 3D models) of a stack, counted from 0; the first if not given.
     channel
         With features: the channel to work on, by name or by a number from 0.
     axes
@@ -66,13 +67,25 @@ def inspect(
             raise ConfigError("Both --features and --filters are given, and there is one --output. Write them in turn.")
         if (features is None and filters is None) != (output is None):
             raise ConfigError("--output belongs to --features or --filters. Give both, or none of them.")
+        if features is None:
+            _refuse_idle({"--frame": frame, "--channel": channel, "--axes": axes}, "--features")
+        if output is not None:
+            _refuse_idle({"--size": size, "--lipschitz": lipschitz or None}, "the table of layers, without --output")
         if output is None:
-            _show(model, size, lipschitz, terminal)
+            _show(model, 256 if size is None else size, lipschitz, terminal)
         elif features is not None:
             layer, file = features
-            _write_features(model, layer, file, output, frame=frame, channel=channel, axes=axes, terminal=terminal)
+            _write_features(model, layer, file, output, frame=frame or 0, channel=channel, axes=axes, terminal=terminal)
         elif filters is not None:
             _write_filters(model, filters, output, terminal)
+
+
+def _refuse_idle(options: Mapping[str, object], place: str) -> None:
+    """Refuse options that would change nothing here."""
+    idle = [name for name, value in options.items() if value is not None]
+    if idle:
+        verb = "belongs" if len(idle) == 1 else "belong"
+        raise ConfigError(f"{' and '.join(idle)} {verb} to {place}. Leave {'it' if verb == 'belongs' else 'them'} out.")
 
 
 def _show(name: str, size: int, with_norms: bool, terminal: Terminal) -> None:
@@ -121,10 +134,12 @@ def _write_features(
     from unveil.image import Image
     from unveil.io.images import read_image
     from unveil.io.library import find_model
+    from unveil.io.writing import check_output_file
     from unveil.tasks.inspect import feature_maps
 
     check_tiff_output(output, "Feature maps are", inputs=(file, find_model(name)))
     image = read_image(file, axes=axes)
+    check_output_file(output)
     with terminal.progress() as bar:
         maps = feature_maps(image, _load(name), layer, frame=frame, channel=channel, monitor=bar.about(file.name))
     found = Image(maps.maps, maps.axes, pixel_size_um=maps.pixel_size_um, name=f"{image.name} {layer}")

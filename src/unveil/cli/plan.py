@@ -70,6 +70,25 @@ def check_tiff_output(output: Path, what: str, *, inputs: Iterable[Path]) -> Non
             raise ConfigError(f"The result would overwrite {path}, which it is made from. Give --output another name.")
 
 
+def check_results(jobs: Iterable[Job]) -> None:
+    """Check that all results may be written, and make their folders: cheap, before long work.
+
+    Raises
+    ------
+    FileError
+        If one may not: in its folder, or because of what stands in its place.
+    """
+    from unveil.io.writing import check_output_file
+
+    for result in (result for job in jobs for result in job.results):
+        if result.suffix == ".zarr":
+            from unveil.io.growing_result import check_replaceable  # zarr is slow to import
+
+            check_replaceable(result)
+        else:
+            check_output_file(result)
+
+
 def check_images(jobs: Sequence[Job], check: Callable[[Path], object], monitor: Monitor = ignore) -> None:
     """Run `check` on every image and raise all problems together.
 

@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from unveil.cli import failures
 from unveil.cli.counting import count
-from unveil.cli.plan import Job, check_images, plan
+from unveil.cli.plan import Job, check_images, check_results, plan
 from unveil.cli.results import (
     PROBABILITY,
     TABLE,
@@ -161,7 +161,6 @@ def _prepare(
     """Check all that can be checked cheaply, then load the model and make the output folder."""
     from unveil.io.images import find_images, read_image
     from unveil.io.model_file import load_model
-    from unveil.io.writing import check_output_folder
     from unveil.tasks.running import check_cluster, check_device
 
     jobs = plan(find_images(images), output, endings)
@@ -177,7 +176,7 @@ def _prepare(
     loaded = load_model(path)
     with terminal.progress() as bar:
         check_images(jobs, lambda file: _check_fit(read_image(file, axes=axes), card, options), bar.about("checking"))
-    check_output_folder(output)
+    check_results(jobs)
     return jobs, loaded
 
 

@@ -43,7 +43,7 @@ def stability(
     from unveil.io.images import read_image
     from unveil.io.library import find_model
     from unveil.io.model_file import load_model
-    from unveil.io.writing import check_output_folder, write_image
+    from unveil.io.writing import check_output_file, write_image
     from unveil.tasks.matching import check_fit
     from unveil.tasks.stability import stability
 
@@ -55,7 +55,7 @@ def stability(
         opened = read_image(image, axes=axes)
         check_fit(opened, read_card(path), options.channel)
         if output is not None:
-            check_output_folder(output.parent)
+            check_output_file(output)
         with terminal.progress() as bar:
             found = stability(opened, load_model(path), options=options, monitor=bar.about(image.name))
         if output is not None and found.sensitivity is not None:

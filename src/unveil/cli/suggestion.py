@@ -59,13 +59,14 @@ def suggest(
         from unveil.io.annotations import read_masks
         from unveil.io.images import find_images, read_image
         from unveil.io.model_file import load_model
-        from unveil.io.writing import write_table
+        from unveil.io.writing import check_output_file, write_table
         from unveil.tasks.suggest import suggest_blocks
 
         files = find_images(images)
         inputs = [read_image(file, axes=axes) for file in files]
         judged = read_masks(files, mask, axes=axes) if mask is not None else None
         loaded = load_model(model)
+        check_output_file(output)
         with terminal.progress() as bar:
             found = suggest_blocks(
                 inputs,

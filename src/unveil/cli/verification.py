@@ -46,7 +46,7 @@ def verify(
     from unveil.io.library import find_model, list_models
     from unveil.io.model_file import read_model
     from unveil.io.samples import sample_for
-    from unveil.io.writing import check_output_folder
+    from unveil.io.writing import check_output_file
     from unveil.tasks.verification import as_json as report_of
     from unveil.tasks.verification import check_report_path, write_report
     from unveil.tasks.verify import verify
@@ -55,10 +55,11 @@ def verify(
     with terminal.session():
         if output is not None:
             check_report_path(output)
-            check_output_folder(output.parent)
         shipped = [entry.path for entry in list_models() if entry.origin == "shipped"]
         paths = shipped if model is None else [find_model(model)]
         opened = None if image is None else read_image(image, axes=axes)
+        if output is not None:
+            check_output_file(output)
         done = []
         with terminal.progress() as bar:
             for path in paths:

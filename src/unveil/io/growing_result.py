@@ -37,7 +37,7 @@ from unveil.io.journal import Journal
 from unveil.io.ome_zarr_metadata import image_label, multiscale, omero
 from unveil.io.pyramid import build_levels, chunk_shape, create_level, level_shapes, n_steps
 from unveil.io.result_store import ResultStore, begin_run, unwritable
-from unveil.io.writing import atomically
+from unveil.io.writing import atomically, check_output_folder, refuse_protected
 
 PROVENANCE = "unveil"
 """The attribute that says how a result was made; without it, a folder is not ours to replace."""
@@ -111,7 +111,7 @@ class GrowingResult:
         path = Path(os.path.realpath(path))
         part = path.with_name(_PART.format(path.name))
         try:
-            _check_replaceable(path)
+            check_replaceable(path)
             lock = _locked(part, path)
         except OSError as error:
             raise unwritable(path, error) from error
@@ -308,11 +308,20 @@ def is_growing(name: str) -> bool:
     return name.startswith(before) and name.endswith(after)
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
+    """Check that an OME-Zarr result may be written to `path`, or replace what stands there: cheap, before long work.
+
+    Raises
+    ------
+    FileError
+        If its folder cannot be written to, or what stands there is a file, not ours, or write-protected.
+    """
+    check_output_folder(Path(os.path.realpath(path)).parent)
     if path.exists() and not path.is_dir():
         raise FileError(f"{path} is a file, and an OME-Zarr result is a folder. Give another name.")
     if path.is_dir() and any(path.iterdir()) and not is_result(path):
         raise FileError(f"{path} is a folder that Unveil did not write; it is not replaced. Give another name.")
+    refuse_protected(path)
 
 
 def _locked(part: Path, path: Path, *, attempts: int = 5) -> filelock.BaseFileLock:

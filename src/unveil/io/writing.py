@@ -95,8 +95,7 @@ def atomically(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")  # no longer where the name is long
     try:
-        if target.is_dir():
-            raise FileError(f"{path} is a folder, not a file. Give the name of a file.")
+        _refuse_folder(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         yield part
         flush(part)
@@ -129,6 +128,38 @@ def check_output_folder(path: Path) -> Path:
     except OSError as error:
         raise FileError(f"Results cannot be written to the folder {path}: {reason(error)}") from error
     return path
+
+
+def check_output_file(path: Path) -> None:
+    """Check that the file `path` may be written or replaced, and make its folder: cheap, before long work.
+
+    Raises
+    ------
+    FileError
+        If its folder cannot be made or written to, or what stands there is a folder or write-protected.
+    """
+    check_output_folder(Path(os.path.realpath(path)).parent)
+    _refuse_folder(path)
+    refuse_protected(path)
+
+
+def refuse_protected(path: Path) -> None:
+    """Refuse to replace what a user protected: moving another file to its place would not ask the system.
+
+    Raises
+    ------
+    FileError
+        If the file or folder `path` is there, and may not be written to.
+    """
+    if path.exists() and not os.access(path, os.W_OK):
+        raise FileError(
+            f"{path} is write-protected and would be replaced. Choose another folder, or allow to write to it."
+        )
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise FileError(f"{path} is a folder, not a file. Give the name of a file.")
 
 
 def reason(error: OSError) -> str:
