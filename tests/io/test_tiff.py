@@ -202,6 +202,44 @@ def test_several_images_in_one_ome_tiff_are_said(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "two.ome.tif").data), noise(20, 30))
 
 
+def write_positions(folder: Path, *, compression: str | None) -> list[Path]:
+    """Write three positions of a stage as microscopes do: a file each, and all files tell of all images."""
+    names = [f"Pos{n}.ome.tif" for n in range(3)]
+    images = "".join(
+        f'<Image ID="Image:{n}" Name="Pos{n}"><Pixels ID="Pixels:{n}" DimensionOrder="XYZCT" Type="uint16" SizeX="30" '
+        f'SizeY="20" SizeZ="1" SizeC="1" SizeT="1" PhysicalSizeX="{n + 1}" PhysicalSizeY="{n + 1}"><Channel '
+        f'ID="Channel:{n}:0" Name="dye {n}" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"><UUID '
+        f'FileName="{name}">urn:uuid:{n}</UUID></TiffData></Pixels></Image>'
+        for n, name in enumerate(names)
+    )
+    for n, name in enumerate(names):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{n}">{images}</OME>'
+        )
+        options = {"description": xml, "metadata": None, "compression": compression}
+        tifffile.imwrite(folder / name, np.full((20, 30), n, np.uint16), **options)
+    return [folder / name for name in names]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_of_several_images_in_several_files_the_own_is_read(tmp_path: Path, compression: str | None) -> None:
+    paths = write_positions(tmp_path, compression=compression)
+    paths.pop(0).unlink()
+    for n, path in enumerate(paths, 1):
+        image = read_image(path)
+        assert np.unique(image.data).tolist() == [n]
+        assert (image.pixel_size_um, image.channel_names) == ({"Y": n + 1, "X": n + 1}, (f"dye {n}",))
+
+
+def test_a_file_that_tells_of_others_alone_names_them(tmp_path: Path) -> None:
+    paths = write_positions(tmp_path, compression=None)
+    index = paths[0].read_bytes().replace(b'UUID="urn:uuid:0"', b'UUID="urn:uuid:9"')
+    (tmp_path / "index.ome.tif").write_bytes(index)
+    with pytest.raises(FileError, match=r"lie in other files. Choose one of these: Pos0\.ome\.tif"):
+        read_image(tmp_path / "index.ome.tif")
+
+
 def test_a_pyramid_is_read_at_its_finest_level(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "pyramid.ome.tif") as writer:
         writer.write(noise(64, 64), subifds=1, tile=(16, 16))

@@ -80,10 +80,10 @@ def _read(tif: tifffile.TiffFile, path: Path, logs: list[str], as_labels: bool) 
     _check_pages(series, path)
     page, axes = series.keyframe, series.get_axes(False)
     convert = native if as_labels else _intensities_of(page, path, is_imagej=bool(tif.is_imagej))
-    size_um = pixel_size_um(tif, page)
+    size_um = pixel_size_um(tif, series)
     names, n_colours = _colours(page)
     if "S" not in axes or page.samplesperpixel == 1:
-        names = channel_names(tif, axes, series.get_shape(False))
+        names = channel_names(tif, series)
     pixels = _pixels(tif, series, path)  # last: it closes the file
     return Raster(pixels, axes, pixel_size_um=size_um, channel_names=names, n_colours=n_colours, convert=convert)
 
@@ -92,17 +92,21 @@ def _main_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
     series = tif.series
     if not series:
         raise FileError(f"{path} holds no image. Choose another file.")
-    main, others = series[0], series[1:]
+    own = [one for one in series if any(page is not None and page.parent is tif for page in one.pages)]
+    if not own:
+        elsewhere = next(page.parent.filename for page in series[0].pages if page is not None)
+        raise FileError(f"{path} tells of images whose pixels lie in other files. Choose one of these: {elsewhere}.")
+    main, others = own[0], own[1:]
     if others and main.kind == "ome":
         warnings.warn(
-            f"{path.name} holds {len(series)} images; the first one is read. Export the others as files of their own.",
+            f"{path.name} holds {len(own)} images; the first one is read. Export the others as files of their own.",
             UnveilWarning,
             stacklevel=2,
         )
     elif others and main.kind not in _PREVIEWS:
-        kinds = ", ".join(f"{'×'.join(map(str, one.shape))} {one.dtype}" for one in series[:4])
+        kinds = ", ".join(f"{'×'.join(map(str, one.shape))} {one.dtype}" for one in own[:4])
         raise FileError(
-            f"{path} holds pages of unlike shape or kind ({kinds}{', …' if len(series) > 4 else ''}); "
+            f"{path} holds pages of unlike shape or kind ({kinds}{', …' if len(own) > 4 else ''}); "
             f"an image has pages of one shape. Save each kind as a file of its own."
         )
     return main

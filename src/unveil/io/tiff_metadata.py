@@ -41,10 +41,11 @@ def plausible(sizes: Mapping[str, float]) -> dict[str, float]:
     return {axis: float(f"{um:.7g}") for axis, um in sizes.items() if math.isfinite(um) and low <= um <= high}
 
 
-def pixel_size_um(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, float]:
+def pixel_size_um(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> dict[str, float]:
     """Return the pixel size per spatial axis in micrometres; axes of unknown size are left out."""
+    page = series.keyframe
     if tif.is_ome:
-        return plausible(_ome_sizes(tif))
+        return plausible(_ome_sizes(_ome_pixels(tif, series)))
     if tif.is_imagej:
         return plausible(_imagej_sizes(tif, page))
     if tif.is_lsm:
@@ -55,37 +56,36 @@ def pixel_size_um(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, 
     return {}
 
 
-def channel_names(tif: tifffile.TiffFile, axes: str, shape: Sequence[int]) -> tuple[str, ...]:
+def channel_names(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[str, ...]:
     """Return the names of the channels where each has one of its own, else none."""
+    axes, shape = series.get_axes(False), series.get_shape(False)
     n_channels = shape[axes.index("C")] if "C" in axes else 1
-    names = _ome_names(tif) if tif.is_ome else _imagej_names(tif, axes, shape) if tif.is_imagej else []
-    names = [name.strip() for name in names]
+    names: list[str] = []
+    if tif.is_ome:
+        names = [e.get("Name", "").strip() for e in _ome_pixels(tif, series) if _tag(e) == "Channel"]
+    elif tif.is_imagej:
+        names = [name.strip() for name in _imagej_names(tif, axes, shape)]
     return tuple(names) if len(names) == n_channels == len(set(names)) and all(names) else ()
 
 
-def _ome_pixels(tif: tifffile.TiffFile) -> Element | None:
-    """Return the Pixels element of the first image of the OME-XML."""
+def _ome_pixels(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Element:
+    """Return the Pixels element of the image in the OME-XML that is called like `series`, or of the first."""
     try:
-        return next((e for e in fromstring(tif.ome_metadata or "").iter() if _tag(e) == "Pixels"), None)
+        images = [e for e in fromstring(tif.ome_metadata or "").iter() if _tag(e) == "Image"]
     except ParseError:  # damaged metadata cost the pixel size, not the image
-        return None
+        images = []
+    images.sort(key=lambda image: image.get("Name", "") != series.name)
+    return next((e for image in images for e in image if _tag(e) == "Pixels"), Element("Pixels"))
 
 
-def _ome_sizes(tif: tifffile.TiffFile) -> dict[str, float]:
-    pixels, sizes = _ome_pixels(tif), {}
-    if pixels is None:
-        return {}
+def _ome_sizes(pixels: Element) -> dict[str, float]:
+    sizes = {}
     for axis in "ZYX":
         factor = um_per_unit(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         size = _number(pixels.get(f"PhysicalSize{axis}"))
         if factor is not None and size is not None:
             sizes[axis] = size * factor
     return sizes
-
-
-def _ome_names(tif: tifffile.TiffFile) -> list[str]:
-    pixels = _ome_pixels(tif)
-    return [] if pixels is None else [e.get("Name", "") for e in pixels if _tag(e) == "Channel"]
 
 
 def _tag(element: Element) -> str:
