@@ -71,6 +71,22 @@ def test_segment_json_has_the_promised_shape(
     assert len(nine["tile"]) == 2
 
 
+@pytest.mark.parametrize("name", ["[1].tif", "{a}.tif", "-dash ü.tif"])
+def test_names_of_images_are_taken_as_they_are(
+    unveil: Callable[..., Any],
+    write_blobs: Callable[..., Path],
+    segmenter: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    write_blobs(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    outcome = unveil("segment", "-o", "out", "-m", segmenter, "--", name)
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "out" / f"{name.removesuffix('.tif')}_labels.tif").exists()
+
+
 def test_denoise_json_and_result(
     unveil: Callable[..., Any], write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path
 ) -> None:

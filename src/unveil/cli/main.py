@@ -80,7 +80,7 @@ def make_app() -> cyclopts.App:
         help="Segment and denoise microscopy images with U-Net and DnCNN, and train both.",
         help_epilogue=f"With {_TRACEBACK_OPTION}, an unexpected error shows where it happened.",
         help_format="plaintext",
-        default_parameter=cyclopts.Parameter(negative=()),
+        default_parameter=cyclopts.Parameter(negative=(), json_list=False, json_dict=False),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
