@@ -13,7 +13,7 @@ from unveil.config.normalization import FixedNormalization
 from unveil.config.objects import ObjectRule
 from unveil.data.annotation import Annotation
 from unveil.errors import MismatchError
-from unveil.events import Event
+from unveil.events import Event, Progress
 from unveil.image import Image
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
@@ -65,7 +65,8 @@ def test_the_rule_that_fits_the_references_is_chosen() -> None:
     assert 3 < rule.min_size <= 40  # above the speck
     assert rule.reach_px == model.card.objects.reach_px
     assert fitted.card.weights_sha256 == model.card.weights_sha256
-    assert len(events) == 1
+    assert events[-1] == Progress(1, 1, "images for the rule of objects")
+    assert {event.done for event in events} == {0, 1}
 
 
 @pytest.mark.parametrize(("n_specks", "is_cautious", "min_size"), [(1, False, 9), (1, True, 0), (9, True, 9)])

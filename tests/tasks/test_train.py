@@ -24,7 +24,6 @@ from unveil.events import (
     Event,
     Notice,
     Preview,
-    Progress,
     StepEnd,
     StopEarly,
     TrainingStart,
@@ -402,16 +401,6 @@ def test_the_card_says_what_the_images_look_like(scenes: Make, segmentation: Mak
     assert appearance.n_images == 6
     small, usual, large = appearance.object_px
     assert 0 < small <= usual <= large < 15
-
-
-def test_a_stop_while_images_are_looked_at_keeps_the_model(scenes: Make, segmentation: Make) -> None:
-    def stop(event: Event) -> None:
-        if isinstance(event, Progress) and event.unit == "images":
-            raise StopEarly
-
-    model = train(*scenes(6), segmentation(), monitor=stop)
-    assert model.card.appearance is None
-    assert model.card.training.ended_by == "schedule"
 
 
 def test_volumes_of_two_planes_at_the_deepest_level_learn_what_float32_does(segmentation: Make) -> None:

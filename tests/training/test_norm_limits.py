@@ -37,8 +37,9 @@ def test_the_estimate_keeps_every_norm_below_its_limit(architecture: TrainableAr
     limiter.apply()
     for layer, weight in before.items():
         torch.testing.assert_close(layer.weight, weight, rtol=0.02, atol=1e-4)  # what is within stays
-    settle(limits)
-    assert all(layer_bound(layer) <= limit for layer, limit in limits.items())
+    bounds = settle(limits)
+    assert bounds == {layer: layer_bound(layer) for layer in limits}
+    assert all(bounds[layer] <= limit for layer, limit in limits.items())
 
 
 def test_weights_within_their_limits_are_left_alone() -> None:

@@ -122,7 +122,7 @@ def trainers() -> list[psutil.Process]:
     return found
 
 
-def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifications):
+def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifications, monkeypatch):
     assert panel.form.task is TrainingTask.OBJECTS
     assert "object" in panel.form.reason.text()
     before = [layer.data.copy() for layer in scene.layers]
@@ -131,6 +131,9 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
     view = camera.center, camera.zoom
     shown: set[str] = set()
     scene.layers.events.inserted.connect(lambda event: shown.add(event.value.name))
+    told: list[str] = []
+    show_steps = panel.bar.show_steps
+    monkeypatch.setattr(panel.bar, "show_steps", lambda *steps: told.append(steps[-1]) or show_steps(*steps))
 
     start(qtbot, panel, epochs=40)
     wait_for_steps(qtbot, panel)
@@ -147,6 +150,7 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
         np.testing.assert_array_equal(layer.data, pixels)
     assert panel.bar.state is TrainState.READY
     assert points(panel, "steps") == 80
+    assert told[-1] == "1 of 1 images for the record of likeness"
 
     (model,) = models_folder.glob("*.safetensors")
     card = read_card(model)

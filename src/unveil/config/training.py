@@ -70,7 +70,8 @@ class TrainingSchedule(Config):
     recipe: Literal["auto", "lecture"] = "auto"
     """Who chooses what is not given below: auto from the data and the device, lecture as the project's source did."""
     time_budget_s: float | None = Field(None, gt=0, le=1e7)
-    """About how long to train, in seconds: the steps are chosen to fit."""
+    """About how long the epochs may take, in seconds: the steps are chosen to fit. What is found out about the model
+    afterwards takes its own time."""
     patch_px: int | None = Field(None, ge=8, le=4096)
     """Edge of the square training patches (of the Y, X plane), in pixels; smaller images are extended by reflection."""
     patch_z: int = Field(16, ge=1, le=1024)

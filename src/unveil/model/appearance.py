@@ -130,7 +130,7 @@ class Appearance(Config):
     """What the training images looked like, normalized as for the network (`operators/appearance.py` says how)."""
 
     n_images: int
-    """How many images were looked at."""
+    """How many images were looked at; those that a training held out of its images are among them."""
     statistics: tuple[str, ...]
     """What was measured, in order; another version of Unveil that measures otherwise compares nothing."""
     looks: CloudRecord

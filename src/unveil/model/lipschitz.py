@@ -94,15 +94,16 @@ def model_bound(model: Model, of_layer: LayerBound = layer_bound) -> float:
     return certified_bound(module, of_layer)
 
 
-def with_certificate(model: Model) -> Model:
-    """Return `model` with its certified bound in its card, rounded up.
+def with_certificate(model: Model, of_layer: LayerBound = layer_bound) -> Model:
+    """Return `model` with its certified bound in its card, rounded up; `of_layer` bounds the convolutions.
 
     Raises
     ------
     InputError
         If no bound is known for the network.
     """
-    certificate = LipschitzCertificate(bound=at_most(model_bound(model), _PROMISED_DIGITS), method=UPPER, covers=COVERS)
+    bound = at_most(model_bound(model, of_layer), _PROMISED_DIGITS)
+    certificate = LipschitzCertificate(bound=bound, method=UPPER, covers=COVERS)
     return replace(model, card=model.card.model_copy(update={"certificate": certificate}))
 
 

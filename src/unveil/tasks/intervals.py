@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from unveil.config.options import Device, SegmentationOptions
 from unveil.errors import ImageError
-from unveil.events import Monitor, Progress, ignore
+from unveil.events import Event, Monitor, Progress, ignore
 from unveil.image import Image, n_frames
 from unveil.model.card import ConformalRecord, ModelCard
 from unveil.operators.conformal import (
@@ -68,7 +70,12 @@ def is_as_recorded(options: SegmentationOptions, report: RunReport, n_frames: in
 
 
 def outcomes(
-    model: Model, images: Iterable[Image], references: Iterable[Image], *, device: Device = "auto"
+    model: Model,
+    images: Iterable[Image],
+    references: Iterable[Image],
+    *,
+    device: Device = "auto",
+    monitor: Monitor = ignore,
 ) -> Iterable[Outcome | None]:
     """Segment each image and compare it with its reference; None where nothing is expected of it.
 
@@ -80,12 +87,13 @@ def outcomes(
     from unveil.tasks.segment import segment
 
     options = SegmentationOptions(device=device, rescale="off")  # intervals hold for what is not resized
-    for image, reference in zip(images, references, strict=True):
+    for number, (image, reference) in enumerate(zip(images, references, strict=True), start=1):
         if n_frames(image, model.card.n_dims) > 1:
             raise ImageError(
                 f"Image '{image.name}' has several planes or volumes; intervals are recorded for one each. Cut it."
             )
-        result = segment(image, model, options=options, monitor=ignore)
+        far = Progress(number - 1, max(number, length_hint(images)), "images for the intervals")
+        result = segment(image, model, options=options, monitor=partial(_tell, monitor, far))
         expected = result.report.expected_iou
         yield (
             None
@@ -120,7 +128,7 @@ def record_intervals(
     MismatchError
         If the model does not segment, or an image does not fit it.
     """
-    record = record_of(outcomes(model, images, references, device=device), data, monitor)
+    record = record_of(outcomes(model, images, references, device=device, monitor=monitor), data)
     if len(record.iou) < least_images():
         raise ImageError(
             f"{len(record.iou)} images cannot say what holds for 9 in 10; at least {least_images()} are needed. "
@@ -129,18 +137,20 @@ def record_intervals(
     return replace(model, card=model.card.model_copy(update={"conformal": record}))
 
 
-def record_of(outcomes: Iterable[Outcome | None], data: str, monitor: Monitor = ignore) -> ConformalRecord:
+def record_of(outcomes: Iterable[Outcome | None], data: str) -> ConformalRecord:
     """Score all outcomes but those of images of which nothing was expected."""
-    found: list[Outcome] = []
-    for number, outcome in enumerate(outcomes, start=1):
-        found += [] if outcome is None else [outcome]
-        monitor(Progress(number, number, "images"))
+    found = [outcome for outcome in outcomes if outcome is not None]
     counts = [(one.n_found, one.n_true) for one in found]
     return ConformalRecord(
         data=data,
         iou=tuple(sorted(overlap_score(one.expected_iou, one.iou) for one in found)),
         n_objects=tuple(sorted(count_score(f, t) for f, t in counts if f is not None and t is not None)),
     )
+
+
+def _tell(monitor: Monitor, far: Progress, event: Event) -> None:
+    """Say how far the images are instead of how far one of them is."""
+    monitor(far)
 
 
 def _outcome(expected: float, labels: NDArray[Any], reference: NDArray[Any], n_found: int | None) -> Outcome:

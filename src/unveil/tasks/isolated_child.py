@@ -27,7 +27,7 @@ class _Desk:
         self._run, self._out = run, out
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._image: Image | None = None
-        self._is_stopping = False
+        self._is_stopping = self._has_begun = False
         threading.Thread(target=self._read, daemon=True).start()
         leave_with_parent()
 
@@ -46,7 +46,8 @@ class _Desk:
                     self._is_stopping, is_paused = True, False
                 case "show":
                     self._image = self._load(message)
-        if self._is_stopping and isinstance(event, StepEnd | EpochEnd):
+        self._has_begun |= isinstance(event, StepEnd | EpochEnd)
+        if self._is_stopping and self._has_begun:
             raise StopEarly
 
     def preview(self) -> Image | None:

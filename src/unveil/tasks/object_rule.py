@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
+from operator import length_hint
 
 import numpy as np
 from scipy import ndimage
@@ -73,8 +75,10 @@ def fit_object_rule(
     tallies = [ObjectTally() for _ in rules]
     exact = SegmentationOptions(precision="exact", device=device, rescale="off")  # the rule counts the image's pixels
     for number, (image, reference) in enumerate(zip(images, references, strict=True), start=1):
-        _count(model, image, reference, rules, tallies, exact)
-        monitor(Progress(number, number, "images"))
+        n_images = max(number, length_hint(images))
+        tell = partial(monitor, Progress(number - 1, n_images, "images for the rule of objects"))
+        _count(model, image, reference, rules, tallies, exact, tell)
+        monitor(Progress(number, n_images, "images for the rule of objects"))
     scores = [float(str(tally.as_dict()["ap_mean"])) for tally in tallies]
     enough = max(scores) - (_standard_error(max(scores), tallies[0].n_reference) if is_cautious else 0)
     chosen = next(rule for rule, score in zip(rules, scores, strict=True) if score >= enough)
@@ -128,11 +132,14 @@ def _count(
     rules: list[ObjectRule],
     tallies: list[ObjectTally],
     options: SegmentationOptions,
+    tell: Callable[[], None],
 ) -> None:
-    result = segment(image, model, options=options, monitor=ignore)
+    """Add what each rule finds to its tally, and `tell` that we are at it after each tile and rule."""
+    result = segment(image, model, options=options, monitor=lambda event: tell())
     assert result.distance is not None
     shape = image.spatial_shape(model.card.n_dims)
     foreground, distance = (np.asarray(m.data).reshape(shape) for m in (result.probabilities, result.distance))
     true = np.asarray(reference.data).reshape(shape)
     for rule, tally in zip(rules, tallies, strict=True):
+        tell()
         tally.add(label_objects(foreground, distance, rule), true)

@@ -58,8 +58,8 @@ def with_appearance(
     Parameters
     ----------
     images
-        Those that taught; too few of them (under four planes or volumes), and classical filters, leave the card as it
-        is.
+        Those that taught, and those held out of them; too few (under four planes or volumes), and classical filters,
+        leave the card as it is.
     object_sizes
         Pixels of each training object; empty where there are none, or unknown.
     noise
@@ -82,34 +82,34 @@ def with_appearance(
             groups.append(group)
             if model.card.task == "segmentation" and number % every == 0:
                 scaled += [(group, 0.0, False, looks), *((group, *each) for each in _at_scales(frame, model, rng))]
-        monitor(Progress(number + 1, len(chosen), "images"))
+        monitor(Progress(number + 1, len(chosen), "images for the record of likeness"))
     if len(plain) < _FEWEST:
         return model
-    appearance = _appearance(model, len(images), np.array(plain), groups, scaled, object_sizes)
+    appearance = _appearance(model, np.array(plain), groups, scaled, object_sizes, monitor)
     return replace(model, card=model.card.model_copy(update={"appearance": appearance}))
 
 
 def _appearance(
     model: Model,
-    n_images: int,
     samples: Floats,
     groups: Sequence[int],
     scaled: Sequence[_Scaled],
     object_sizes: Sequence[int],
+    monitor: Monitor,
 ) -> Appearance:
     left_out = left_out_distances(samples, _folds(groups), _N_DIRECTIONS)
     return Appearance(
-        n_images=n_images,
+        n_images=len(set(groups)),
         statistics=statistics_of(model),
         looks=CloudRecord.of(fit_cloud(samples, _N_DIRECTIONS)),
         threshold=rounded(np.quantile(left_out, [_USUAL]))[0],
-        resized=_resized(samples, groups, scaled) if scaled else None,
+        resized=_resized(samples, groups, scaled, monitor) if scaled else None,
         object_px=_diameters(object_sizes, model.card.n_dims),
         object_dims=model.card.n_dims,
     )
 
 
-def _resized(samples: Floats, groups: Sequence[int], scaled: Sequence[_Scaled]) -> ResizedRecord:
+def _resized(samples: Floats, groups: Sequence[int], scaled: Sequence[_Scaled], monitor: Monitor) -> ResizedRecord:
     origin, octaves, noisy, seen = (np.array(part) for part in zip(*scaled, strict=True))
     as_taken = seen[~noisy]
     cloud = fit_trimmed_cloud(as_taken, _N_DIRECTIONS_RESIZED)  # magnified, a window may show next to nothing
@@ -117,19 +117,25 @@ def _resized(samples: Floats, groups: Sequence[int], scaled: Sequence[_Scaled]) 
         looks=CloudRecord.of(cloud),
         threshold=rounded(np.quantile(cloud.distances(as_taken), [_USUAL_RESIZED]))[0],
         magnification=MagnificationRecord.of(fit_magnification(seen, octaves)),
-        usual_octaves=_usual_octaves(samples, np.array(groups), origin, octaves, seen),
+        usual_octaves=_usual_octaves(samples, np.array(groups), origin, octaves, seen, monitor),
     )
 
 
 def _usual_octaves(
-    samples: Floats, groups: NDArray[np.intp], origin: NDArray[np.intp], octaves: Floats, seen: Floats
+    samples: Floats,
+    groups: NDArray[np.intp],
+    origin: NDArray[np.intp],
+    octaves: Floats,
+    seen: Floats,
+    monitor: Monitor,
 ) -> float | None:
     """Return by how many octaves training images seem magnified, or reduced, to one taught by those of other groups."""
     if len(np.unique(origin)) < _FEWEST:
         return None
     folds = _folds(groups.tolist(), _N_GROUPS_RESIZED)
     apparent = np.zeros(len(samples))
-    for fold in np.unique(folds):
+    for number, fold in enumerate(left_out := np.unique(folds)):
+        monitor(Progress(number, len(left_out), "groups of images for the record of likeness"))
         others = ~np.isin(origin, groups[folds == fold])
         function = fit_magnification(seen[others], octaves[others])
         apparent[folds == fold] = function.octaves(samples[folds == fold])

@@ -17,32 +17,27 @@ from torch import nn
 
 from unveil import __version__
 from unveil.config.architecture import Architecture
-from unveil.config.options import Device
 from unveil.config.training import DenoisingTraining, SegmentationTraining
-from unveil.data.annotation import Annotation
 from unveil.data.examples import Example, digest_of
 from unveil.errors import ConfigError
 from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
-from unveil.image import Image, n_frames
+from unveil.image import Image
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.lipschitz import with_certificate
 from unveil.model.model import MAX_CHECK_VALUES, Model
-from unveil.operators.conformal import least_images
-from unveil.operators.objects import ObjectFacts
+from unveil.networks.lipschitz import layer_bound
 from unveil.operators.receptive_field import extension, size_step
 from unveil.tasks.adaptation import adaptation
 from unveil.tasks.course import AskPreview, Checkpoints, Course
+from unveil.tasks.finishing import Finish
 from unveil.tasks.inheritance import starting_network, with_settings_of
-from unveil.tasks.intervals import outcomes, record_of
 from unveil.tasks.matching import card_of
-from unveil.tasks.object_rule import fit_object_rule, judged_windows
-from unveil.tasks.recording import with_appearance
 from unveil.training.advice import advise
 from unveil.training.fit import fit
 from unveil.training.forward import to_device
 from unveil.training.lesson import Lesson, prepare_lesson
-from unveil.training.norm_limits import norm_limits, settle
+from unveil.training.norm_limits import norm_limits
 from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets, annotated_pairs, arrays_of, pair_up
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
@@ -51,10 +46,6 @@ from unveil.training.replicas import Lot, check_replicas, shared_steps
 from unveil.training.validation import on_device
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
-_THRESHOLDS, _SEPARATIONS = (0.5, 0.4, 0.6), (0.4, 0.3, 0.5, 0.2, 0.6, 0.7)
-"""What is tried for the rule of objects, the usual first (decision 0021)."""
-_SMALL_PERCENT = 10
-"""An object of half the size of these smallest ones is none, where there are enough to have a tenth."""
 
 
 def train(
@@ -144,12 +135,15 @@ def train(
         )
         with closing(events):
             course.follow(events, preview, monitor)
-    model = _sealed(course, lesson, start)
+    finish = Finish(monitor, is_stopped=course.state.ended_by == "user")
+    model = _sealed(course, lesson, start, finish)
     if model.card.objects is not None:
         pairs = annotated_pairs(pair_up(*(validation or (images, targets))))
-        model = _with_rule(model, pairs, lesson.objects, config.device)
-    model = _with_record(model, lesson.judged, config.device)
-    return _with_appearance(model, images, targets, config, lesson.objects, monitor)
+        model = finish.rule(model, pairs, lesson.objects, config.device)
+    model = finish.record(model, lesson.judged, config.device)
+    model = finish.appearance(model, images, targets, config, lesson.objects)
+    finish.say_what_is_missing()
+    return model
 
 
 def _lesson(
@@ -245,7 +239,7 @@ def _opening(
     )
 
 
-def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
+def _sealed(course: Course, lesson: Lesson, start: Model | None, finish: Finish) -> Model:
     settings = course.settings
     assert settings is not None
     if course.state.ended_by != "schedule" and course.state.epoch:
@@ -266,8 +260,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         parent_sha256=start.card.weights_sha256 if start else None,
     )
     network = course.kept_network()
-    limits = norm_limits(network, lip1_layers=settings.lip1_layers)
-    settle(limits)
+    bounds = finish.bounds(norm_limits(network, lip1_layers=settings.lip1_layers))
     apply = on_device(network, next(network.parameters()).device, None)
     card = ModelCard.describe(
         lesson.architecture,
@@ -278,63 +271,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None) -> Model:
         **lesson.card_fields,
     )
     model = Model.make(card, network, _check_input(lesson.check, lesson.architecture))
-    return with_certificate(model) if limits else model
-
-
-def _with_rule(model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts, device: Device) -> Model:
-    """Choose the rule of objects on what is annotated wholly; the default stays where nothing is."""
-    windows = judged_windows(pairs, model.card.n_dims)
-    if not windows or not objects.sizes:
-        return model
-    small = int(np.percentile(objects.sizes, _SMALL_PERCENT) / 2)
-    min_sizes = sorted({0, small}, reverse=len(objects.sizes) * _SMALL_PERCENT >= 100)
-    images, labels = zip(*windows, strict=True)
-    return fit_object_rule(
-        model,
-        images,
-        labels,
-        thresholds=_THRESHOLDS,
-        separations=_SEPARATIONS,
-        min_sizes=min_sizes,
-        is_cautious=True,
-        device=device,
-    )
-
-
-def _with_record(model: Model, judged: Sequence[tuple[Image, Annotation]], device: Device) -> Model:
-    """Record how far the model is off on what judged it, where enough single planes or volumes are annotated wholly."""
-    n_dims = model.card.n_dims
-    whole = [
-        (image, annotation.labels)
-        for image, annotation in judged
-        if n_frames(image, n_dims) == 1
-        and annotation.has_outlines
-        and (annotation.mask is None or annotation.mask.all())
-    ]
-    if len(whole) < least_images():
-        return model
-    data = f"the {len(whole)} validation images of its training, which also chose epoch, temperature and object rule"
-    record = record_of(outcomes(model, *zip(*whole, strict=True), device=device), data)
-    if len(record.iou) < least_images():  # some were blank
-        return model
-    return replace(model, card=model.card.model_copy(update={"conformal": record}))
-
-
-def _with_appearance(
-    model: Model,
-    images: Sequence[Image] | None,
-    targets: Targets | None,
-    config: SegmentationTraining | DenoisingTraining,
-    objects: ObjectFacts,
-    monitor: Monitor,
-) -> Model:
-    """Note what the images look like; a request to stop leaves it out, since the model is there."""
-    noise = config.noise if isinstance(config, DenoisingTraining) and images is None else None
-    seen = [image for image, _ in pair_up(images, targets)]
-    try:
-        return with_appearance(model, seen, object_sizes=objects.sizes, noise=noise, monitor=monitor)
-    except StopEarly:
-        return model
+    return with_certificate(model, lambda layer: bounds.get(layer) or layer_bound(layer)) if bounds else model
 
 
 def _check_input(example: Example, architecture: Architecture) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import torch
@@ -68,11 +68,22 @@ class NormLimiter:
 
 
 @torch.no_grad()
-def settle(limits: Limits) -> None:
-    """Scale down convolutions whose certified bound exceeds their limit, until it does not."""
+def settle(limits: Limits, watch: Callable[[int], None] = lambda n_done: None) -> dict[_ConvNd, float]:
+    """Scale down convolutions whose certified bound exceeds their limit, until it does not, and return the bounds.
+
+    Parameters
+    ----------
+    watch
+        Called with the number of convolutions done before each bound; what it raises ends the work.
+    """
+    bounds: dict[_ConvNd, float] = {}
     for layer, limit in limits.items():
+        watch(len(bounds))
         while (bound := layer_bound(layer)) > limit:
+            watch(len(bounds))
             layer.weight *= limit / bound * (1 - 2**-22)  # float32 rounds each weight
+        bounds[layer] = bound
+    return bounds
 
 
 def _on_blocks(layer: _ConvNd) -> Tensor:

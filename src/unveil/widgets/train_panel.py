@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 
 from unveil.axes import without
 from unveil.errors import ImageError, InputError, NoSplitError
-from unveil.events import EpochEnd, Event, Preview, StepEnd, TrainingStart
+from unveil.events import EpochEnd, Event, Preview, Progress, StepEnd, TrainingStart
 from unveil.io.runs import Run
 from unveil.widgets.after_training import AfterTraining, metric_title
 from unveil.widgets.autosave import Autosave
@@ -179,6 +179,7 @@ class TrainPanel(QWidget):
         self._taught = self.form.sources_used() if is_new else ()  # what a run goes on with may be here no more
         if isinstance(order, TrainingRequest) and order.shown is not None:
             self.preview.begin(*order.shown)
+        job.progressed.connect(partial(self._on_progress, job))
         job.happened.connect(partial(self._on_events, job))
         job.noticed.connect(tell)
         job.succeeded.connect(partial(self._on_success, job))
@@ -187,6 +188,11 @@ class TrainPanel(QWidget):
         job.finished.connect(partial(self._on_finish, job))
         self._draw(TrainState.STARTING, "Preparing…")
         job.start()
+
+    def _on_progress(self, job: Job, progress: Progress) -> None:
+        """Show how far that is which takes its time before the first step, or after the last one."""
+        if job is self._job and progress.total:
+            self.bar.show_steps(progress.done, progress.total, f"{progress.done} of {progress.total} {progress.unit}")
 
     def _on_events(self, job: Job, events: list[Event]) -> None:
         if job is not self._job:
