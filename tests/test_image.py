@@ -7,6 +7,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,10 @@ def _whole(frame):
         (np.zeros((5, 5), "U3"), "YX", "non-numeric pixels"),
         (np.zeros((5, 5)), "XY", "must stand in the order YX"),
         (np.zeros((5, 5)), "ZYX", "the array has 2 dimensions"),
+        (np.ma.masked_equal(np.eye(5), 0), "YX", "masks are not heeded here; fill it"),
+        ([[1, 2], [3, 4]], "YX", "is made of a list; a NumPy, dask or zarr array is expected"),
+        ("cells.tif", "YX", "or read a file with unveil.io.images.read_image"),
+        (torch.zeros(5, 5), "YX", "is made of a Tensor; .* Convert it with numpy.asarray"),
     ],
 )
 def test_what_cannot_be_an_image_is_refused(data, axes, problem):
@@ -54,6 +59,8 @@ def test_what_cannot_be_an_image_is_refused(data, axes, problem):
         ({"pixel_size_um": {"Z": 1.0}}, "a pixel size is given for Z, which it does not have"),
         ({"pixel_size_um": {"Y": 0.0}}, "positive numbers of micrometres"),
         ({"pixel_size_um": {"X": float("nan")}}, "positive numbers of micrometres"),
+        ({"pixel_size_um": 0.5}, r"The pixel size of image 'image' is 0.5; micrometres per axis are expected"),
+        ({"pixel_size_um": {"Y": 0.5, "X": None}}, "Leave out axes of which nothing is known"),
         ({"origin_um": {"X": 1.0}}, "along axes of known pixel size"),
         ({"pixel_size_um": {"X": 1.0}, "origin_um": {"X": float("inf")}}, "an origin must be finite"),
     ],
@@ -200,3 +207,13 @@ def test_only_the_chosen_channels_are_read_in_the_chosen_order():
     assert np.array_equal(frame.read(_whole(frame)), image.data[::-1])
     (frame,) = frames(image, 2, (1,))
     assert np.array_equal(frame.read(_whole(frame)), image.data[1:])
+
+
+def test_sizes_and_names_become_plain_values():
+    image = _image("CYX", pixel_size_um={"Y": np.float32(0.5), "X": 1}, channel_names=["DAPI", "GFP"])
+    assert [type(um) for um in image.pixel_size_um.values()] == [float, float]
+    assert image.channel_names == ("DAPI", "GFP")
+
+
+def test_a_masked_array_without_masked_pixels_is_an_image():
+    assert Image(np.ma.asarray(np.eye(5))).shape == (5, 5)

@@ -69,8 +69,10 @@ class Image:
     origin_um: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pixel_size_um", MappingProxyType(dict(self.pixel_size_um)))
-        object.__setattr__(self, "origin_um", MappingProxyType(dict(self.origin_um)))
+        _check_array(self.data, self.name)
+        object.__setattr__(self, "pixel_size_um", _per_axis(self.pixel_size_um, f"pixel size of image '{self.name}'"))
+        object.__setattr__(self, "origin_um", _per_axis(self.origin_um, f"origin of image '{self.name}'"))
+        object.__setattr__(self, "channel_names", tuple(map(str, self.channel_names)))
         _check(self)
 
     def __reduce__(self) -> tuple[type[Image], tuple[Any, ...]]:
@@ -180,6 +182,26 @@ def n_frames(image: Image, n_dims: int) -> int:
     return int(np.prod([image.size(axis) for axis in outer], dtype=int))
 
 
+def _check_array(data: Any, name: str) -> None:
+    try:
+        tuple(data.shape), np.dtype(data.dtype)
+    except (AttributeError, TypeError):
+        raise ImageError(
+            f"Image '{name}' is made of a {type(data).__name__}; a NumPy, dask or zarr array is expected. "
+            f"Convert it with numpy.asarray, or read a file with unveil.io.images.read_image."
+        ) from None
+
+
+def _per_axis(um: Any, what: str) -> Mapping[str, float]:
+    try:
+        return MappingProxyType({axis: float(value) for axis, value in dict(um).items()})
+    except (TypeError, ValueError):
+        raise ImageError(
+            f"The {what} is {um!r}; micrometres per axis are expected, such as {{'Y': 0.65, 'X': 0.65}}. "
+            f"Leave out axes of which nothing is known."
+        ) from None
+
+
 def _check(image: Image) -> None:
     data, shape = image.data, tuple(image.data.shape)
     found = f"Image '{image.name}' has shape {shape} and dtype {data.dtype}"
@@ -192,6 +214,8 @@ def _check(image: Image) -> None:
     kind = np.dtype(data.dtype).kind
     if kind not in "uif":
         problems.append(f"{_kind_name(kind)} pixels are no intensities; convert them to an integer or float dtype")
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+        problems.append("masks are not heeded here; fill it, with data.astype(float).filled(numpy.nan) for example")
     if 0 in shape:
         problems.append("it holds no pixels; choose one that does")
     elif min(shape[-2:]) < 2:

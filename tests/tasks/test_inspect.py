@@ -176,3 +176,13 @@ def test_classical_filters_show_what_they_have(make_blobs: Callable[..., Image])
         layer_filters(model, "filter")
     with pytest.raises(InputError, match="No Lipschitz bound is known for a classical filter"):
         lipschitz_table(model)
+
+
+def test_regions_and_shapes_without_pixels_are_refused(make_tiny_model: Any, make_blobs: Any) -> None:
+    model = make_tiny_model()
+    for size_px in (0, -8):
+        with pytest.raises(ConfigError, match=f"The region is {size_px} pixels wide; at least 1 is needed"):
+            feature_maps(make_blobs((32, 32)), model, "input", size_px=size_px)
+    for shape in ((64,), (64, 0), (4, 64, 64)):
+        with pytest.raises(ConfigError, match="expects 2 numbers of at least 1 pixel each"):
+            summarize(model, shape=shape)

@@ -108,6 +108,13 @@ def test_every_channel_has_its_mean_intensity(names, columns):
     assert [measured[name][row] for name in columns] == pytest.approx([c[inside].mean() for c in channels[2]])
 
 
+@pytest.mark.parametrize("number", [np.int32(-1), np.uint64(2**63 + 5)])
+def test_numbers_that_name_no_object_are_refused(number):
+    labels = np.array([[0, 0, 3], [3, number, 0]], number.dtype)
+    with pytest.raises(ImageError, match=f"The labels hold {number}; objects are numbers from 1 to 2⁶³−1"):
+        measure_objects(Image(labels), None)
+
+
 def test_labels_without_objects_give_empty_columns():
     columns = measure_objects(Image(np.zeros((2, 4, 5), np.int32), "TYX"), Image(np.ones((2, 4, 5)), "TYX"))
     assert {name: len(column) for name, column in columns.items()} == dict.fromkeys(

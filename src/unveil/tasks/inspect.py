@@ -93,6 +93,11 @@ def summarize(model: Model | ModelCard, *, shape: Sequence[int] = ()) -> Network
         Spatial shape of the image; 256 pixels along every axis if not given.
     """
     card = model if isinstance(model, ModelCard) else card_of(model)
+    if shape and (len(shape) != card.n_dims or min(shape) < 1):
+        raise ConfigError(
+            f"The shape is {tuple(shape)}; model '{card.name}' expects {card.n_dims} numbers of at least 1 pixel each. "
+            f"Give one per spatial axis."
+        )
     return summarize_network(card.architecture, tuple(shape) or (IMAGE_PX,) * card.n_dims)
 
 
@@ -135,6 +140,8 @@ def feature_maps(
     summary = summarize(card)
     chosen = summary.layer(layer)
     channels = choose_channels(image, card, channel)
+    if size_px is not None and size_px < 1:
+        raise ConfigError(f"The region is {size_px} pixels wide; at least 1 is needed. Choose a larger one.")
     normalized = _normalized(_frame(image, card, channels, frame), model, monitor)
     tile = _region(normalized.shape[1:], card, centre, size_px or _REGION_PX[card.n_dims])
     batch = torch.from_numpy(normalized.read(tile.window)[np.newaxis])

@@ -102,6 +102,10 @@ def _sums(
     """
     where = np.nonzero(labels)
     index, row = numbered(labels[where].astype(np.int64))
+    if index[:1].any() and index[0] < 0:
+        raise ImageError(
+            f"The labels hold {labels[where][row == 0][0]}; objects are numbers from 1 to 2⁶³−1. Number them anew."
+        )
     values = [along + part.start for along, part in zip(where, window, strict=True)]
     values += [channel[where].astype(np.float64) for channel in channels]
     size = np.bincount(row, minlength=index.size)
