@@ -173,6 +173,7 @@ def test_a_movie_that_moves_is_no_still_scene():
 def test_a_single_image():
     found = propose(ImageLayer(noisy(), name="alone"))
     assert (found.task, names(found)) == (TrainingTask.NOISY_ONLY, [("alone", None)])
+    assert "choose 'Segment objects'" in found.reason
 
 
 @pytest.mark.parametrize(

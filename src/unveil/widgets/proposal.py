@@ -152,7 +152,10 @@ def _from_images(images: Sequence[ImageLayer]) -> Proposal:
             reason = f"There are no labels, and the frames of '{image.name}' show the same scene with other noise."
             return Proposal(TrainingTask.FRAMES, (LayerPair(image, None, axes),), reason)
     alone = f"'{images[0].name}' stands" if len(images) == 1 else "the images stand"
-    reason = f"There are no labels that fit an image, and {alone} alone: a denoiser can learn from noisy images only."
+    reason = (
+        f"There are no labels that fit an image, and {alone} alone: a denoiser can learn from noisy images only. "
+        f"To segment, choose 'Segment objects' above, press 'New labels' and paint."
+    )
     return Proposal(TrainingTask.NOISY_ONLY, tuple(LayerPair(i, None, likely_axes(i)) for i in images[::-1]), reason)
 
 
