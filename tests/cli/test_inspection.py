@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unveil import load_model
+from unveil import load_model, save_model
 from unveil.io.images import read_image
 from unveil.tasks.inspect import feature_maps, layer_filters, montage
 
@@ -21,6 +22,12 @@ def test_the_table_for_people(unveil: Callable[..., Any], denoiser: Path) -> Non
         "Conv2D 3×3, ReLU", "4×40×40", "148", "5", "1",
     ]  # fmt: skip
     assert "225" in rows["total"]
+
+
+def test_a_bracket_in_the_name_of_a_model_is_shown(unveil: Callable[..., Any], denoiser: Path, tmp_path: Path) -> None:
+    model = load_model(denoiser)
+    save_model(replace(model, card=model.card.model_copy(update={"name": "cells [v2]"})), tmp_path / "m.safetensors")
+    assert "Model 'cells [v2]'" in unveil("inspect", tmp_path / "m.safetensors").out
 
 
 def test_the_table_as_json(unveil: Callable[..., Any], segmenter: Path) -> None:

@@ -106,6 +106,20 @@ def test_a_reader_that_leaves_is_met_with_silence(command: list[str]) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes what a command writes to")
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_command_without_a_screen_is_no_failure(
+    write_blobs: Callable[..., Path], denoiser: Path, tmp_path: Path, redirection: str
+) -> None:
+    write_blobs(tmp_path / "in" / "a.tif")
+    write_blobs(tmp_path / "in" / "b.tif")
+    command = f'"$0" -m unveil denoise in -o out -m "$1" {redirection}'
+    finished = subprocess.run(["sh", "-c", command, sys.executable, denoiser], cwd=tmp_path, timeout=120, check=False)
+
+    assert finished.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_denoised.tif", "b_denoised.tif"]
+
+
 def test_help_needs_neither_torch_nor_napari() -> None:
     script = """
 import sys

@@ -67,6 +67,18 @@ def test_a_narrow_screen_cuts_nothing_off_the_card(
     assert str(own_models / "mine.safetensors") in shown
 
 
+def test_a_narrow_screen_cuts_no_name_off(
+    unveil: Callable[..., Any], own_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    names = "".join(line.split("│")[1].strip() for line in unveil("models", "list").out.splitlines() if "│" in line)
+    layers = [line.split("│")[1].strip() for line in unveil("inspect", "mine").out.splitlines() if "│" in line]
+
+    assert "fluorescence-denoiser" in names
+    assert {"down.0.0", "pool.0", "head"} <= set(layers)
+
+
 def test_the_card_of_volumes_tells_micrometres_of_their_voxels(
     unveil: Callable[..., Any], own_models: Path, make_tiny_model: Callable[..., Any]
 ) -> None:

@@ -151,9 +151,10 @@ def _with_noise(clean: Path, sigma: float, seed: int, axes: str | None) -> tuple
 
 
 def _table(scores: Scores) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("score", "value", title=f"Model '{scores.model}'")
+    table = Table("score", "value", title=escape(f"Model '{scores.model}'"))
     for title, value in _rows(scores.as_dict()):
         table.add_row(title, value)
     return table

@@ -192,10 +192,11 @@ def _as_json(name: str, summary: NetworkSummary, found: LipschitzTable | None) -
 
 
 def _table(name: str, summary: NetworkSummary) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"Model '{name}'", show_footer=True)
-    table.add_column("name", footer="total")
+    table = Table(title=escape(f"Model '{name}'"), show_footer=True)
+    table.add_column("name", footer="total", no_wrap=True)
     table.add_column("layer")
     table.add_column("shape", justify="right", no_wrap=True)
     table.add_column("parameters", justify="right", footer=f"{summary.n_parameters:,}", no_wrap=True)

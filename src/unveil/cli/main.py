@@ -105,6 +105,9 @@ def _run(arguments: list[str]) -> int:
 
 def _guard(run: Callable[[], int]) -> int:
     """Turn whatever `run` raises into one paragraph and an exit code."""
+    for name in ("stdout", "stderr"):  # closed by whoever started this process: nobody listens
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # a screen without our letters (µ, →) shows ? and not an error
         sys.stdout.reconfigure(errors="replace")
     try:

@@ -107,7 +107,9 @@ def _entries_table(entries: list[ModelEntry]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("name", "what it is", show_lines=True)
+    table = Table(show_lines=True)
+    for title in ("name", "what it is"):
+        table.add_column(title, overflow="fold")
     for entry in entries:
         table.add_row(escape(entry.name), escape("\n".join(_entry_lines(entry))))
     return table
