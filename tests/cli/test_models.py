@@ -116,6 +116,7 @@ def test_the_card_tells_how_the_training_went(
         data_sha256="0",
         n_images=45,
         n_validation_images=n_judging,
+        validation_images=tuple(f"dish_{number}" for number in range(n_judging)),
         metric_name="IoU",
         history=tuple(Epoch(epoch=number, training_loss=1 / number, metric=0.87) for number in (1, 2, 3)),
         seed=0,
@@ -131,6 +132,7 @@ def test_the_card_tells_how_the_training_went(
     out = " ".join(unveil("models", "show", "trained").out.replace("│", " ").split())
 
     assert f"training 3 epochs on 45 images in 83 s, IoU 0.870 on {judges}, ended when the time was up" in out
+    assert ("judged by dish_0, dish_1," in out) == ("dish_14" in out) == (n_judging > 0)
     assert "epoch" not in unveil("models", "show", "mine").out
 
 

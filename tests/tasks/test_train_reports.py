@@ -27,8 +27,9 @@ def test_it_is_said_what_was_chosen_and_why(scenes: Make, segmentation: Make) ->
     assert start.settings["epochs"] * start.settings["steps_per_epoch"] == start.n_steps
     assert start.settings["time_budget_s"] is None
     assert start.settings["patch_px"] == 48
-    assert len(start.reasons) == 2
+    assert len(start.reasons) == 3
     assert "what 2 s allow" in start.reasons[1]
+    assert start.reasons[2] == f"Judged by {model.card.training.validation_images[0]}."
     assert start.held_out == ()
     assert model.card.training.seconds < 6
 

@@ -135,11 +135,31 @@ def test_a_single_image_is_divided_by_a_block() -> None:
 
 
 def test_several_images_are_divided_as_wholes() -> None:
-    pairs = [(Image(grey), Annotation(Image(labels))) for grey, labels in (scene(seed=seed) for seed in range(4))]
+    pairs = [
+        (Image(grey, name=f"dish {seed}"), Annotation(Image(labels)))
+        for seed, (grey, labels) in ((seed, scene(seed=seed)) for seed in range(4))
+    ]
     lesson = prepare_lesson(*zip(*pairs, strict=True), segmentation(), None)  # type: ignore[arg-type]
     assert lesson.held_out == ()
     assert (lesson.n_images, lesson.n_validation_images) == (3, 1)
+    assert lesson.validation_images == (lesson.judged[0][0].name,)
     assert {part.spatial_shape for part in lesson.teaching} == {(64, 160)}
+
+
+def test_images_that_judge_are_named_by_their_place_where_several_are_called_alike() -> None:
+    grey, labels = scene()
+    images = [Image(grey, name=name) for name in ("dish", "plate", "dish")]
+    judging = images, [Annotation(Image(labels))] * 3
+    lesson = prepare_lesson(images[:1], judging[1][:1], segmentation(), judging)
+    assert lesson.validation_images == ("dish #1", "plate", "dish #3")
+
+
+def test_noisy_and_clean_images_that_judge_are_named() -> None:
+    grey, _ = scene()
+    clean = [Image(grey, name=name) for name in ("a", "b")]
+    judging = [clean[0], Image(grey + 1, name="noisy b")], clean
+    lesson = prepare_lesson(None, clean, DenoisingTraining(normalization=GREY_AS_IT_IS), judging)
+    assert lesson.validation_images == ("a", "noisy b")
 
 
 def division_of(annotations: list[Annotation], **changes: Any) -> Division:

@@ -13,6 +13,9 @@ from cyclopts import Parameter
 from unveil.axes import SPATIAL, spatial
 from unveil.cli.outcome import outcome
 from unveil.cli.terminal import Terminal
+from unveil.model.listing import listed
+
+_MOST_NAMED = 50
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -153,6 +156,7 @@ def _card_lines(card: ModelCard, path: Path, n_parameters: int, check: Certifica
         "objects": _object_sizes(card),
         "trained on": card.training_data,
         "training": "" if card.training is None else outcome(card.training),
+        "judged by": "" if card.training is None else listed(card.training.validation_images, _MOST_NAMED),
         "license": card.license,
         "authors": ", ".join(card.authors),
         "scores": "\n".join(f"{score.data}: {_numbers(score.values)}" for score in card.scores),

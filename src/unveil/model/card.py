@@ -46,6 +46,8 @@ class TrainingRecord(Config):
     """Digest of all training images and targets, pixel for pixel."""
     n_images: int
     n_validation_images: int
+    validation_images: tuple[str, ...] = ()
+    """Names of the images that judged as a whole, the first thousand of them; none where a block of an image did."""
     metric_name: str
     """What `Epoch.metric` measures: IoU, or PSNR in dB."""
     history: tuple[Epoch, ...] = ()

@@ -25,6 +25,7 @@ from unveil.image import Image
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.lipschitz import with_certificate
+from unveil.model.listing import listed
 from unveil.model.model import MAX_CHECK_VALUES, Model
 from unveil.networks.lipschitz import layer_bound
 from unveil.operators.receptive_field import extension, size_step
@@ -46,6 +47,7 @@ from unveil.training.replicas import Lot, check_replicas, shared_steps
 from unveil.training.validation import on_device
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
+_MOST_NAMED, _MOST_NAMED_IN_CARD = 5, 1000
 
 
 def train(
@@ -229,12 +231,17 @@ def _opening(
     autocast: torch.dtype | None,
     parent: ModelCard | None,
 ) -> TrainingStart:
+    judges = lesson.validation_images
     return TrainingStart(
         device=str(device) if settings.replicas == 1 else f"{settings.replicas} × {device}",
         precision="bfloat16 and float32" if autocast else "float32",
         n_steps=plan.n_steps_to_take,
         settings=settings.model_dump(mode="json"),
-        reasons=(*([f"Starts from what '{parent.name}' has learnt."] if parent else []), *plan.reasons),
+        reasons=(
+            *([f"Starts from what '{parent.name}' has learnt."] if parent else []),
+            *plan.reasons,
+            *([f"Judged by {listed(judges, _MOST_NAMED)}."] if judges else []),
+        ),
         held_out=lesson.held_out,
     )
 
@@ -249,6 +256,7 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None, finish: Finish)
         data_sha256=lesson.data_sha256,
         n_images=lesson.n_images,
         n_validation_images=lesson.n_validation_images,
+        validation_images=lesson.validation_images[:_MOST_NAMED_IN_CARD],
         metric_name=lesson.metric_name,
         history=tuple(course.history),
         seed=settings.seed,

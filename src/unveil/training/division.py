@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
@@ -41,6 +41,8 @@ class Division:
         The part of an image that judges, where images are divided.
     judging_images
         Which of the images that were divided judge as a whole.
+    judging_names
+        The names of the images that judge as a whole, whoever chose them.
     """
 
     teaching: list[Example]
@@ -49,6 +51,7 @@ class Division:
     n_validation_images: int
     held_out: tuple[HeldOut, ...] = ()
     judging_images: tuple[int, ...] = ()
+    judging_names: tuple[str, ...] = ()
 
 
 def divide(
@@ -76,14 +79,23 @@ def divide(
         If the images hold too little to be divided.
     """
     if judging is not None:
-        return Division(make(pairs), make(judging), len(pairs), len(judging))
+        return Division(
+            make(pairs), make(judging), len(pairs), len(judging), judging_names=_names(judging, range(len(judging)))
+        )
     scenes: dict[str, list[Made]] = {}
     for number, pair in enumerate(pairs):
         if examples := make([pair]):
             scenes.setdefault(_scene(pair, number), []).append((number, examples))
     if len(scenes) == 1 and config.validation_fraction > 0:
         return _by_block(next(iter(scenes.values())), config, architecture)
-    return _by_images(list(scenes.values()), config)
+    division = _by_images(list(scenes.values()), config)
+    return replace(division, judging_names=_names(pairs, division.judging_images))
+
+
+def _names(pairs: Sequence[tuple[Any, Any]], numbers: Iterable[int]) -> tuple[str, ...]:
+    """Return the names of some images, with their place, counted from 1, where several are called alike."""
+    names = [image.name for image, _ in pairs]
+    return tuple(f"{names[n]} #{n + 1}" if names.count(names[n]) > 1 else names[n] for n in numbers)
 
 
 def _scene(pair: tuple[Any, Any], number: int) -> str:

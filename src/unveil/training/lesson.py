@@ -117,6 +117,7 @@ class Lesson:
     data_sha256: str
     n_images: int
     n_validation_images: int
+    validation_images: tuple[str, ...]
     n_validation_px: int
     held_out: tuple[HeldOut, ...]
     objects: ObjectFacts = _NO_OBJECTS
@@ -265,7 +266,8 @@ def _denoising_lesson(
         noisy = [_with_noise(example, config, generator, fixed_range, scale) for example in division.judging]
         noisy += make(truly_noisy, normalization=normalization)
         n_judging = division.n_validation_images + len(truly_noisy)
-        division = replace(division, judging=noisy, n_validation_images=n_judging)
+        names = (*division.judging_names, *(image.name for image, _ in truly_noisy))
+        division = replace(division, judging=noisy, n_validation_images=n_judging, judging_names=names)
     loss = denoising_loss if config.loss == "mse" else relative_denoising_loss
     judge = denoising_judge if knows_truth else partial(noisy_judge, hide=source == "blind_spot")
     return Lesson(
@@ -307,6 +309,7 @@ def _common(division: Division) -> dict[str, Any]:
         "n_images": division.n_images,
         "n_validation_images": division.n_validation_images,
         "n_validation_px": sum(math.prod(example.spatial_shape) for example in division.judging),
+        "validation_images": division.judging_names,
         "held_out": division.held_out,
     }
 

@@ -11,12 +11,14 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QVBoxLayou
 
 from unveil.io.runs import Run
 from unveil.model.card import ModelCard
+from unveil.model.listing import listed
 from unveil.widgets.model_picker import describe
 from unveil.widgets.notify import tell
 from unveil.widgets.reproduction import command_of, python_of
 from unveil.widgets.run_bar import format_seconds
 from unveil.widgets.train_work import Trained
 
+_MOST_NAMED = 20
 _ENDINGS = {
     "schedule": "ran to its end",
     "user": "stopped by the user, the best model kept",
@@ -155,8 +157,10 @@ def _record(card: ModelCard) -> str:
     record = card.training
     if record is None:
         return ""
+    names = listed(record.validation_images, _MOST_NAMED)
+    judges = f"Judged by: {names}\n" if names else ""
     return (
         f"Training: {record.n_images} to learn from, {record.n_validation_images} to validate, "
-        f"{format_seconds(record.seconds)}, {_ENDINGS[record.ended_by]}, {record.timestamp}\n"
+        f"{format_seconds(record.seconds)}, {_ENDINGS[record.ended_by]}, {record.timestamp}\n{judges}"
         f"Data digest: {record.data_sha256[:12]}"
     )

@@ -1,0 +1,11 @@
+"""Names in a sentence, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return ``a, b, c and 7 more``: at most so many of `names`."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
