@@ -202,6 +202,22 @@ def _per_axis(um: Any, what: str) -> Mapping[str, float]:
         ) from None
 
 
+def check_is_image(given: Any) -> None:
+    """Refuse what is no image: an array whose axes nobody named.
+
+    Raises
+    ------
+    ImageError
+        With what was found, what was expected and what to do.
+    """
+    if not isinstance(given, Image):
+        noun = type(given).__name__
+        raise ImageError(
+            f"Found a{'n' if noun[0] in 'aeiou' else ''} {noun} where an unveil.Image is expected. "
+            f"Name its axes: Image(array, axes='YX')."
+        )
+
+
 def _check(image: Image) -> None:
     data, shape = image.data, tuple(image.data.shape)
     found = f"Image '{image.name}' has shape {shape} and dtype {data.dtype}"

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from unveil.config.architecture import DnCNNConfig
 from unveil.config.options import DenoisingOptions
-from unveil.errors import ImageError
+from unveil.errors import ConfigError, ImageError
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.model.model import Model
@@ -74,3 +74,12 @@ def test_frames_are_needed_where_they_are_to_be_compared(learner: Make) -> None:
     _, noisy = scene(1)
     with pytest.raises(ImageError, match="no frames to compare"):
         train([Image(noisy[0])], None, learner(noisy_only="frames"), monitor=ignore)
+
+
+@pytest.mark.parametrize("noisy_only", ["adapt", "frames"])
+def test_what_noisy_images_alone_would_teach_is_refused_beside_clean_ones(noisy_only: str, learner: Make) -> None:
+    clean, noisy = scene(2)
+    images, cleans = [Image(frame) for frame in noisy], [Image(clean)] * 2
+    for given in (images, None):
+        with pytest.raises(ConfigError, match=f"'{noisy_only}', which says how noisy images alone teach"):
+            train(given, cleans, learner(noisy_only=noisy_only), monitor=ignore)

@@ -5,17 +5,42 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unveil.config.explanation import explain
+from unveil.errors import ConfigError
 
 
 class Config(BaseModel):
     """Frozen settings that refuse unknown fields; a field's docstring is its one description everywhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    @classmethod
+    def from_values(cls, given: Self | Mapping[str, Any]) -> Self:
+        """Return settings that were given as such, or by name and value: ``{"threshold": 0.4}``.
+
+        Raises
+        ------
+        ConfigError
+            If they are neither, or a value does not fit.
+        """
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, Mapping):
+            raise ConfigError(
+                f"Found {type(given).__name__} where {cls.__name__} is expected, or names and values for it. "
+                f"Give {cls.__name__}(…)."
+            )
+        try:
+            return cls.model_validate(given)
+        except ValidationError as failure:
+            raise ConfigError(f"The settings do not fit {cls.__name__}: {explain(failure)}. Change them.") from failure
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

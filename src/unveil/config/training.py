@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +11,7 @@ from unveil.config.architecture import DnCNNConfig, TrainableArchitecture, UNetC
 from unveil.config.base import Config
 from unveil.config.normalization import TrainingNormalization
 from unveil.config.options import Device
+from unveil.errors import ConfigError
 
 
 class AugmentationConfig(Config):
@@ -156,3 +158,26 @@ class DenoisingTraining(TrainingSchedule):
 
 
 TrainingConfig: TypeAlias = Annotated[SegmentationTraining | DenoisingTraining, Field(discriminator="task")]
+
+
+def training_of(
+    given: SegmentationTraining | DenoisingTraining | Mapping[str, Any],
+) -> SegmentationTraining | DenoisingTraining:
+    """Return settings that were given as such, or by name and value: ``{"task": "segmentation", "epochs": 20}``.
+
+    Raises
+    ------
+    ConfigError
+        If they are neither, do not say for which task they are, or a value does not fit.
+    """
+    if isinstance(given, SegmentationTraining | DenoisingTraining):
+        return given
+    match given.get("task") if isinstance(given, Mapping) else None:
+        case "segmentation":
+            return SegmentationTraining.from_values(given)
+        case "denoising":
+            return DenoisingTraining.from_values(given)
+    raise ConfigError(
+        "The training settings do not say for which task they are. Give SegmentationTraining(…) or "
+        "DenoisingTraining(…), or names and values, 'task' among them: 'segmentation' or 'denoising'."
+    )

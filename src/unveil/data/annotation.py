@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.errors import ImageError
-from unveil.image import Image
+from unveil.image import Image, check_is_image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +37,7 @@ class Annotation:
     has_outlines: bool = True
 
     def __post_init__(self) -> None:
+        check_is_image(self.labels)
         dtype = np.dtype(self.labels.data.dtype)
         if dtype.kind not in "ui":
             raise ImageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def denoise(
     image: Image,
     model: Model,
     *,
-    options: DenoisingOptions = _DEFAULTS,
+    options: DenoisingOptions | Mapping[str, Any] = _DEFAULTS,
     into: WritableArray | None = None,
     journal: Journal | None = None,
     cluster: str | None = None,
@@ -62,6 +63,7 @@ def denoise(
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
     """
+    options = DenoisingOptions.from_values(options)
     check_match(image, card_of(model), "denoising")
     model = with_chosen_size(model, options)
     card = model.card

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
@@ -69,7 +69,7 @@ def evaluate(
     images: Iterable[Image],
     references: Iterable[Image],
     *,
-    options: EvaluationOptions = EvaluationOptions(),  # noqa: B008 (frozen)
+    options: EvaluationOptions | Mapping[str, Any] = EvaluationOptions(),  # noqa: B008 (frozen)
     monitor: Monitor = warn_only,
 ) -> Scores:
     """Run `model` on every image and score the results against the references, one pair at a time.
@@ -94,6 +94,7 @@ def evaluate(
     Cancelled
         From the monitor.
     """
+    options = EvaluationOptions.from_values(options)
     card = card_of(model)
     if isinstance(images, list | tuple) and isinstance(references, list | tuple):
         _raise(_count_problems(len(images), len(references)))

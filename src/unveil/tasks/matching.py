@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, assert_never
 
-from unveil.errors import ConfigError, ImageError, MismatchError
-from unveil.image import Image
+from unveil.errors import ConfigError, MismatchError
+from unveil.image import Image, check_is_image
 from unveil.model.card import ModelCard, Task
 from unveil.model.model import Model
 from unveil.tasks.rescaling import factors_to_model
@@ -37,11 +37,7 @@ def check_match(image: Any, card: ModelCard, task: Task) -> None:
     ImageError, MismatchError
         With what was found, what was expected and what to do.
     """
-    if not isinstance(image, Image):
-        raise ImageError(
-            f"Found {_article(type(image).__name__)} where an unveil.Image is expected. "
-            f"Name its axes: Image(array, axes='YX')."
-        )
+    check_is_image(image)
     if card.task != task:
         raise MismatchError(
             f"Model '{card.name}' was made for {card.task}, not for {task}. "

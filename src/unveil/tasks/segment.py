@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def segment(
     image: Image,
     model: Model,
     *,
-    options: SegmentationOptions = _DEFAULTS,
+    options: SegmentationOptions | Mapping[str, Any] = _DEFAULTS,
     others: Sequence[Model] = (),
     into: SegmentationSink | None = None,
     journal: Journal | None = None,
@@ -67,6 +67,7 @@ def segment(
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
     """
+    options = SegmentationOptions.from_values(options)
     check_match(image, card_of(model), "segmentation")
     model = with_chosen_size(model, options)
     card = model.card

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,11 @@ _DEFAULT_STRENGTH = 0.01
 
 
 def stability(
-    image: Image, model: Model, *, options: StabilityOptions = _DEFAULTS, monitor: Monitor = warn_only
+    image: Image,
+    model: Model,
+    *,
+    options: StabilityOptions | Mapping[str, Any] = _DEFAULTS,
+    monitor: Monitor = warn_only,
 ) -> Stability:
     """Find out how far the output of `model` moves for perturbations of a given strength, and for shifts.
 
@@ -57,6 +61,7 @@ def stability(
     ImageError, MismatchError, ConfigError
         If the image is constant or does not fit the model, or the model gives features of texture.
     """
+    options = StabilityOptions.from_values(options)
     card, started = card_of(model), time.monotonic()
     if card.gives_features:
         raise ConfigError(f"'{card.name}' gives features of texture, which have no unit. Choose another model.")

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ def suggest_blocks(
     *,
     n: int = 10,
     block_px: int = BLOCK_PX,
-    options: RunOptions = _DEFAULTS,
+    options: RunOptions | Mapping[str, Any] = _DEFAULTS,
     monitor: Monitor = warn_only,
 ) -> list[SuggestedBlock]:
     """Rank blocks of images by what annotating them would teach `model`; see `unveil.operators.acquisition`.
@@ -117,6 +118,7 @@ def suggest_blocks(
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
     """
+    options = RunOptions.from_values(options)
     card = card_of(model)
     _check(images, card, annotations, n, block_px, options)
     looks = _looks_of(images, model, annotations, block_px, options, monitor)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from unveil.config.options import RESCALE_FACTORS, RESCALE_FROM, ViewOptions
 from unveil.image import Frame, Image, frames, n_frames
@@ -67,7 +67,7 @@ class Suitability:
         return f"Image '{image}' is unlike the images that '{model}' learned from: {'; '.join(self.reasons)}. {remedy}"
 
 
-def compare(image: Image, model: Model, *, options: ViewOptions = _DEFAULTS) -> Suitability:
+def compare(image: Image, model: Model, *, options: ViewOptions | Mapping[str, Any] = _DEFAULTS) -> Suitability:
     """Compare `image`, as a run with `options` would see it, with the training images of `model`.
 
     At most four windows of one plane are looked at, so that it takes as long for a large image as for a small one.
@@ -77,6 +77,7 @@ def compare(image: Image, model: Model, *, options: ViewOptions = _DEFAULTS) -> 
     ImageError, MismatchError, ConfigError
         If the image does not fit the model.
     """
+    options = ViewOptions.from_values(options)
     card = card_of(model)
     check_match(image, card, card.task)
     if card.task == "segmentation":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 
 from unveil import __version__
 from unveil.config.architecture import Architecture
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, SegmentationTraining, training_of
 from unveil.data.examples import Example, digest_of
 from unveil.errors import ConfigError
 from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
@@ -40,7 +41,7 @@ from unveil.training.forward import to_device
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.norm_limits import norm_limits
 from unveil.training.pace import measure_pace
-from unveil.training.pairs import Targets, annotated_pairs, arrays_of, pair_up
+from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_lists, pair_up
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import number_format, training_dtype
 from unveil.training.replicas import Lot, check_replicas, shared_steps
@@ -53,7 +54,7 @@ _MOST_NAMED, _MOST_NAMED_IN_CARD = 5, 1000
 def train(
     images: Sequence[Image] | None,
     targets: Targets | None,
-    config: SegmentationTraining | DenoisingTraining,
+    config: SegmentationTraining | DenoisingTraining | Mapping[str, Any],
     *,
     start: Model | None = None,
     validation: tuple[Sequence[Image], Targets | None] | None = None,
@@ -95,6 +96,9 @@ def train(
     Cancelled
         If the monitor says so, or asks to stop before the first step.
     """
+    config = training_of(config)
+    images, targets = as_lists(images, targets)
+    validation = None if validation is None else as_lists(*validation)
     parent = card_of(start) if start is not None else None
     with _nothing_to_keep_yet():
         settled = with_recipe(with_settings_of(parent, config, images, monitor))
@@ -157,7 +161,14 @@ def _lesson(
     monitor: Monitor,
 ) -> tuple[Lesson, SegmentationTraining | DenoisingTraining]:
     """Prepare what is to be learnt, and the settings for it: a denoiser that is adapted learns its own results."""
-    if images is None or targets is not None or settled.task == "segmentation" or settled.noisy_only != "adapt":
+    if settled.task == "segmentation":
+        return prepare_lesson(images, targets, settled, validation), settled
+    if targets is not None and settled.noisy_only != "blind_spot":
+        raise ConfigError(
+            f"noisy_only is '{settled.noisy_only}', which says how noisy images alone teach, and clean images are "
+            f"given. Leave out the one or the other."
+        )
+    if settled.noisy_only != "adapt" or images is None:
         return prepare_lesson(images, targets, settled, validation), settled
     if validation is not None:
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -48,7 +49,7 @@ Maps = NDArray[np.float32]
 
 
 def verify(
-    model: Model, image: Image, *, options: EngineOptions = _DEFAULTS, monitor: Monitor = warn_only
+    model: Model, image: Image, *, options: EngineOptions | Mapping[str, Any] = _DEFAULTS, monitor: Monitor = warn_only
 ) -> Verification:
     """Check what is promised of `model`, on this computer and on the middle of `image`.
 
@@ -73,6 +74,7 @@ def verify(
     EngineError
         If an engine fails.
     """
+    options = EngineOptions.from_values(options)
     card, started = card_of(model), time.monotonic()
     part = _part(middle_frame(image, card, options.channel), image)
     found = digest(model.tensors())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -11,10 +11,29 @@ from numpy.typing import NDArray
 
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError
-from unveil.image import Image
+from unveil.image import Image, check_is_image
 
 Targets: TypeAlias = Sequence[Annotation] | Sequence[Image]
 Pair: TypeAlias = tuple[Image, Annotation | Image]
+
+
+def as_lists(images: Iterable[Image] | None, targets: Iterable[Annotation | Image] | None) -> tuple[Any, Any]:
+    """Return images and targets as lists, whatever they come in; None stays None.
+
+    Raises
+    ------
+    ImageError
+        If a single one is given where several are expected, or an array where an image is.
+    """
+    lists = []
+    for given in (images, targets):
+        if isinstance(given, Image | Annotation):
+            raise ImageError(f"Found a single {type(given).__name__} where a list is expected. Give a list of one.")
+        lists.append(None if given is None else list(given))
+    inputs, outputs = lists
+    for one in (*(inputs or ()), *(target for target in outputs or () if not isinstance(target, Annotation))):
+        check_is_image(one)
+    return inputs, outputs
 
 
 def pair_up(images: Sequence[Image] | None, targets: Targets | None) -> list[Pair]:

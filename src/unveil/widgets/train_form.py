@@ -223,8 +223,8 @@ class TrainForm(QWidget):
             others["objects"] = self.task is TrainingTask.OBJECTS
             numbers = () if others["objects"] else data.class_numbers
             others["classes"] = class_names(numbers) if numbers else _TWO
-        elif self.task in _NOISY_ONLY:
-            others["noisy_only"] = _NOISY_ONLY[self.task]
+        else:  # settings that were loaded may be for other data
+            others["noisy_only"] = _NOISY_ONLY.get(self.task, "blind_spot")
         settings = self.settings.config(**others)
         if self.n_dims == 2:
             return settings
