@@ -20,6 +20,7 @@ from unveil.image import Frame, Image, frames
 from unveil.inference.engines import NOISE_TOLERANCE, PROBABILITY_TOLERANCE
 from unveil.inference.hands import one_by_one
 from unveil.inference.labelling import label_frame
+from unveil.inference.reading import usable
 from unveil.inference.tiling import Tiling
 from unveil.model.card import ModelCard
 from unveil.model.lipschitz import model_bound
@@ -44,6 +45,7 @@ _MOST_PX = {2: (512, 512), 3: (48, 160, 160)}
 _TILES_PER_SIDE = (2, 3)
 _BLOCKS_PER_SIDE = 3
 _ROUNDING = 1e-9
+"""Of the largest value."""
 _SHOWN_DIGITS = 4
 Maps = NDArray[np.float32]
 
@@ -201,7 +203,7 @@ class _Results:
         difference = one.astype(np.float64) - other
         if self.card.task == "segmentation" and not self.card.gives_features:
             return difference
-        return difference / max(float(other.max() - other.min()), _ROUNDING)
+        return difference / _above_rounding(float(other.max()) - float(other.min()), other)
 
     @property
     def unit(self) -> str:
@@ -272,8 +274,8 @@ def _deviation(results: _Results, maps: Maps, bare: Maps, precision: str) -> tup
     if results.card.task == "segmentation":
         return _rms(difference), PROBABILITY_TOLERANCE, f"{results.unit} (RMS)"
     frame = results.part.frame
-    noisy = frame.read(tuple(slice(0, size) for size in frame.shape[1:])).astype(np.float64)
-    removed = max(_rms(noisy - bare), _ROUNDING)
+    noisy = usable(frame.read(tuple(slice(0, size) for size in frame.shape[1:]))).astype(np.float64)
+    removed = _above_rounding(_rms((noisy - bare)[np.isfinite(noisy)]), bare)
     return _rms(maps.astype(np.float64) - bare) / removed, NOISE_TOLERANCE, "of what was removed (RMS)"
 
 
@@ -333,6 +335,11 @@ def _digest_of(pixels: NDArray[Any]) -> str:
     sha = hashlib.sha256(f"{pixels.dtype};{pixels.shape};".encode())
     sha.update(np.ascontiguousarray(pixels).tobytes())
     return sha.hexdigest()
+
+
+def _above_rounding(size: float, values: Maps) -> float:
+    """Return `size`, or the rounding of `values` where that is larger; never 0, so that it can be divided by."""
+    return max(size, _ROUNDING * float(np.abs(values).max()), float(np.finfo(np.float64).tiny))
 
 
 def _rms(values: NDArray[np.float64]) -> float:
