@@ -53,6 +53,8 @@ def test_help_shows_the_description_of_each_setting(unveil: Callable[..., Any]) 
         (["nonsense"], r'Unknown command "nonsense".*See `unveil --help`'),
         (["segment", "--output", "x"], r"IMAGES requires an argument"),
         (["segment", "a.tif"], r"--output requires an argument"),
+        (["segment", "", "--output", "x"], r"An argument is empty"),
+        (["segment", "a.tif", "--output", ""], r"An argument is empty"),
         (["segment", "a.tif", "--outputs", "x"], r"Did you mean --output"),
         (["segment", "a.tif", "--output", "x", "--device", "tpu"], r"--device.*'cpu'.*not 'tpu'.*See `unveil segment"),
         (["segment", "a.tif", "--output", "x", "--threshold", "3", "--tile", "0"], r"--tile.*1.*; --threshold.*1"),

@@ -15,6 +15,7 @@ import cyclopts
 from unveil import __version__
 from unveil.cli import failures
 from unveil.config.explanation import explain
+from unveil.errors import ConfigError
 
 _TRACEBACK_OPTION = "--traceback"
 
@@ -99,6 +100,8 @@ def make_app() -> cyclopts.App:
 
 
 def _run(arguments: list[str]) -> int:
+    if "" in arguments:  # a path of no letters would be the folder where the command runs, and all its images
+        raise ConfigError("An argument is empty, as of a variable that is not set. Give it a value, or leave it out.")
     result = make_app()(arguments, exit_on_error=False, print_error=False)
     return result if isinstance(result, int) else failures.DONE
 

@@ -37,7 +37,7 @@ from unveil.io.journal import Journal
 from unveil.io.ome_zarr_metadata import image_label, multiscale, omero
 from unveil.io.pyramid import build_levels, chunk_shape, create_level, level_shapes, n_steps
 from unveil.io.result_store import ResultStore, begin_run, unwritable
-from unveil.io.writing import atomically, check_output_folder, refuse_protected
+from unveil.io.writing import atomically, check_output_folder, folder_of, refuse_protected
 
 PROVENANCE = "unveil"
 """The attribute that says how a result was made; without it, a folder is not ours to replace."""
@@ -316,7 +316,7 @@ def check_replaceable(path: Path) -> None:
     FileError
         If its folder cannot be written to, or what stands there is a file, not ours, or write-protected.
     """
-    check_output_folder(Path(os.path.realpath(path)).parent)
+    check_output_folder(folder_of(path))
     if path.exists() and not path.is_dir():
         raise FileError(f"{path} is a file, and an OME-Zarr result is a folder. Give another name.")
     if path.is_dir() and any(path.iterdir()) and not is_result(path):

@@ -138,9 +138,15 @@ def check_output_file(path: Path) -> None:
     FileError
         If its folder cannot be made or written to, or what stands there is a folder or write-protected.
     """
-    check_output_folder(Path(os.path.realpath(path)).parent)
+    check_output_folder(folder_of(path))
     _refuse_folder(path)
     refuse_protected(path)
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder that a result written to `path` will lie in: where that is a link, its target is replaced."""
+    is_link = os.path.islink(path)  # noqa: PTH114 (that of pathlib raises in a folder that may not be entered)
+    return (Path(os.path.realpath(path)) if is_link else path).parent
 
 
 def refuse_protected(path: Path) -> None:
