@@ -48,6 +48,30 @@ def test_there_is_nothing_to_say_of_good_data() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sizes_um", "known_um", "words"),
+    [
+        ((0.5, 0.5, 0.5), 0.5, ""),
+        ((0.65, 0.66, 0.64), 0.6499, ""),  # as files round it
+        ((None, None, None), None, ""),
+        ((0.5, 0.2, 0.65), None, "pixels of 0.2 to 0.65 µm along X"),
+        ((0.5, None, 0.5), None, "1 of 3 images do not say"),
+        ((None, 0.5, 0.5), None, "1 of 3 images do not say"),
+    ],
+)
+def test_a_model_without_a_pixel_size_is_said_where_images_have_one(
+    sizes_um: tuple[float | None, ...], known_um: float | None, words: str
+) -> None:
+    labels = grid()
+    pixels = (100 * (labels > 0) + np.random.default_rng(0).normal(0, 5, labels.shape)).astype(np.float32)
+    images = [Image(pixels, pixel_size_um={} if um is None else {"Y": um, "X": um}) for um in sizes_um]
+    config = with_recipe(SegmentationTraining(architecture=UNET, validation_fraction=0))
+    lesson = prepare_lesson(images, [Annotation(Image(labels))] * 3, config, None)
+    assert lesson.card_fields["pixel_size_um"] == ({} if known_um is None else {"Y": known_um, "X": known_um})
+    said = advise(lesson, None, images)
+    assert [words in sentence for sentence in said] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(
     ("labels", "words"),
     [
         (grid(4), "Only 4 objects are annotated"),

@@ -149,13 +149,21 @@ def test_the_settings_written_out_give_the_same_plan(
     assert all(edge >= patch_px for edge in plan.patch[-2:]) or not is_given
 
 
+def test_no_duration_is_said_to_be_0() -> None:
+    quick = Pace(0.001, 0.001)
+    for config in (SegmentationTraining(time_budget_s=0.4), SegmentationTraining(epochs=2), SegmentationTraining()):
+        plan, _ = planned(config, pace=quick, n_judged=10, shapes=[(64, 64)])
+        assert " 0 " not in plan.reasons[-1]
+    assert "some 0.3 s" in plan.reasons[-1]
+
+
 @given(st.floats(20, 20000), st.floats(0.01, 3), st.floats(0, 5))
 def test_a_time_budget_is_met(budget_s: float, step_s: float, validation_s: float) -> None:
     plan, settings = planned(SegmentationTraining(time_budget_s=budget_s), pace=Pace(step_s, validation_s))
     takes_s = plan.n_steps * step_s + plan.epochs * validation_s
     one_epoch_s = plan.steps_per_epoch * step_s + validation_s
     assert 0.95 * budget_s - 1.1 * one_epoch_s - step_s <= takes_s <= budget_s + one_epoch_s
-    assert f"what {budget_s:.0f} s allow" in plan.reasons[-1]
+    assert f"what {budget_s:g} s allow" in plan.reasons[-1]
     assert settings.epochs == plan.epochs
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from unveil.data.examples import Example
 from unveil.events import StepEnd
+from unveil.image import Image
 from unveil.model.card import ModelCard
 from unveil.operators.receptive_field import margin
 from unveil.training.lesson import Lesson
@@ -23,10 +24,17 @@ _LEAST_CONTRAST = 0.05
 """Difference of mean between objects and ground, in units of the image's deviation, below which nothing is seen."""
 
 
-def advise(lesson: Lesson, parent: ModelCard | None) -> list[str]:
-    """Return what is noticeable about the data, one sentence each, with what to do."""
+def advise(lesson: Lesson, parent: ModelCard | None, images: Sequence[Image] = ()) -> list[str]:
+    """Return what is noticeable about the data, one sentence each, with what to do.
+
+    Parameters
+    ----------
+    images
+        Those that teach; their pixel sizes are compared.
+    """
     advice = _about_scale(lesson, parent)
     if lesson.card_fields["task"] == "segmentation":
+        advice += _about_pixel_sizes(lesson, images)
         advice += _about_objects(lesson)
         advice += _about_contrast(lesson.teaching)
     return advice
@@ -92,6 +100,23 @@ def _about_scale(lesson: Lesson, parent: ModelCard | None) -> list[str]:
         f"The images have {own[worst]:.3g} µm per pixel along {worst} and model '{parent.name}' was trained at "
         f"{theirs[worst]:.3g}: what it knows of sizes will not fit. Resize the images by {factors[worst]:.2g}."
     ]
+
+
+def _about_pixel_sizes(lesson: Lesson, images: Sequence[Image]) -> list[str]:
+    """Say where the model gets no pixel size though images have one."""
+    shared = lesson.card_fields["pixel_size_um"]
+    for axis in reversed("ZYX"[-lesson.architecture.n_dims :]):
+        sizes = [image.pixel_size_um[axis] for image in images if axis in image.pixel_size_um]
+        if axis in shared or not sizes:
+            continue
+        found = f"{len(images) - len(sizes)} of {len(images)} images do not say how large their pixels are"
+        if len(sizes) == len(images):
+            found = f"The images have pixels of {min(sizes):.3g} to {max(sizes):.3g} µm along {axis}"
+        return [
+            f"{found}: the model will not know a pixel size, and no image will be resized to one. Give all images the "
+            f"same, resized where they differ, or train on those that are alike."
+        ]
+    return []
 
 
 def _about_contrast(examples: Sequence[Example]) -> list[str]:

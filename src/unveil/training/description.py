@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import geometric_mean
 
 import numpy as np
 
 from unveil.config.objects import ObjectRule
+from unveil.config.options import RESCALE_FROM
 from unveil.data.annotation import Annotation
 from unveil.image import Image, frames
 from unveil.operators.objects import ObjectFacts, object_facts
@@ -35,12 +37,16 @@ def object_rule(objects: ObjectFacts) -> ObjectRule:
 
 
 def common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
-    """Return the pixel size that all images share; axes on which they differ or know nothing are left out."""
-    first = images[0].pixel_size_um
+    """Return the pixel size that all images share, their mean where a run would not resize one to the other.
+
+    Axes on which they differ by more, or on which one of them knows nothing, are left out.
+    """
+    sizes = {axis: [image.pixel_size_um.get(axis) for image in images] for axis in images[0].pixel_size_um}
+    known = {axis: [um for um in of_axis if um is not None] for axis, of_axis in sizes.items()}
     return {
-        axis: um
-        for axis, um in first.items()
-        if all(np.isclose(image.pixel_size_um.get(axis, 0), um, rtol=0.01) for image in images)
+        axis: known[axis][0] if np.ptp(known[axis]) == 0 else float(f"{geometric_mean(known[axis]):.4g}")
+        for axis in sizes
+        if len(known[axis]) == len(images) and max(known[axis]) <= RESCALE_FROM * min(known[axis])
     }
 
 

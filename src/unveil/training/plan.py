@@ -187,7 +187,7 @@ def choose_steps(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace 
         return (
             config.epochs,
             per_epoch,
-            [f"A validation every {per_epoch} steps, about {per_epoch * pace.step_s:.0f} s."],
+            [f"A validation every {per_epoch} steps, about {_duration(per_epoch * pace.step_s)}."],
         )
     total, _ = _total_steps(config, facts, pace, per_epoch, n_windows)
     per_epoch = config.steps_per_epoch or max(1, min(per_epoch, total // 4))
@@ -253,9 +253,16 @@ def _total_steps(
     per_step = pace.step_s + pace.validation_s / per_epoch
     if config.time_budget_s is not None:
         total = max(1, int(_SHARE_PLANNED * (config.time_budget_s - pace.spent_s) / per_step))
-        return total, f"what {config.time_budget_s:.0f} s allow at {pace.step_s:.2g} s per step"
+        return total, f"what {config.time_budget_s:g} s allow at {pace.step_s:.2g} s per step"
     low, high, per_window = (300, 4000, 40) if config.task == "segmentation" else (1000, 10000, 10)
     if facts.is_adaptation:
         low, high, per_window = 400, 4000, 3
     total = int(min(max(low, per_window * n_windows), high))
-    return total, f"for about {n_windows:.0f} patches of annotated pixels, some {total * per_step / 60:.0f} min"
+    return total, f"for about {n_windows:.0f} patches of annotated pixels, some {_duration(total * per_step)}"
+
+
+def _duration(seconds: float) -> str:
+    """Return about how long that is: ``0.3 s``, ``12 s``, ``4 min``."""
+    if seconds >= 90:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
