@@ -84,9 +84,10 @@ def test_float_labels_and_wrong_masks_are_refused() -> None:
         Annotation(Image(np.zeros((9, 9), np.uint8)), np.ones((9, 8), bool))
 
 
-def test_pixels_that_are_no_numbers_are_refused() -> None:
-    grey = GREY[0].astype(np.float32)
-    grey[3, 3] = np.nan
+@pytest.mark.parametrize("nothing", [np.nan, -np.inf, 1e20, -1.7e308])
+def test_pixels_that_are_no_numbers_are_refused(nothing: float) -> None:
+    grey = GREY[0].astype(np.float64)
+    grey[3, 3] = nothing
     with pytest.raises(ImageError, match="1 of 600 pixels"):
         segmentation_examples(
             [(Image(grey), Annotation(Image(LABELS[0])))], StandardNormalization(), n_dims=2, objects=True

@@ -168,15 +168,8 @@ def test_nothing_judges_what_is_adapted(adapting: Make, small: Make) -> None:
         train(images, None, adapting(), start=small(), validation=(images, None), monitor=ignore)
 
 
-def test_clean_images_beside_the_noisy_ones_are_learnt_from_as_ever(adapting: Make) -> None:
-    clean, noisy = scene(size=64)
-    settings = adapting(architecture=DnCNNConfig(depth=3, width=4), epochs=1, steps_per_epoch=1)
-    model = train([Image(noisy[0])], [Image(clean.astype(np.float32))], settings, monitor=ignore)
-    assert model.card.training.history[0].metric is not None
-
-
 def test_pixels_that_are_no_numbers_are_named_at_once(adapting: Make, small: Make) -> None:
     pixels = np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32)
     pixels[3, 3] = np.nan
-    with pytest.raises(ImageError, match=r"'broken' holds NaN or infinity in 1 of 1024 pixels"):
+    with pytest.raises(ImageError, match=r"'broken' holds NaN, infinity or numbers beyond 1e\+18 in 1 of 1024 pixels"):
         train([Image(pixels, name="broken")], None, adapting(), start=small(), monitor=ignore)

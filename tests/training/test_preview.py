@@ -68,7 +68,7 @@ def test_channels_are_denoised_each_by_itself(denoising: Lesson, make_blobs: Cal
     np.testing.assert_array_equal(maps[1], shown(denoising, Image(np.asarray(both.data)[1]))[0])
 
 
-@pytest.mark.parametrize("nothing", [np.nan, np.inf])
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -3.4e38])
 def test_what_is_no_number_counts_as_the_lowest(denoising: Lesson, nothing: float) -> None:
     grey = np.random.default_rng(0).random((40, 40)).astype(np.float32)
     grey[7, 7] = grey.min()

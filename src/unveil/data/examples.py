@@ -15,6 +15,7 @@ from unveil.data.annotation import Annotation
 from unveil.data.split import Block
 from unveil.errors import ImageError
 from unveil.image import Frame, Image, frames
+from unveil.operators.finite import LARGEST, usable
 from unveil.operators.metrics import peak
 from unveil.operators.normalization import IntensityMap, fit_array
 from unveil.operators.targets import class_target, cut_objects, normalized_distance
@@ -210,13 +211,13 @@ def finite_pixels(frame: Frame) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        If some are NaN or infinite.
+        If some are NaN, infinite, or as large as what stands for a missing value.
     """
     grey = frame.read(_all(frame))
-    if not np.isfinite(grey).all():
+    if n_missing := int(np.isnan(usable(grey)).sum()):
         raise ImageError(
-            f"Image '{frame.image.name}' holds NaN or infinity in {int((~np.isfinite(grey)).sum())} of {grey.size} "
-            f"pixels; training needs finite numbers. Replace them first."
+            f"Image '{frame.image.name}' holds NaN, infinity or numbers beyond {LARGEST:g} in {n_missing} of "
+            f"{grey.size} pixels; training needs finite numbers. Replace them first."
         )
     return grey
 

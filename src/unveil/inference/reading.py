@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.inference.tiling import Tiling, Window
+from unveil.operators.finite import usable
 from unveil.operators.normalization import IntensityMap
 from unveil.operators.reflection import reflected
 
 _BLOCK_PIXELS = 1 << 20
 _KEPT_PIXELS = 1 << 24
-_LARGEST = 1e18
-"""Larger values count as not finite: squares of their differences leave the range of float32, which ends at 3.4e38."""
 
 
 class Readable(Protocol):
@@ -82,16 +81,6 @@ def blocks(frame: Readable) -> Iterator[NDArray[Any]]:
     side = round(_BLOCK_PIXELS ** (1 / len(sizes)))
     for tile in Tiling.of(sizes, side, (1,) * len(sizes), (0,) * len(sizes)):
         yield usable(frame.read(tile.inner))
-
-
-def usable(grey: NDArray[Any]) -> NDArray[Any]:
-    """Return integers as they are, and floats as float32 with NaN for what is not finite or too large."""
-    if np.issubdtype(grey.dtype, np.integer):
-        return grey
-    with np.errstate(over="ignore", invalid="ignore"):
-        single = grey.astype(np.float32)
-    single[~(np.abs(single) <= _LARGEST)] = np.nan
-    return single
 
 
 def survey(blocks: Iterable[NDArray[Any]]) -> Survey:

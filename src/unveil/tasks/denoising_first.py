@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor, Notice
 from unveil.image import Frame, Image, frames, n_frames
-from unveil.inference.reading import usable
 from unveil.io.model_file import load_model
 from unveil.model.card import ModelCard
+from unveil.operators.finite import usable
 from unveil.operators.noise_estimation import relative_noise
 from unveil.tasks.denoise import denoise
 from unveil.tasks.results import MakeArray

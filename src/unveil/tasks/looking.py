@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from unveil.image import Frame
-from unveil.inference.reading import usable
 from unveil.model.model import Model
 from unveil.networks.unet import UNet
 from unveil.operators.appearance import LEAST_PX, STATISTICS, describe
+from unveil.operators.finite import usable
 from unveil.operators.normalization import fit
 from unveil.tasks.rescaling import resized
 

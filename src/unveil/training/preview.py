@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from unveil.errors import ImageError
 from unveil.image import Image, frames
+from unveil.operators.finite import usable
 from unveil.operators.normalization import fit_array
 from unveil.training.lesson import Lesson
 from unveil.training.validation import Apply, maps_of
@@ -19,7 +20,7 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
     Parameters
     ----------
     image
-        One plane, or one volume for a network of volumes; pixels that are not finite count as the lowest value.
+        One plane, or one volume for a network of volumes; pixels that are not finite or too large count as the lowest.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
     for group in groups:
         frame = next(frames(image, n_dims, group))
         grey = frame.read(tuple(slice(0, n) for n in frame.shape[1:]))
-        is_finite = np.isfinite(grey)
+        is_finite = ~np.isnan(usable(grey))
         if not is_finite.all():
             grey = np.where(is_finite, grey, grey[is_finite].min() if is_finite.any() else 0)
         intensities = fit_array(lesson.normalization, grey)
