@@ -86,3 +86,4 @@ def test_planes_are_pooled() -> None:
     overlap.add(p, p > 0.5)
     overlap.add(np.array([0.6], np.float32), np.array([True]))
     assert overlap.iou == pytest.approx((0.9 + 0.6) / (2 + 0.2))
+    assert type(overlap.iou) is float  # reports are read, printed and written as JSON

@@ -77,7 +77,7 @@ class ExpectedOverlap:
         """Count the foreground probabilities of a plane or volume, and where foreground is predicted."""
         inside = float(foreground.sum(where=is_predicted, dtype=np.float64))
         self.intersection += inside
-        self.union += np.count_nonzero(is_predicted) + float(foreground.sum(dtype=np.float64)) - inside
+        self.union += int(np.count_nonzero(is_predicted)) + float(foreground.sum(dtype=np.float64)) - inside
 
     def include(self, other: ExpectedOverlap) -> None:
         """Add what `other` has counted."""
