@@ -124,7 +124,7 @@ def test_channels_by_name_and_number():
 
 @pytest.mark.parametrize("channel", ["GFP", 2, -1, "7", "-1", ""])
 def test_a_channel_that_is_not_there_is_refused(channel):
-    with pytest.raises(MismatchError, match=r"2 channel\(s\) \(DAPI, RFP\)\. Choose one by name, or .* 0 to 1"):
+    with pytest.raises(MismatchError, match=r"2 channels \(DAPI, RFP\)\. Choose one by name, or .* 0 to 1"):
         _image("CYX", channel_names=("DAPI", "RFP")).channel_index(channel)
 
 

@@ -110,8 +110,11 @@ class Image:
         if isinstance(channel, Integral) and 0 <= channel < n_channels:
             return int(channel)
         names = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
+        found = f"Image '{self.name}' has no channel '{channel}'"
+        if n_channels == 1:
+            raise MismatchError(f"{found}: it has one channel{names}. Leave the choice of a channel out.")
         raise MismatchError(
-            f"Image '{self.name}' has no channel '{channel}': it has {n_channels} channel(s){names}. "
+            f"{found}: it has {n_channels} channels{names}. "
             f"Choose one by name, or by a number from 0 to {n_channels - 1}."
         )
 

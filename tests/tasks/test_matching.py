@@ -62,7 +62,7 @@ def test_image_that_does_not_fit_is_refused(
 
 
 def test_channel_that_is_not_there_is_refused(brightness_model: Any) -> None:
-    with pytest.raises(MismatchError, match="no channel 'GFP'"):
+    with pytest.raises(MismatchError, match="no channel 'GFP': it has one channel"):
         segment(Image(np.eye(16)), brightness_model(), options=EXACT.model_copy(update={"channel": "GFP"}))
 
 
