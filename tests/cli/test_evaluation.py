@@ -98,6 +98,11 @@ def test_noise_is_given_in_one_way(
     assert "--sigma" in refused("evaluate", "denoising", "--model", denoiser, "--clean", folders / "clean", *noise)
 
 
+def test_what_is_never_done_cannot_be_skipped(refused: Callable[..., str], folders: Path, denoiser: Path) -> None:
+    pairs = ("--clean", folders / "clean", "--noisy", folders / "noisy")
+    assert "--skip-check" in refused("evaluate", "denoising", "--model", denoiser, *pairs, "--skip-check")
+
+
 def test_a_model_for_another_task_is_refused(refused: Callable[..., str], folders: Path, denoiser: Path) -> None:
     arguments = ["--model", denoiser, "--images", folders / "images", "--labels", folders / "labels"]
 

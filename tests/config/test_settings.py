@@ -125,7 +125,7 @@ def test_every_settings_class_is_looked_at():
         return {kind}.union(*(below(k) for k in kind.__subclasses__()))
 
     concrete = {kind for kind in below(Config) if kind.__module__.startswith("unveil.config")}
-    bases = {"Config", "RunOptions", "TrainingSchedule"}
+    bases = {"Config", "RunOptions", "CheckOptions", "TrainingSchedule"}
     assert {kind.__name__ for kind in concrete} - bases == {
         kind.__name__ for kind in [*WITH_DEFAULTS, FilterConfig, FixedNormalization]
     }

@@ -62,27 +62,32 @@ class RunOptions(EngineOptions, ViewOptions):
     strength: float | None = Field(None, gt=0, le=100)
     """Clipped high-pass: the most that is taken away from a pixel, in standard deviations of the noise; the filter's
     own value if not given."""
+
+
+class CheckOptions(Config):
+    """Whether an image is compared with those that taught the model."""
+
     skip_check: bool = False
-    """Do not compare the image with those that taught the model, which warns where it is unlike them."""
+    """Do not compare the image with those that taught the model: no warning where it is unlike them."""
 
 
 class SegmenterOptions(RunOptions):
     """How a segmentation model is computed."""
 
     denoise_first: Literal["auto", "on", "off"] = "auto"
-    """Segment what `fluorescence-denoiser` leaves of the image; auto does so where the noise is over 5 % of the image's
-    range and the model's card says that it is for fluorescence, as those that ship do."""
+    """Denoise the image with `fluorescence-denoiser` before it is segmented; auto does so where the noise is over 5 %
+    of the image's range and the model's card says that it is for fluorescence images, as the shipped ones do."""
     threshold: float | None = Field(None, gt=0, lt=1)
     """Foreground is where its probability exceeds this; the model's own value if not given. It changes nothing for
     models of three or more classes, which give each pixel the likeliest."""
     separation: float | None = Field(None, ge=0, lt=1)
     """How readily touching objects are split, 0 to 1; the model's own value if not given."""
     min_size: int | None = Field(None, ge=0)
-    """Drop objects of fewer pixels of the image, and begin none from a speck too small for one; the model's own if not
-    given."""
+    """Smallest object, in pixels of the image: smaller ones are dropped, and a speck too small to become one starts
+    none; the model's own value if not given."""
 
 
-class SegmentationOptions(SegmenterOptions):
+class SegmentationOptions(SegmenterOptions, CheckOptions):
     """How an image is segmented, and what is told of it."""
 
     uncertainty: bool = False
@@ -99,14 +104,15 @@ class DenoiserOptions(RunOptions):
     every resizing."""
 
 
-class DenoisingOptions(DenoiserOptions):
+class DenoisingOptions(DenoiserOptions, CheckOptions):
     """How an image is denoised, and what is told of it."""
 
     skip_assessment: bool = False
-    """Say nothing of the noise and of how good the result is, for which some tiles are computed twice: up to twice as
-    fast for small images."""
+    """Do not estimate how strong the noise is and how good the result. For the estimate some tiles are computed twice;
+    without it, small images take as little as half the time."""
     residual: bool = False
-    """Also give what was removed, noisy less denoised: where it shows the image, the result lacks it."""
+    """Also give what was removed (noisy minus denoised): where it shows structures of the image, the result lacks
+    them."""
 
 
 class EvaluationOptions(SegmenterOptions):
@@ -127,4 +133,5 @@ class StabilityOptions(ViewOptions):
     seed: int = Field(0, ge=0)
     """Seed of everything that is random."""
     rescale: Literal["auto", "off"] | float = "auto"
-    """Resize the image before the network, as in a run: segmentation at auto to the model's pixel size."""
+    """Resize the image before the network, as a run does: auto brings an image that is segmented to the model's pixel
+    size, off never resizes, a factor (0.5 halves the size) sets it by hand."""

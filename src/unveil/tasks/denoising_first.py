@@ -60,7 +60,7 @@ def denoised(image: Image, options: SegmentationOptions, make: MakeArray, monito
     make
         Makes the array that the result lies in, from its shape and dtype.
     """
-    shared = RunOptions.model_fields.keys() - {"rescale", "size_px", "strength", "skip_check"}
+    shared = RunOptions.model_fields.keys() - {"rescale", "size_px", "strength"}
     how = DenoisingOptions(skip_assessment=True, skip_check=True, **{name: getattr(options, name) for name in shared})
     shape = tuple(image.size(axis) for axis in image.axes if axis != "C" or options.channel is None)
     return denoise(image, load_model(_DENOISER), options=how, into=make(shape, np.float32), monitor=monitor).image

@@ -101,7 +101,7 @@ class Run:
 
     def compare(self, channels: Sequence[tuple[int, ...]]) -> None:
         """Warn where the image, in the channels that are taken together, is unlike those that taught the model."""
-        if self._options.skip_check or self._card.appearance is None:
+        if self._card.appearance is None:
             return
         found = judge(self._image, self._models[0], channels, self._scale)
         self._unlikeness, self._suggested_rescale = found.score, found.suggested_rescale

@@ -102,7 +102,8 @@ def segment(
             run.notify(f"Model '{card.name}' gives each pixel its likeliest class: threshold changes nothing.")
         if options.uncertainty and card.is_filter:
             run.notify(f"'{card.name}' is a classical filter and gives no uncertainty.")
-        run.compare([channels])
+        if not options.skip_check:
+            run.compare([channels])
         for frame in frames(image, card.n_dims, channels):
             canvas = FrameCanvas(sink, image, frame, card)
             if run.predict(frame, canvas.write_maps).is_constant:
