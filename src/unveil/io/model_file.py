@@ -27,13 +27,22 @@ if TYPE_CHECKING:
 def load_model(name_or_path: str | Path) -> Model:
     """Load a model: shipped or own by its name, any by the path of its file.
 
+    Its network computes the check input of the file before it is returned: it does here what it did when it was made.
+
+    Parameters
+    ----------
+    name_or_path
+        ``"nuclei"``, or the path of a ``.safetensors`` file.
+
     Raises
     ------
     ModelFileError
         If the file is truncated, altered, made by a newer version or not a model, if its tensors do not fit its
         card, or if the network does not compute here what it computed when it was made.
     ConfigError
-        If there is no model of that name.
+        If there is no model of that name, or two.
+    FileError
+        If a path is given and there is no file.
     """
     path = find_model(name_or_path)
     model = read_model(path)
@@ -74,6 +83,11 @@ def save_model(model: Model, path: str | Path) -> None:
     """Write `model` to one file, beside its place first and then moved there.
 
     A training history too long for a card of 1 MiB is thinned: every second epoch goes, the best one stays.
+
+    Parameters
+    ----------
+    path
+        Where to, ending in ``.safetensors``; a file that stands there is replaced.
 
     Raises
     ------

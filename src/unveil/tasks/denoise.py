@@ -43,6 +43,12 @@ def denoise(
 
     Parameters
     ----------
+    image
+        Intensities of any integer or float dtype, ``([T,] [C,] [Z,] Y, X)``.
+    model
+        A denoising model, as `load_model` or `train` returns it.
+    options
+        Where and how to compute.
     into
         Float array to write to, for results larger than memory, of the image's shape (less C where one channel is
         chosen); a new NumPy array of float32 if not given.
@@ -55,6 +61,11 @@ def denoise(
     monitor
         Called at least once per tile; it may raise `Cancelled`, which ends the work.
 
+    Returns
+    -------
+    denoised
+        The image in float32 and its own grey values, what was removed where asked for, and the report of the run.
+
     Raises
     ------
     ImageError, MismatchError, ConfigError
@@ -62,6 +73,8 @@ def denoise(
         written then.
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
+    Cancelled
+        From the monitor.
     """
     options = DenoisingOptions.from_values(options)
     check_match(image, card_of(model), "denoising")

@@ -76,14 +76,23 @@ def evaluate(
 
     Parameters
     ----------
+    model
+        A model of either task; its own task decides what is scored.
     images
         What the model runs on; a lazy iterable keeps one image in memory.
     references
         As many, in the same order. Segmentation: labels (objects, or the numbers of classes; for a model of two
         classes all that is not 0 is foreground), without channels. Denoising: the clean images, with the channels of
         the image or, where there is one or one was chosen, without. Axes and sizes are those of the image.
+    options
+        How the model is run, and whether gain and offset are fitted first.
     monitor
         Receives ``Progress`` in images, at least once per tile, and each notice once.
+
+    Returns
+    -------
+    scores
+        Over all images, and of each alone; formulas and their sources are in `unveil.operators.metrics`.
 
     Raises
     ------

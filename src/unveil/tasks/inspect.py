@@ -127,6 +127,8 @@ def feature_maps(
         Edge of the region, rounded up to the size step; 512 in planes and 64 in volumes if not given.
     frame
         Which plane (2D models) or volume (3D models), counted over time and then depth.
+    channel
+        Name or number from 0, where the image has more channels than the model takes.
     monitor
         Called after each layer.
 

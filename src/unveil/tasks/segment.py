@@ -45,6 +45,12 @@ def segment(
 
     Parameters
     ----------
+    image
+        Intensities of any integer or float dtype, ``([T,] [C,] [Z,] Y, X)``.
+    model
+        A segmentation model, as `load_model` or `train` returns it.
+    options
+        Where and how to compute, and the rule that separates objects.
     others
         Further models of the same kind as `model`, such as trainings from other seeds: the result is the mean of all
         (Lakshminarayanan 2017, arXiv 1612.01474), and the uncertainty that of all together.
@@ -59,6 +65,11 @@ def segment(
     monitor
         Called at least once per tile; it may raise `Cancelled`, which ends the work.
 
+    Returns
+    -------
+    segmentation
+        Labels, probabilities and the report of the run, in the space of the image.
+
     Raises
     ------
     ImageError, MismatchError, ConfigError
@@ -66,6 +77,8 @@ def segment(
         written then.
     EngineError
         If the engine fails, or memory does not suffice for the smallest tile.
+    Cancelled
+        From the monitor.
     """
     options = SegmentationOptions.from_values(options)
     check_match(image, card_of(model), "segmentation")
@@ -121,7 +134,15 @@ def segment(
 def separate(segmentation: Segmentation, options: SegmentationOptions) -> Segmentation:
     """Make the labels anew with other threshold, separation or minimum size, without the network.
 
-    Maps and card are those of `segmentation`, and so is its report but for these options and the number of objects.
+    Maps and card are those of `segmentation`, and so is its report but for these options, the number of objects and
+    what is expected of them.
+
+    Parameters
+    ----------
+    segmentation
+        What `segment` returned.
+    options
+        Only ``threshold``, ``separation`` and ``min_size`` count; None stands for the model's own value.
     """
     card, labels, report = segmentation.card, segmentation.labels, segmentation.report
     distance = segmentation.distance

@@ -53,6 +53,10 @@ def stability(
 
     Parameters
     ----------
+    image
+        Intensities of any integer or float dtype, ``([T,] [C,] [Z,] Y, X)``.
+    options
+        How strong the perturbations are, and how long the worst one is searched for.
     monitor
         Called after each step; it may raise `Cancelled`, which ends the work.
 

@@ -71,6 +71,8 @@ def train(
     targets
         Segmentation: one annotation per image. Denoising: one clean image per image; None trains from noisy images
         alone, as `config.noisy_only` says.
+    config
+        What to learn and how; what it leaves open, its recipe chooses.
     start
         Begin with the weights of this model wherever they fit; its network and normalization are kept where `config`
         asks for no others.
