@@ -35,8 +35,16 @@ def test_help_is_plain_text_on_standard_output(unveil: Callable[..., Any], comma
 @pytest.mark.parametrize(("function", "summary"), entry.COMMANDS.values(), ids=entry.COMMANDS)
 def test_each_command_is_summed_up_in_its_own_words(function: str, summary: str) -> None:
     module, name = function.split(":")
+    described, _, _ = (getattr(import_module(f"unveil.cli.{module}"), name).__doc__ or "").partition("Parameters\n")
 
-    assert (getattr(import_module(f"unveil.cli.{module}"), name).__doc__ or "").startswith(f"{summary}\n")
+    assert described.split() == summary.split()
+
+
+def test_help_says_how_a_training_is_ended(unveil: Callable[..., Any]) -> None:
+    words = " ".join(unveil("train", "segmentation", "--help").out.split())
+
+    assert "Ctrl-C ends the training early and keeps the best model so far" in words
+    assert "Ctrl-C" not in unveil("train", "--help").out
 
 
 def test_help_shows_the_description_of_each_setting(unveil: Callable[..., Any]) -> None:

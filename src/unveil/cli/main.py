@@ -18,7 +18,10 @@ from unveil.config.explanation import explain
 from unveil.errors import ConfigError
 
 _TRACEBACK_OPTION = "--traceback"
-
+_ENDING = (
+    "Ctrl-C ends the training early and keeps the best model so far; a second Ctrl-C ends it without a model, and "
+    "--resume goes on from its last epoch."
+)
 
 COMMANDS = {
     "segment": ("prediction:segment", "Segment images into labels, written as <stem>_labels.tif or OME-Zarr."),
@@ -27,10 +30,13 @@ COMMANDS = {
         "checking:check",
         "Say whether images are like those that a model learned from, and if not, why and what to do.",
     ),
-    "train segmentation": ("training:segmentation", "Train a model that segments, from images and labels."),
+    "train segmentation": (
+        "training:segmentation",
+        f"Train a model that segments, from images and labels.\n\n{_ENDING}",
+    ),
     "train denoising": (
         "training:denoising",
-        "Train a model that denoises, from noisy and clean images, or from one kind alone.",
+        f"Train a model that denoises, from noisy and clean images, or from one kind alone.\n\n{_ENDING}",
     ),
     "suggest": (
         "suggestion:suggest",
@@ -52,10 +58,15 @@ COMMANDS = {
     ),
     "models list": ("models:list_", "List the models that ship with Unveil and your own."),
     "models show": ("models:show", "Show the card of a model: what it does, where it comes from, how well it did."),
-    "demo": ("demo:demo", "Show the main job: napari with a sample image and the Segment panel."),
+    "demo": (
+        "demo:demo",
+        "Show the main job: napari with a sample image and the Segment panel.\n\n"
+        "Without a display, napari runs on a virtual screen and its screenshot and results are saved as files; without "
+        "napari, the results alone.",
+    ),
 }
-"""Each command, the function that runs it, and the first line of that function's docstring: repeated here so that
-listing the commands does not import them all."""
+"""Each command, the function that runs it, and how that function's docstring begins: repeated here so that listing the
+commands does not import them all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

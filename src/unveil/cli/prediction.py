@@ -63,18 +63,20 @@ def segment(
     images
         TIFF files of any kind, OME-Zarr folders, or folders of images.
     output
-        Folder for the results, with --uncertainty also <stem>_uncertainty.tif; made if it is not there. Earlier results
-        of the same name are replaced.
+        Folder for the results, made if it is not there; earlier results of the same name are replaced. With
+        --uncertainty it gets <stem>_uncertainty.tif too.
     model
         Name of a model, or a model file.
     ensemble
-        A further model of the same kind (of another seed, say) to be averaged with the first; once for each.
+        A further model of the same kind (trained with another seed, say), to be averaged with --model; give the option
+        once for each.
     probabilities
         Also write the probability of each class but the background, <stem>_probability.tif.
     table
         Also write the measurements of each object, <stem>_objects.csv.
     file_format
-        tiff; or ome-zarr, for images larger than memory: it grows on the disk, and the same command goes on with it.
+        tiff, or ome-zarr for results larger than memory: they grow on the disk, and the same command goes on with them
+        after an interruption. auto is tiff, and ome-zarr with --cluster.
     cluster
         Address of a dask.distributed scheduler, such as tcp://host:8786, whose workers compute and write OME-Zarr.
     axes
@@ -120,7 +122,8 @@ def denoise(
     model
         Name of a model, or a model file.
     file_format
-        tiff; or ome-zarr, for images larger than memory: it grows on the disk, and the same command goes on with it.
+        tiff, or ome-zarr for results larger than memory: they grow on the disk, and the same command goes on with them
+        after an interruption. auto is tiff, and ome-zarr with --cluster.
     cluster
         Address of a dask.distributed scheduler, such as tcp://host:8786, whose workers compute and write OME-Zarr.
     axes

@@ -65,8 +65,8 @@ def segmentation(
     output
         Model file to write, ending in .safetensors.
     start
-        Begin with the weights of this model: its name, or a model file. auto takes simulated-cells for the usual
-        network of planes; scratch begins with random weights.
+        Begin with the weights of this model: its name, or a model file. auto takes simulated-cells, where the usual
+        network for planes is trained; scratch begins with random weights.
     config
         YAML file with training settings (epochs: 50).
     assignments
@@ -122,9 +122,9 @@ def denoising(
     output
         Model file to write, ending in .safetensors.
     start
-        Begin with the weights of this model: its name, or a model file. auto takes fluorescence-denoiser for the usual
-        network where there are clean images, and where a denoiser is fitted to noisy ones; scratch begins with random
-        weights.
+        Begin with the weights of this model: its name, or a model file. auto takes fluorescence-denoiser where
+        there are clean images (for the usual network) or where a denoiser is fitted to noisy ones; scratch begins with
+        random weights.
     config
         YAML file with training settings (epochs: 50).
     assignments
