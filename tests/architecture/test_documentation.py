@@ -1,8 +1,9 @@
-"""What the documentation shows exists: links lead somewhere, commands parse, imports work."""
+"""What the documentation shows exists: links lead somewhere, commands parse, imports work, settings are all there."""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,6 +12,16 @@ from pathlib import Path
 import pytest
 
 from unveil.cli.main import make_app
+from unveil.config.architecture import DnCNNConfig, NonexpansiveConfig, UNetConfig
+from unveil.config.base import Config
+from unveil.config.normalization import PercentileNormalization
+from unveil.config.training import (
+    AugmentationConfig,
+    DenoisingTraining,
+    NoiseConfig,
+    SegmentationTraining,
+    TrainingSchedule,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -59,3 +70,28 @@ def test_imports_of_the_examples_work() -> None:
     for example in examples:
         imports = [node for node in ast.parse(example).body if isinstance(node, ast.Import | ast.ImportFrom)]
         exec(compile(ast.Module(imports, []), "example", "exec"), {})
+
+
+def settings_of(kind: type[Config], prefix: str = "", leave_out: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield a row of the manual's table for each setting that can be described: key, default, description."""
+    for name, field in kind.model_fields.items():
+        if field.description and name not in leave_out:
+            default = field.get_default(call_default_factory=True)
+            shown = "" if default is None or isinstance(default, Config) else f"`{json.dumps(default)}`"
+            yield f"| `{prefix}{name}` | {shown} | {field.description} |"
+
+
+def test_the_manual_lists_every_setting_of_a_training_in_its_own_words() -> None:
+    shared = frozenset(TrainingSchedule.model_fields)
+    architectures = (UNetConfig, DnCNNConfig, NonexpansiveConfig)
+    expected = [
+        *settings_of(TrainingSchedule),
+        *settings_of(SegmentationTraining, leave_out=shared),
+        *settings_of(DenoisingTraining, leave_out=shared),
+        *settings_of(AugmentationConfig, "augmentation."),
+        *settings_of(NoiseConfig, "noise."),
+        *settings_of(PercentileNormalization, "normalization."),
+        *(row for kind in architectures for row in settings_of(kind, "architecture.")),
+    ]
+    page = (ROOT / "docs" / "training-settings.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("| `")] == expected

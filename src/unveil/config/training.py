@@ -70,7 +70,8 @@ class TrainingSchedule(Config):
     """The parts of a training that both tasks share. What is not given, the recipe chooses."""
 
     recipe: Literal["auto", "lecture"] = "auto"
-    """Who chooses what is not given below: auto from the data and the device, lecture as the project's source did."""
+    """Who chooses what is not given below: auto from the data and the device, lecture as in the course that Unveil grew
+    out of."""
     time_budget_s: float | None = Field(None, gt=0, le=1e7)
     """About how long the epochs may take, in seconds: the steps are chosen to fit. What is found out about the model
     afterwards takes its own time."""
@@ -89,7 +90,7 @@ class TrainingSchedule(Config):
     learning_rate: float | None = Field(None, gt=0, le=1)
     """Peak learning rate of Adam."""
     schedule: Literal["constant", "cosine"] | None = None
-    """How the learning rate falls: not at all, or along a cosine after a short warm-up."""
+    """How the learning rate falls: constant, not at all; cosine, along a cosine after a short warm-up."""
     patience: int | None = Field(None, ge=0)
     """End when the validation loss has not improved for so many epochs; 0 never ends early."""
     validation_fraction: float = Field(0.25, ge=0, lt=1)

@@ -20,11 +20,11 @@ from unveil.image import Frame, Image, frames
 from unveil.inference.engines import NOISE_TOLERANCE, PROBABILITY_TOLERANCE
 from unveil.inference.hands import one_by_one
 from unveil.inference.labelling import label_frame
-from unveil.inference.reading import usable
 from unveil.inference.tiling import Tiling
 from unveil.model.card import ModelCard
 from unveil.model.lipschitz import model_bound
 from unveil.model.model import CHECK_TOLERANCE, Model, compute, digest
+from unveil.operators.finite import usable
 from unveil.operators.lipschitz import at_most
 from unveil.tasks.certificate import check_certificate
 from unveil.tasks.denoise import denoise
