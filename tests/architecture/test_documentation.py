@@ -95,3 +95,10 @@ def test_the_manual_lists_every_setting_of_a_training_in_its_own_words() -> None
     ]
     page = (ROOT / "docs" / "training-settings.md").read_text(encoding="utf-8")
     assert [line for line in page.splitlines() if line.startswith("| `")] == expected
+
+
+def test_the_plan_of_the_house_names_the_modules_that_are_there() -> None:
+    named = set(re.findall(r"\b[a-z_]+\.py\b", (ROOT / "docs" / "DESIGN.md").read_text(encoding="utf-8")))
+    source = ROOT / "src" / "unveil"
+    assert not {path.name for path in (source / "widgets").glob("[!_]*.py")} - named
+    assert not named - {path.name for path in source.rglob("*.py")}
