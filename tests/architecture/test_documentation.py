@@ -22,9 +22,13 @@ from unveil.config.training import (
     SegmentationTraining,
     TrainingSchedule,
 )
+from unveil.io.library import list_models
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *(p for d in ("docs", "benchmarks", "recipes") for p in sorted((ROOT / d).rglob("*.md"))),
+]
 
 
 def fenced(page: Path, language: str) -> Iterator[str]:
@@ -70,6 +74,15 @@ def test_imports_of_the_examples_work() -> None:
     for example in examples:
         imports = [node for node in ast.parse(example).body if isinstance(node, ast.Import | ast.ImportFrom)]
         exec(compile(ast.Module(imports, []), "example", "exec"), {})
+
+
+def test_models_of_the_examples_ship() -> None:
+    shipped = {entry.name for entry in list_models() if entry.origin == "shipped"}
+    named = {
+        name for page in PAGES for name in re.findall(r'load_model\("([^"]+)"\)', page.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert named <= shipped
 
 
 def settings_of(kind: type[Config], prefix: str = "", leave_out: frozenset[str] = frozenset()) -> Iterator[str]:
