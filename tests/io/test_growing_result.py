@@ -110,6 +110,8 @@ def test_levels_lie_where_their_pixels_come_from(tmp_path: Path) -> None:
     assert labels.attrs["image-label"] == {"version": "0.4", "source": {"image": "../../"}}
     levels = labels.attrs["multiscales"][0]["datasets"]  # type: ignore[index, call-overload]
     assert levels[2]["coordinateTransformations"] == [{"type": "scale", "scale": [2, 2, 1]}]
+    made_by = [group.attrs["multiscales"][0]["type"] for group in (root, labels)]  # type: ignore[index, call-overload]
+    assert made_by == ["mean", "nearest"]
 
 
 def test_a_result_lies_where_its_image_does(tmp_path: Path) -> None:
@@ -174,6 +176,20 @@ def test_contrasts_are_finite_and_have_a_width(pixels: list[float], wanted: tupl
     image = Image(np.zeros((1, 2, 2)), "CYX", channel_names=("cells",))
     (channel,) = ome_zarr_metadata.omero(image, np.array(pixels)[None, None])["channels"]  # type: ignore[misc, union-attr]
     assert (channel["window"]["start"], channel["window"]["end"]) == wanted  # type: ignore[index, call-overload]
+
+
+def test_every_channel_has_a_colour_and_a_contrast_of_its_own() -> None:
+    pixels = np.arange(24.0).reshape(2, 3, 2, 2)
+    image = Image(pixels, "CZYX", channel_names=("DAPI", "GFP"))
+    first, second = ome_zarr_metadata.omero(image, pixels)["channels"]  # type: ignore[misc, union-attr]
+    assert (first["label"], second["label"]) == ("DAPI", "GFP")  # type: ignore[index, call-overload]
+    assert (first["window"]["start"], first["window"]["end"]) == (0, 11)  # type: ignore[index, call-overload]
+    assert (second["window"]["start"], second["window"]["end"]) == (12, 23)  # type: ignore[index, call-overload]
+    assert first["color"] != second["color"]  # type: ignore[index, call-overload]
+    assert first["active"] is second["active"] is True  # type: ignore[index, call-overload]
+    alone = Image(pixels[0], "ZYX", channel_names=("DAPI",))
+    (channel,) = ome_zarr_metadata.omero(alone, pixels[0])["channels"]  # type: ignore[misc, union-attr]
+    assert (channel["color"], channel["window"]["end"]) == ("FFFFFF", 11)  # type: ignore[index, call-overload]
 
 
 def test_what_was_interrupted_is_gone_on_with(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_axes_are_fixed_shortened_and_converted() -> None:
     assert (view.shape, view.dtype, view.ndim) == ((2, 3), np.float32, 2)
     np.testing.assert_array_equal(np.asarray(view), PIXELS[:, 0, 0, :2].T + 1)
     np.testing.assert_array_equal(view[-1], PIXELS[:, 0, 0, 1] + 1)
+    np.testing.assert_array_equal(view[-2], PIXELS[:, 0, 0, 0] + 1)
 
 
 def test_a_copy_cannot_be_refused() -> None:

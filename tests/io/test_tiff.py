@@ -112,6 +112,40 @@ def test_a_unit_in_the_plural_is_the_same_unit(unit: str) -> None:
     assert um_per_unit(unit) == um_per_unit(f"{unit}s") == um_per_unit(british) == um_per_unit(f"{british}s")
 
 
+@pytest.mark.parametrize(
+    ("prefix", "name", "metres"),
+    [
+        *(("", "", 1), ("c", "centi", 1e-2), ("m", "milli", 1e-3), ("µ", "micro", 1e-6), ("n", "nano", 1e-9)),
+        *((letter, "micro", 1e-6) for letter in ("u", "\u03bc", "\\u00B5")),
+    ],
+)
+def test_units_are_those_of_physics(prefix: str, name: str, metres: float) -> None:
+    for unit in (f"{prefix}m", f"{name}meter", f" {name}metre ".upper()):
+        assert um_per_unit(unit) == pytest.approx(metres * 1e6, rel=1e-12)
+    assert um_per_unit("pm") == um_per_unit("picometer") == pytest.approx(1e-6, rel=1e-12)
+    assert um_per_unit("Å") == um_per_unit("angstrom") == pytest.approx(1e-4, rel=1e-12)
+    assert [um_per_unit(unit) for unit in ("pixel", "inch", "", None)] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("order", "labels", "names"),
+    [
+        ("czt", ["DAPI", "GFP"] * 3, ("DAPI", "GFP")),
+        ("zct", ["DAPI"] * 3 + ["GFP"] * 3, ("DAPI", "GFP")),
+        ("czt", ["DAPI", "GFP", "DAPI", "GFP", "DAPI", "Cy5"], ()),  # no name of the channel
+        ("czt", ["DAPI", "DAPI"] * 3, ()),
+        ("czt", ["DAPI", "GFP"], ()),  # not one per plane
+    ],
+)
+def test_slice_labels_of_imagej_name_channels(
+    tmp_path: Path, order: str, labels: list[str], names: tuple[str, ...]
+) -> None:
+    metadata = {"axes": "ZCYX", "Labels": labels} | ({"order": order} if order != "czt" else {})
+    tifffile.imwrite(tmp_path / "stack.tif", noise(3, 2, 20, 30), imagej=True, metadata=metadata)
+    image = read_image(tmp_path / "stack.tif")
+    assert (image.axes, image.shape, image.channel_names) == ("CZYX", (2, 3, 20, 30), names)
+
+
 @pytest.mark.parametrize(("pixel_um", "known"), [(0.5, {"Z": 50.0, "Y": 0.5, "X": 0.5}), (264.6, {"Z": 50.0})])
 def test_planes_in_centimetres_may_lie_further_apart_than_pixels(
     tmp_path: Path, pixel_um: float, known: dict[str, float]
