@@ -57,6 +57,18 @@ def test_what_the_labels_do_not_know_of_the_pixel_size_the_image_does():
     assert measure_objects(labels, image)["volume_um3"].tolist() == [60 * 2.0 * 0.5 * 0.25]
 
 
+def test_volumes_and_places_are_in_micrometres_of_every_axis():
+    labels = np.zeros((5, 6, 8), np.int32)
+    labels[1:4, 2:4, 3:7] = 9
+    size_um = {"Z": 2.0, "Y": 0.5, "X": 0.25}
+    expected = regionprops(labels, spacing=tuple(size_um.values()))[0]
+    for pair in ((Image(labels, "ZYX", size_um), None), (Image(labels, "ZYX"), Image(labels, "ZYX", size_um))):
+        columns = measure_objects(*pair, n_dims=3)
+        assert columns["volume_um3"].item() == pytest.approx(expected.area)
+        found = [columns[f"centroid_{axis}_um"].item() for axis in "zyx"]
+        assert found == pytest.approx(expected.centroid)
+
+
 def test_an_axis_of_unknown_size_gives_no_volume():
     labels = np.ones((3, 4, 5), np.int32)
     columns = measure_objects(Image(labels, "ZYX", pixel_size_um={"Y": 0.5, "X": 0.5}), None)
