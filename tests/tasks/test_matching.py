@@ -13,7 +13,7 @@ from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.tasks.evaluate import evaluate
-from unveil.tasks.matching import choose_channels
+from unveil.tasks.matching import channel_sets, check_fit, choose_channels
 from unveil.tasks.segment import segment
 from unveil.tasks.train import train
 
@@ -58,6 +58,9 @@ def test_image_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(MismatchError) as caught:
         segment(image, brightness_model(**model), options=EXACT.model_copy(update={"channel": channel}))
+    assert str(caught.value) == message
+    with pytest.raises(MismatchError) as caught:
+        check_fit(image, brightness_model(**model).card, channel)
     assert str(caught.value) == message
 
 
@@ -125,3 +128,14 @@ def test_models_of_other_orders_of_channels_are_not_averaged(brightness_model: A
     one, other = (brightness_model(in_channels=2, channel_names=names) for names in (("a", "b"), ("b", "a")))
     with pytest.raises(MismatchError, match=r"they differ in order of channels \(a, b; b, a\)"):
         segment(make_blobs((2, 32, 40), "CYX"), one, others=[other], options=EXACT)
+
+
+def test_a_denoiser_of_one_channel_takes_the_chosen_one_or_each_by_itself(make_tiny_model: Any) -> None:
+    image = Image(np.zeros((3, 8, 8)), "CYX", channel_names=("r", "g", "b"))
+    one, three = (make_tiny_model("denoising", in_channels=n).card for n in (1, 3))
+    assert channel_sets(image, one, None) == [(0,), (1,), (2,)]
+    assert channel_sets(image, one, "g") == channel_sets(image, one, 1) == [(1,)]
+    assert channel_sets(image, three, None) == [(0, 1, 2)]
+    with pytest.raises(MismatchError, match="choose none"):
+        channel_sets(image, three, "g")
+    check_fit(image, one, None)

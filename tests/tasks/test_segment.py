@@ -44,13 +44,19 @@ def test_objects_of_a_plane(squares: Any, brightness_model: Any) -> None:
     assert result.card.name == "brightness"
 
 
-def test_the_report_says_what_overlap_the_probabilities_expect(make_tiny_model: Any, make_blobs: Any) -> None:
-    result = segment(make_blobs((3, 30, 40), "ZYX"), make_tiny_model(), options=EXACT, monitor=ignore)
-    for found in (result, separate(result, EXACT.model_copy(update={"threshold": 0.3, "min_size": 0}))):
+@pytest.mark.parametrize("objects", [True, False])
+def test_the_report_says_what_overlap_the_probabilities_expect(
+    make_tiny_model: Any, make_blobs: Any, objects: bool
+) -> None:
+    model = make_tiny_model(objects=objects)
+    result = segment(make_blobs((3, 30, 40), "ZYX"), model, options=EXACT, monitor=ignore)
+    half = {"threshold": float(np.median(result.probabilities.data)), "min_size": 0}
+    for found in (result, separate(result, EXACT.model_copy(update=half))):
         p, predicted = np.asarray(found.probabilities.data, float)[0], np.asarray(found.labels.data) > 0
         expected = p[predicted].sum() / (predicted.sum() + p[~predicted].sum())
         assert found.report.expected_iou == pytest.approx(expected, rel=1e-4)
         assert found.report.provenance()["expected_iou"] == found.report.expected_iou
+    assert 0.4 < predicted.mean() < 0.6
 
 
 @pytest.mark.parametrize(("n_dims", "tile"), [(2, 1), (2, 7), (2, 16), (2, 33), (2, 500), (3, 16), (3, 30), (3, 500)])
