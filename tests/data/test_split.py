@@ -29,6 +29,7 @@ def test_a_wanted_validation_is_never_empty(n: int, fraction: float) -> None:
 def test_no_fraction_and_a_single_image_hold_nothing_out() -> None:
     assert split_images(alone(9), 0, 0)[1] == []
     assert split_images(alone(1), 0.25, 0)[1] == []
+    assert split_images([[0, 1, 2, 3]], 0.25, 0) == ([0, 1, 2, 3], [])
 
 
 def test_a_quarter_is_a_quarter() -> None:
@@ -83,8 +84,9 @@ def test_where_there_is_room_the_share_is_what_was_asked_for(shape: tuple[int, .
     assert block.stop - block.start == pytest.approx(0.25 * shape[block.axis], abs=1)
 
 
-def test_where_the_gap_takes_much_less_judges() -> None:
-    block = choose_block([np.ones((128, 128), bool)], 0.25, (48, 48))
+@pytest.mark.parametrize("gap", [48, 54])
+def test_where_the_gap_takes_much_less_judges(gap: int) -> None:
+    block = choose_block([np.ones((128, 128), bool)], 0.25, (gap, gap))
     assert block is not None
     assert 0.1 * 128 <= block.stop - block.start < 0.25 * 128
 
@@ -94,6 +96,7 @@ def test_the_block_follows_what_is_drawn() -> None:
     content[:40, 5:20] = True
     content[:40, 70:80] = True
     assert choose_block([content], 0.4, (10, 10)) == Block(axis=1, start=70, stop=100, gap=10)
+    assert choose_block([content[:, ::-1]], 0.4, (10, 10)) == Block(axis=1, start=0, stop=30, gap=10)
 
 
 @pytest.mark.parametrize(
