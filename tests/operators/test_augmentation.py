@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -72,3 +74,55 @@ def test_the_blur_keeps_the_mean_and_has_its_width() -> None:
     at = torch.arange(41.0) - 20
     assert blurred.sum().item() == pytest.approx(1, abs=1e-5)
     assert (blurred.sum(0) * at**2).sum().item() == pytest.approx(4, rel=0.05)
+
+
+@pytest.mark.parametrize("knob", ["gain", "offset", "gamma", "noise"])
+def test_each_change_of_intensity_stays_in_its_bounds_and_fills_them(knob: str) -> None:
+    most = 0.25
+    image = torch.full((400, 1, 40, 40), 0.5)
+    image[:, :, :20] = -0.5
+    changed = random_intensities(image, NOTHING.model_copy(update={knob: most}), generator())
+    low, high = (half.mean(dim=(1, 2, 3)) for half in (changed[:, :, :20], changed[:, :, 20:]))
+    drawn = {
+        "gain": (high - low) - 1,
+        "offset": (high + low) / 2,
+        "gamma": (high - low).log() / math.log(0.5),
+        "noise": 2 * (changed - image).std(dim=(1, 2, 3)) - most,  # from none to the most
+    }[knob]
+    assert drawn.abs().max() < 1.12 * most
+    assert drawn.min() < -0.9 * most
+    assert drawn.max() > 0.9 * most
+    assert drawn.mean().abs() < 0.1 * most
+    if knob in ("gain", "gamma"):
+        torch.testing.assert_close(high, -low)
+
+
+def test_every_second_image_is_blurred_alike() -> None:
+    image = windows(1, 1, 32, 32).expand(400, 1, 32, 32)
+    changed = random_intensities(image, NOTHING.model_copy(update={"blur_px": 1.5}), generator())
+    spread = changed.std(dim=(1, 2, 3))
+    is_blurred = spread < 0.9 * image[0].std()
+    assert 0.4 < is_blurred.float().mean() < 0.6
+    torch.testing.assert_close(spread[~is_blurred], image[0].std().expand(int((~is_blurred).sum())), atol=1e-5, rtol=0)
+    assert spread[is_blurred].std() < 1e-5
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_views_are_resized_by_the_scale_alike_along_y_and_x_and_not_along_z(flips: bool) -> None:
+    config = NOTHING.model_copy(update={"scale": 0.25, "flips": flips})
+    size = (4, 48, 48)
+    z, y, x = np.indices(source_size(size, config))
+    centre = (y.shape[1] - 1) / 2
+    balls = np.stack([(y - centre) ** 2 + (x - centre) ** 2 < 18**2, z]).astype(np.float32)
+    batch = torch.from_numpy(balls).expand(200, 2, *balls.shape[1:])
+    _, views = random_views(batch, batch, size, config, generator())
+    discs, planes = views[:, 0].numpy(), views[:, 1].numpy()
+    zoom = discs.sum(axis=(1, 2, 3)) / 4 / (np.pi * 18**2)
+    along_y, along_x = (discs.any(axis=axes).sum(axis=1) / 36 for axes in ((1, 3), (1, 2)))
+    np.testing.assert_allclose(along_y, along_x, atol=0.06)
+    np.testing.assert_allclose(along_y**2, zoom, atol=0.12)
+    assert 0.75**2 - 0.05 < zoom.min() < 0.6
+    assert 1.5 < zoom.max() < 1.25**2 + 0.05
+    order = np.sort(planes[:, :, 0, 0], axis=1)
+    np.testing.assert_array_equal(order, np.tile(np.arange(4), (200, 1)))
+    assert (planes == planes[:, :, :1, :1]).all()

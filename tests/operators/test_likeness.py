@@ -18,6 +18,23 @@ def test_what_made_the_cloud_lies_in_it(samples):
     assert squared.mean() == pytest.approx(1, abs=0.1)
 
 
+def test_distances_are_those_of_mahalanobis(rng):
+    samples = rng.normal(size=(200, 12)) @ rng.normal(size=(12, 12)) + 5
+    for n_directions in (0, 3, 7):
+        cloud = fit_cloud(samples, n_directions)
+        assert cloud.directions.shape == (n_directions, 12)
+        standard = (samples - samples.mean(axis=0)) / cloud.spread
+        values, vectors = np.linalg.eigh(standard.T @ standard / (len(samples) - 1))
+        values[: 12 - n_directions] = values[: 12 - n_directions].mean()
+        inverse = np.linalg.inv(vectors @ np.diag(values) @ vectors.T)
+        others = rng.normal(size=(5, 12)) * samples.std(axis=0) + samples.mean(axis=0)
+        off = (others - samples.mean(axis=0)) / cloud.spread
+        expected = np.sqrt(np.einsum("ij,jk,ik->i", off, inverse, off) / 12)
+        np.testing.assert_allclose(cloud.distances(others), expected, rtol=1e-6)
+        along = off @ vectors[:, ::-1][:, :n_directions] / np.sqrt(values[::-1][:n_directions])
+        np.testing.assert_allclose(np.abs(cloud.coordinates(others)), np.abs(along), rtol=1e-6)
+
+
 def test_a_rule_that_is_broken_is_seen_though_each_number_is_usual(samples, rng):
     shuffled = np.stack([rng.permutation(column) for column in samples.T], axis=1)
     cloud = fit_cloud(samples, 3)
