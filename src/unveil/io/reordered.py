@@ -69,7 +69,7 @@ class Reordered:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Read the pixels at `key`: integers, slices with positive steps, and an ellipsis."""
-        keys = [_bounded(k, size) for k, size in zip(_expanded(key, self.ndim), self.shape, strict=True)]
+        keys = [_bounded(k, size) for k, size in zip(expanded(key, self.ndim), self.shape, strict=True)]
         source_key: list[int | slice] = [0] * len(self._source.shape)
         for axis, k in zip(self._order, keys, strict=True):
             source_key[axis] = k
@@ -95,7 +95,8 @@ def _opened(open_again: Callable[[], Image]) -> ArrayLike:
     return open_again().data
 
 
-def _expanded(key: Any, n_dims: int) -> list[Any]:
+def expanded(key: Any, n_dims: int) -> list[Any]:
+    """Return one index per dimension: those of `key`, and whole slices for its ellipsis and for what it leaves out."""
     keys = list(key) if isinstance(key, tuple) else [key]
     if Ellipsis in keys:
         at = keys.index(Ellipsis)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.image import Image
+from unveil.io.reordered import expanded
 
 
 def residual_of(noisy: Image, denoised: Image, channel: int = 0) -> Image:
@@ -30,12 +31,12 @@ class _Difference:
     def __init__(self, noisy: Image, denoised: Image, channel: int) -> None:
         self._noisy, self._denoised, self.shape = noisy.data, denoised.data, denoised.shape
         is_chosen = "C" in noisy.axes and "C" not in denoised.axes
+        self.ndim = len(self.shape)
         self._at = noisy.axes.index("C") if is_chosen else None
         self._channel = channel
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
-        keys = list(key) if isinstance(key, tuple) else [key]
-        keys += [slice(None)] * (len(self.shape) - len(keys))
+        keys = expanded(key, self.ndim)
         of_noisy = keys if self._at is None else [*keys[: self._at], self._channel, *keys[self._at :]]
         noisy = np.asarray(self._noisy[tuple(of_noisy)], np.float32)
         difference: NDArray[np.float32] = noisy - np.asarray(self._denoised[tuple(keys)], np.float32)
