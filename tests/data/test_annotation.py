@@ -28,6 +28,20 @@ def test_the_background_becomes_0_and_the_gap_closes(background: int, expected: 
     assert annotation.labels.data.dtype == np.uint8
 
 
+@pytest.mark.parametrize("judged", [1, 255])
+def test_masks_of_numbers_say_what_those_of_true_and_false_do(judged: int) -> None:
+    labels, mask = painted(0, 4, 5), np.array([[0, judged, 0], [judged, judged, 0]], np.uint8)
+    annotation = Annotation(labels, mask)  # type: ignore[arg-type]
+    assert annotation.mask is not None
+    assert annotation.mask.dtype == bool
+    assert judged_numbers(annotation) == judged_numbers(Annotation(labels, mask > 0)) == [0, 4]
+
+
+def test_an_array_is_no_annotation() -> None:
+    with pytest.raises(ImageError, match="Found a ndarray where an unveil.Image is expected"):
+        Annotation(np.zeros((4, 4), int))  # type: ignore[arg-type]
+
+
 @given(
     hnp.arrays(st.sampled_from([np.uint8, np.int32, np.uint64]), (4, 5), elements=st.integers(0, 6)), st.integers(1, 6)
 )

@@ -22,7 +22,7 @@ class Annotation:
     labels
         Non-negative integers; axes of the image less its channels.
     mask
-        True where judged, shape of the labels; None where the whole image is.
+        True, or a number other than 0, where judged, shape of the labels; None where the whole image is.
     has_outlines
         Whether labels show where objects end. Scribbles do not: they lie somewhere inside.
 
@@ -44,6 +44,8 @@ class Annotation:
                 f"Labels '{self.labels.name}' have dtype {dtype}: labels are whole numbers. "
                 f"Convert them to an integer dtype, one number per object."
             )
+        if self.mask is not None:
+            object.__setattr__(self, "mask", np.asarray(self.mask, bool))
         if self.mask is not None and self.mask.shape != self.labels.shape:
             raise ImageError(
                 f"The annotation mask has shape {self.mask.shape}, its labels {self.labels.shape}. "
