@@ -172,6 +172,24 @@ def test_axes_follow_the_layer_and_its_labels(viewer, save_segmenter, blobs):
     assert panel.runner.bar.state is PanelState.READY
 
 
+def test_words_about_a_run_stay_until_something_else_is_chosen(viewer, save_segmenter, blobs, run):
+    save_segmenter()
+    viewer.add_image(blobs(32, 32), name="cells")
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    run(panel)
+    line, warning = panel.runner.bar.line, panel.runner.warning
+    warning.setVisible(True)
+    other = viewer.add_image(blobs(32, 32), name="other")
+    other.name = "renamed"
+    viewer.layers.move(viewer.layers.index(other), 0)
+    assert "4 objects" in line.text()
+    assert warning.isVisibleTo(panel)
+    panel.form.source.choose("renamed")
+    assert "4 objects" not in line.text()
+    assert not warning.isVisibleTo(panel)
+
+
 def test_the_axes_chosen_for_a_layer_stay_until_its_own_labels_name_others(viewer, save_segmenter, blobs):
     save_segmenter()
     stack, other = (viewer.add_image(blobs(3, 32, 32), name=name) for name in ("stack", "other"))

@@ -73,6 +73,7 @@ class PanelRunner(QObject):
         self._job: Job | None = None
         self._layer_id: Any = None
         self._last_words = ""
+        self._chosen: tuple[Any, ...] = ()
         self._growing: GrowingLayers | None = None
         self.form = form
         self.replace = QCheckBox("Replace my previous result")
@@ -207,8 +208,9 @@ class PanelRunner(QObject):
         self.folder_button.setEnabled(self._job is None and self.form.models.entry is not None)
 
     def _on_form_changed(self) -> None:
-        """Drop the words about the last run: they may not fit what is chosen now."""
-        if self._job is None:
+        """Drop the words about the last run where something else is chosen now: they may not fit it."""
+        before, self._chosen = self._chosen, (self.form.chosen(), self.replace.isChecked())
+        if self._job is None and self._chosen != before:
             self._last_words = ""
             self.warning.clear()
         self._draw()

@@ -64,6 +64,13 @@ class RunForm(QWidget):
             return "Choose a model: press Open… or drop a model file on the window."
         return problem or self._size_problem()
 
+    def chosen(self) -> tuple[Any, ...]:
+        """Return all that is chosen, so that it can be told whether something else is."""
+        source, entry = self.source, self.models.entry
+        pixels = source.layer_list.chosen, source.axes, source.channel, source.cut
+        settings = self.device.currentData(), self.filter.values(), self.advanced.values()
+        return pixels, entry and entry.path, settings, self.results.list.currentIndex()
+
     def options(self, **others: Any) -> RunOptions:
         """Return the options of a run, `others` being what the panel asks beside this form.
 
