@@ -23,6 +23,7 @@ from unveil.events import Preview
 from unveil.image import Image
 from unveil.io.card_file import read_card
 from unveil.io.runs import Run, resumable_runs
+from unveil.io.settings import read_settings
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.after_training import CardDialog
 from unveil.widgets.layers import source_of
@@ -652,3 +653,14 @@ def test_no_row_goes_as_more_images_are_opened(scene, panel, monkeypatch):
         scene.add_image(np.zeros((96, 90 + number), np.float32), name=f"i{number}")
         scene.add_labels(np.ones((96, 90 + number), np.uint8), name=f"i{number} labels")
     assert rows(panel) == [("cells", "painted"), *((f"i{number}", f"i{number} labels") for number in range(4))]
+
+
+def test_saved_settings_hold_what_is_asked_outside_of_the_fold(panel, tmp_path):
+    form, file = panel.form, tmp_path / "training.yaml"
+    form.task_list.setCurrentText("Segment classes")
+    form.time_list.setCurrentText("about 3 minutes")
+    form.settings.save(file)
+    assert {"objects": False, "time_budget_s": 180.0}.items() <= read_settings(file).items()
+    form.time_list.setCurrentText("automatic")
+    form.settings.load(file)
+    assert form.request().settings.time_budget_s == 180

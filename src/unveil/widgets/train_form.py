@@ -81,7 +81,7 @@ class TrainForm(QWidget):
         self.pairs = PairForm(viewer)
         self.folder = FolderRow()
         self.name = QLineEdit()
-        self.settings = TrainSettings()
+        self.settings = TrainSettings(self._asked)
         self._lay_out()
         self._fill()
         self._connect()
@@ -215,21 +215,23 @@ class TrainForm(QWidget):
         self.extent.close_for_good()
 
     def _settings(self, data: TrainingData) -> Settings:
-        others: dict[str, Any] = {
-            "name": free_name(self.name.text().strip() or _default_name(self.first_image()[0], self.task)),
-            "time_budget_s": self.time_list.currentData(),
-        }
+        others = {**self._asked(), "name": free_name(self.name.text().strip() or self.name.placeholderText())}
         if self.task.is_segmentation:
-            others["objects"] = self.task is TrainingTask.OBJECTS
             numbers = () if others["objects"] else data.class_numbers
             others["classes"] = class_names(numbers) if numbers else _TWO
-        else:  # settings that were loaded may be for other data
-            others["noisy_only"] = _NOISY_ONLY.get(self.task, "blind_spot")
         settings = self.settings.config(**others)
         if self.n_dims == 2:
             return settings
         architecture = settings.architecture or _volume_unet(min(image.size("Z") for image in data.images or ()))
         return settings.model_copy(update={"architecture": architecture.model_copy(update={"n_dims": 3})})
+
+    def _asked(self) -> dict[str, Any]:
+        """Return the settings that are asked beside the fold, but for what the layers tell."""
+        asked = {"time_budget_s": seconds} if (seconds := self.time_list.currentData()) else {}
+        if self.task.is_segmentation:
+            return {**asked, "objects": self.task is TrainingTask.OBJECTS}
+        # always given, since settings that were loaded may be for other data
+        return {**asked, "noisy_only": _NOISY_ONLY.get(self.task, "blind_spot")}
 
     def _parent(self, settings: Settings) -> Path | None:
         """Return the model to start from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,12 +42,18 @@ class TrainSettings(QWidget):
     """A fold with a form for each kind of training; fields without a row come from a settings file.
 
     A form is made when it is first needed: its two dozen rows take a quarter of a second.
+
+    Parameters
+    ----------
+    asked
+        Returns what is asked beside the fold, to be saved with the rest.
     """
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, asked: Callable[[], dict[str, Any]] = dict, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._asked = asked
         self._kind: Kind = "segmentation"
         self._loaded: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         self._forms: dict[str, ConfigForm[Any]] = {}
@@ -104,10 +111,10 @@ class TrainSettings(QWidget):
         self._loaded[self._kind] = {name: value for name, value in values.items() if name not in _FIELDS[self._kind]}
         self.changed.emit()
 
-    def save(self, file: Path, **others: Any) -> None:
+    def save(self, file: Path) -> None:
         """Write all settings into `file`."""
         try:
-            write_settings(file, self.config(**others))
+            write_settings(file, self.config(**self._asked()))
         except InputError as error:
             tell_failure(error)
         else:
