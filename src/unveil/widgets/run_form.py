@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from unveil.config.architecture import Architecture, FilterConfig
 from unveil.config.options import Device, RunOptions
@@ -15,6 +14,7 @@ from unveil.errors import ConfigError
 from unveil.model.card import Task
 from unveil.tasks.rescaling import factors_to_model, size_problem
 from unveil.widgets.config_form import ConfigForm
+from unveil.widgets.fold import advanced_fold
 from unveil.widgets.layers import format_pixel_size
 from unveil.widgets.model_picker import ModelPicker
 from unveil.widgets.requests import Request
@@ -48,7 +48,7 @@ class RunForm(QWidget):
         more = ("denoise_first", "uncertainty") if task == "segmentation" else ()
         self.advanced = ConfigForm(options, (*more, *_ADVANCED))
         self.results = ResultChoice()
-        self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
+        self.fold = advanced_fold()
         self._lay_out()
         self.source.changed.connect(self._draw)
         self.models.changed.connect(self._take_model)

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import InputError
 from unveil.io.settings import read_settings, write_settings
 from unveil.widgets.config_form import ConfigForm
+from unveil.widgets.fold import advanced_fold
 from unveil.widgets.notify import tell, tell_failure
 
 _COMMON = (
@@ -58,7 +58,7 @@ class TrainSettings(QWidget):
         self._loaded: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         self._forms: dict[str, ConfigForm[Any]] = {}
         self._place = QVBoxLayout()
-        self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
+        self.fold = advanced_fold()
         self.load_button = QPushButton("Load settings…")
         self.load_button.setToolTip("Take all settings from a YAML file, also those that have no row here")
         self.save_button = QPushButton("Save settings…")
