@@ -66,6 +66,20 @@ def test_the_card_in_a_few_words(qtbot, save_segmenter):
     assert "CC0-1.0" in describe(picker.card)
 
 
+def test_long_names_of_models_can_be_told_apart(qtbot, save_segmenter):
+    for number in ("012", "013"):
+        save_segmenter(f"2026-11-28_experiment_with_a_very_long_name_DAPI_63x_position_{number}-segmenter")
+    picker = ModelPicker("segmentation")
+    for widget in (picker, picker.summary):
+        qtbot.addWidget(widget)
+    picker.list.setFixedSize(240, 24)
+    looks = []
+    for row in range(2):
+        picker.list.setCurrentIndex(row)
+        looks.append(picker.list.grab().toImage())
+    assert looks[0] != looks[1]
+
+
 def test_a_certificate_counts_once_it_was_recomputed_from_the_weights(qtbot, save_denoiser, notifications):
     about = {"method": "Gram iteration", "covers": "the network"}
     save_denoiser("borne-out", certificate=LipschitzCertificate(bound=1.5, **about))

@@ -1,4 +1,4 @@
-"""Lists of layers that keep their choice by id, and show long names in a narrow dock."""
+"""Lists that show long names in a narrow dock; those of layers keep their choice by id."""
 
 from __future__ import annotations
 
@@ -13,14 +13,40 @@ from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainte
 _SCROLL_BAR_PX = 24
 
 
-class LayerNames(QComboBox):
+class Names(QComboBox):
+    """A list of names that may be longer than there is room."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(10)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Leave out the middle of a name that is too long: names often differ at the end."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        field = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - 4
+        )
+        painter = QStylePainter(self)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def showPopup(self) -> None:  # noqa: N802
+        """Open as wide as the names are."""
+        self.view().setMinimumWidth(max(self.width(), self.view().sizeHintForColumn(0) + _SCROLL_BAR_PX))
+        super().showPopup()
+
+
+class LayerNames(Names):
     """A list of layers, one of which is chosen while there is any."""
 
     def __init__(self, tooltip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._tooltip = tooltip
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(10)
         self.currentIndexChanged.connect(self._name_whole)
         self._name_whole()
 
@@ -44,25 +70,6 @@ class LayerNames(QComboBox):
         with QSignalBlocker(self):
             self._choose(unique_id)
         self._name_whole()
-
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Leave out the middle of a name that is too long: names often differ at the end."""
-        option = QStyleOptionComboBox()
-        self.initStyleOption(option)
-        field = self.style().subControlRect(
-            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
-        )
-        option.currentText = self.fontMetrics().elidedText(
-            option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - 4
-        )
-        painter = QStylePainter(self)
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-
-    def showPopup(self) -> None:  # noqa: N802
-        """Open as wide as the names are."""
-        self.view().setMinimumWidth(max(self.width(), self.view().sizeHintForColumn(0) + _SCROLL_BAR_PX))
-        super().showPopup()
 
     def _choose(self, unique_id: Any) -> None:
         ids = [self.itemData(row) for row in range(self.count())]

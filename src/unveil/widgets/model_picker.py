@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from unveil.errors import ModelFileError
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard, Task
 from unveil.widgets.docks import docked
 from unveil.widgets.job import Job
+from unveil.widgets.layer_list import Names
 from unveil.widgets.layers import format_pixel_size
 from unveil.widgets.notify import tell_failure, warn
 from unveil.widgets.session_models import session_models
@@ -39,9 +40,7 @@ class ModelPicker(QWidget):
         self.task = task
         self._entries: list[ModelEntry] = []
         self._checks: dict[tuple[Path, int], str] = {}
-        self.list = QComboBox()
-        self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.list.setMinimumContentsLength(12)
+        self.list = Names()
         self.list.setToolTip("Models that ship with Unveil, your own, and files opened in this session")
         self.browse = QPushButton("Open…")
         self.browse.setToolTip("Open a model file (.safetensors); you can also drop one on the viewer")

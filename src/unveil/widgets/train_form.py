@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from unveil.config.architecture import UNetConfig
 from unveil.errors import ConfigError, ImageError
@@ -20,6 +20,7 @@ from unveil.io.library import default_parent
 from unveil.widgets.correction import to_correct
 from unveil.widgets.extent_form import ExtentForm
 from unveil.widgets.folder_pairs import FolderRow
+from unveil.widgets.layer_list import Names
 from unveil.widgets.layers import Source, cut_axes, source_of
 from unveil.widgets.notify import tell, warn
 from unveil.widgets.pair_form import PairForm
@@ -75,7 +76,7 @@ class TrainForm(QWidget):
         self._was_chosen = False
         self._proposal: Proposal | None = None
         self._used: list[Source] = []
-        self.task_list, self.sees_list, self.start_list, self.time_list = (_list() for _ in range(4))
+        self.task_list, self.sees_list, self.start_list, self.time_list = (Names() for _ in range(4))
         self.reason = _small_print()
         self.choices = _small_print()
         self.pairs = PairForm(viewer)
@@ -380,13 +381,6 @@ def _volume_unet(n_planes: int) -> UNetConfig:
 def _default_name(image: str, task: TrainingTask) -> str:
     """Return a name for a model: of its image, and what it does."""
     return f"{'-'.join(image.split()) or 'my'}-{'segmenter' if task.is_segmentation else 'denoiser'}"
-
-
-def _list() -> QComboBox:
-    box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(10)
-    return box
 
 
 def _form() -> QFormLayout:
