@@ -52,6 +52,7 @@ def test_a_file_that_fails_leaves_the_verdicts_on_the_others(unveil, files):
     assert [found["verdict"] for found in outcome.json["images"]] == ["unlike", "like"]
     (failed,) = outcome.json["failed"]
     assert failed["input"].endswith("broken.tif")
+    assert outcome.err.count("broken.tif") == 1
 
 
 def test_a_run_warns_and_can_be_told_not_to(unveil, files):

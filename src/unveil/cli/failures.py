@@ -29,11 +29,12 @@ def report(failure: BaseException, *, about: str = "") -> int:
     Parameters
     ----------
     about
-        What failed, where one command works on several things: an image's path.
+        What failed, where one command works on several things: an image's path, for messages that do not name it.
     """
     if _shows_traceback():
         traceback.print_exception(failure)
-    print(f"unveil: {about}: {describe(failure)}" if about else f"unveil: {describe(failure)}", file=sys.stderr)
+    message = describe(failure)
+    print(f"unveil: {message}" if about in message else f"unveil: {about}: {message}", file=sys.stderr)
     return exit_code(failure)
 
 

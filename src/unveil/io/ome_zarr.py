@@ -10,6 +10,7 @@ from typing import Any
 import zarr
 
 from unveil.errors import FileError, UnveilError
+from unveil.io.finding import natural_key
 from unveil.io.raster import Raster
 from unveil.io.tiff_metadata import plausible, um_per_unit
 
@@ -108,9 +109,10 @@ def _no_image(group: zarr.Group, attributes: Mapping[str, Any], path: Path) -> s
         return (
             f"{path} is a well of {len(fields)} fields, not one image. Give one, such as {path / (fields or ['0'])[0]}."
         )
-    members = sorted(group.group_keys())[:5]
+    members = [name for name in sorted(group.group_keys(), key=natural_key) if name != "OME"]
     if members:
-        return f"{path} is a Zarr group without an image of its own. Give one of its members: {', '.join(members)}."
+        named = ", ".join(str(path / name) for name in members[:5])
+        return f"{path} is a Zarr group without an image of its own. Give one of its members: {named}."
     return f"{path} is a Zarr group without OME metadata (multiscales). Choose an OME-Zarr image."
 
 
