@@ -366,6 +366,16 @@ def test_a_result_whose_place_is_taken_is_refused_before_any_is_computed(
         assert "b_segmentation.ome.zarr is a file" in refused("segment", *arguments)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_links_that_go_in_a_circle_are_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path
+) -> None:
+    image, loop = write_blobs(tmp_path / "a.tif"), tmp_path / "loop.tif"
+    loop.symlink_to(loop)
+    assert "loop.tif cannot be opened" in refused("segment", loop, "-o", tmp_path / "out", "-m", segmenter)
+    assert "cannot be written" in refused("segment", image, "-o", loop, "-m", segmenter)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_protected_result_is_refused_before_any_is_computed(
     refused: Callable[..., str], write_blobs: Callable[..., Path], segmenter: Path, tmp_path: Path

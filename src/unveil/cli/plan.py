@@ -156,4 +156,4 @@ def _check_name(result: Path) -> None:
 
 
 def _identity(path: Path) -> str:
-    return os.path.normcase(path.resolve())
+    return os.path.normcase(os.path.realpath(path))  # that of pathlib raises where links go in a circle
