@@ -167,6 +167,8 @@ def test_every_settings_class_is_looked_at():
         (SegmentationTraining, {"stop_after": 0}),
         (SegmentationTraining, {"seed": -1}),
         (SegmentationTraining, {"recipe": "guess"}),
+        (SegmentationTraining, {"classes": ("ground",)}),
+        (SegmentationTraining, {"classes": ("ground", "cell", "cell")}),
         (DenoisingTraining, {"noisy_only": "magic"}),
         (DenoisingTraining, {"batch_size": 0}),
         (DenoisingTraining, {"replicas": 0}),

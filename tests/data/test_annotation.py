@@ -114,3 +114,12 @@ def test_strokes_say_by_themselves_where_nothing_was_judged() -> None:
     strokes[0, 1], strokes[0, 3], strokes[1, 2] = 1, 2, 1
     annotation = scribbled(Image(strokes, "ZYX"))
     assert annotated_frames(annotation, 2) == (annotation, 0), "a plane with strokes on the ground alone is judged"
+
+
+def test_a_mask_of_numbers_means_what_is_not_0() -> None:
+    labels = np.array([[0, 1, 2], [3, 0, 0]])
+    drawn = np.array([[0, 255, 0], [255, 1, 0]], np.uint8)
+    for mask in (drawn, drawn.tolist()):
+        annotation = Annotation(Image(labels), mask)
+        assert annotation.mask.dtype == bool
+        assert judged_numbers(annotation) == [0, 1, 3]

@@ -46,6 +46,12 @@ def denoiser(make_tiny_model):
 UNSEEN = range(100, 108)
 
 
+def test_the_images_that_were_looked_at_are_counted(make_tiny_model):
+    seen = [Image(_nuclei(seed)) for seed in range(4)]
+    flat = [Image(np.full((64, 64), 7, np.uint8)), Image(np.zeros((8, 8), np.uint8))]
+    assert with_appearance(make_tiny_model("denoising"), [*seen, *flat]).card.appearance.n_images == 4
+
+
 def test_images_of_the_same_kind_are_like_those_that_taught(model):
     verdicts = [compare(Image(_nuclei(seed)), model).verdict for seed in UNSEEN]
     assert verdicts.count("like") >= len(UNSEEN) - 2

@@ -17,6 +17,7 @@ from unveil.image import Image
 from unveil.model.card import ModelCard
 from unveil.training.advice import LossWatch, advise
 from unveil.training.lesson import prepare_lesson
+from unveil.training.pairs import pair_up
 from unveil.training.plan import with_recipe
 
 UNET = UNetConfig(width=2, poolings=2)
@@ -65,9 +66,10 @@ def test_a_model_without_a_pixel_size_is_said_where_images_have_one(
     pixels = (100 * (labels > 0) + np.random.default_rng(0).normal(0, 5, labels.shape)).astype(np.float32)
     images = [Image(pixels, pixel_size_um={} if um is None else {"Y": um, "X": um}) for um in sizes_um]
     config = with_recipe(SegmentationTraining(architecture=UNET, validation_fraction=0))
-    lesson = prepare_lesson(images, [Annotation(Image(labels))] * 3, config, None)
+    annotations = [Annotation(Image(labels))] * 3
+    lesson = prepare_lesson(images, annotations, config, None)
     assert lesson.card_fields["pixel_size_um"] == ({} if known_um is None else {"Y": known_um, "X": known_um})
-    said = advise(lesson, None, images)
+    said = advise(lesson, None, list(zip(images, annotations, strict=True)))
     assert [words in sentence for sentence in said] == ([True] if words else [])
 
 
@@ -181,3 +183,40 @@ def test_a_few_small_objects_do_not_shorten_the_reach_of_growth() -> None:
     lesson = prepare_lesson([Image((labels > 0).astype(np.float32))], [Annotation(Image(labels))], config, None)
     assert lesson.objects.largest_radius_px == 3
     assert lesson.card_fields["objects"] == ObjectRule(separation=0.4)
+
+
+def test_a_class_that_nobody_annotated_is_said() -> None:
+    labels = np.where(grid() > 0, 2, 0)
+    said = advice(labels, objects=False, classes=("ground", "cell", "vessel"), architecture=None)
+    assert ["annotated as 'cell'" in sentence for sentence in said] == [True]
+
+
+def test_validation_images_without_an_object_are_said() -> None:
+    labels = grid()
+    image = Image((100 * (labels > 0) + np.random.default_rng(0).normal(0, 5, labels.shape)).astype(np.float32))
+    annotation, nothing = Annotation(Image(labels)), Annotation(Image(np.zeros_like(labels)))
+    config = with_recipe(SegmentationTraining(architecture=UNET))
+    for judging, is_said in ((nothing, True), (annotation, False)):
+        lesson = prepare_lesson([image], [annotation], config, ([image], [judging]))
+        said = advise(lesson, None, [(image, annotation)])
+        assert ["show no object" in sentence for sentence in said] == [True] * is_said
+
+
+@pytest.mark.parametrize(
+    ("noisy", "clean", "words"),
+    [
+        (1, 1, "are the same, pixel for pixel"),
+        (1, 0, ""),
+        (None, 0, ""),
+        (0, None, ""),
+        (None, 2, "All images are constant"),
+        (2, None, "All images are constant"),
+    ],
+)
+def test_denoisers_with_nothing_to_learn_are_said(noisy: int | None, clean: int | None, words: str) -> None:
+    rng = np.random.default_rng(0)
+    pixels = [rng.normal(size=(40, 40)), rng.normal(size=(40, 40)), np.full((40, 40), 7.0)]
+    images, targets = (None if each is None else [Image(pixels[each].copy())] * 2 for each in (noisy, clean))
+    config = with_recipe(DenoisingTraining())
+    said = advise(prepare_lesson(images, targets, config, None), None, pair_up(images, targets))
+    assert [words in sentence for sentence in said] == [True] * bool(words)

@@ -139,6 +139,13 @@ class SegmentationTraining(TrainingSchedule):
     architecture: UNetConfig | None = None
     """The network; by default the lecture's U-Net with the channels and maps that the data need."""
 
+    @field_validator("classes")
+    @classmethod
+    def _check_classes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError(f"({', '.join(names)}) should be two or more, each with a name of its own")
+        return names
+
 
 class DenoisingTraining(TrainingSchedule):
     """Train a network to denoise."""

@@ -115,7 +115,7 @@ def train(
     if course.settings is not None:  # it goes on with the steps chosen then, in the time that was allowed
         settled = course.settings.model_copy(update={"time_budget_s": config.time_budget_s})
     with _nothing_to_keep_yet(), number_format(device, autocast):
-        for advice in advise(lesson, parent, [image for image, _ in pair_up(images, targets)]):
+        for advice in advise(lesson, parent, pair_up(images, targets)):
             monitor(Notice(advice))
         pace = _pace(settled, lesson, network, device, autocast, preview) if needs_pace(settled) else None
         plan = _plan(settled, lesson, device, pace, is_fine_tuning=start is not None)

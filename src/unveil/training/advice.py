@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unveil.data.annotation import Annotation, judged_numbers
 from unveil.data.examples import Example
 from unveil.events import StepEnd
 from unveil.image import Image
 from unveil.model.card import ModelCard
 from unveil.operators.receptive_field import margin
 from unveil.training.lesson import Lesson
+from unveil.training.pairs import Pair
 
 _FEW_OBJECTS = 10
 _SMALL_PX = 20
@@ -24,19 +26,21 @@ _LEAST_CONTRAST = 0.05
 """Difference of mean between objects and ground, in units of the image's deviation, below which nothing is seen."""
 
 
-def advise(lesson: Lesson, parent: ModelCard | None, images: Sequence[Image] = ()) -> list[str]:
+def advise(lesson: Lesson, parent: ModelCard | None, pairs: Sequence[Pair] = ()) -> list[str]:
     """Return what is noticeable about the data, one sentence each, with what to do.
 
     Parameters
     ----------
-    images
-        Those that teach; their pixel sizes are compared.
+    pairs
+        The images that teach, with their targets.
     """
     advice = _about_scale(lesson, parent)
-    if lesson.card_fields["task"] == "segmentation":
-        advice += _about_pixel_sizes(lesson, images)
-        advice += _about_objects(lesson)
-        advice += _about_contrast(lesson.teaching)
+    if lesson.card_fields["task"] == "denoising":
+        return advice + _about_noise(lesson.teaching, pairs)
+    advice += _about_pixel_sizes(lesson, [image for image, _ in pairs])
+    advice += _about_objects(lesson)
+    advice += _about_classes(lesson)
+    advice += _about_contrast(lesson.teaching)
     return advice
 
 
@@ -86,6 +90,40 @@ def _about_objects(lesson: Lesson) -> list[str]:
             f"where the image does, so that they can be told apart."
         )
     return advice
+
+
+def _about_classes(lesson: Lesson) -> list[str]:
+    """Say of which class there is nothing to learn from, or nothing to judge by."""
+    advice, names = [], lesson.card_fields["classes"]
+    taught = [(example.target[0], example.weight[0] > 0) for example in lesson.teaching]
+    numbers = range(1, len(names) if len(names) > 2 else 0)  # of two classes both are there
+    missing = [f"'{names[n]}'" for n in numbers if not any(((target == n) & judged).any() for target, judged in taught)]
+    if missing:
+        advice.append(f"Nothing that teaches is annotated as {', '.join(missing)}: the model will not find it.")
+    if lesson.judged and not any(_has_objects(annotation) for _, annotation in lesson.judged):
+        advice.append("The validation images show no object: their IoU says nothing. Give some with objects.")
+    return advice
+
+
+def _has_objects(annotation: Annotation) -> bool:
+    return any(number > 0 for number in judged_numbers(annotation))
+
+
+def _about_noise(examples: Sequence[Example], pairs: Sequence[Pair]) -> list[str]:
+    """Say where there is no noise, or nothing under it, to learn from."""
+    if all(np.ptp(example.target) == 0 for example in examples):
+        return ["All images are constant: there is nothing to learn from. Look at them, and choose others."]
+    both = [
+        (np.asarray(image.data), np.asarray(target.data))
+        for image, target in pairs
+        if isinstance(target, Image) and target is not image
+    ]
+    if both and all(np.array_equal(noisy, clean) for noisy, clean in both):
+        return [
+            "Noisy and clean images are the same, pixel for pixel: the model will learn to change nothing. Give noisy "
+            "images beside the clean ones, or one kind alone."
+        ]
+    return []
 
 
 def _about_scale(lesson: Lesson, parent: ModelCard | None) -> list[str]:

@@ -16,6 +16,8 @@ from unveil.image import Image, check_is_image
 Targets: TypeAlias = Sequence[Annotation] | Sequence[Image]
 Pair: TypeAlias = tuple[Image, Annotation | Image]
 
+_MOST_TOLD = 5
+
 
 def as_lists(images: Iterable[Image] | None, targets: Iterable[Annotation | Image] | None) -> tuple[Any, Any]:
     """Return images and targets as lists, whatever they come in; None stays None.
@@ -85,7 +87,9 @@ def check_pairs(pairs: Sequence[tuple[Image, Annotation]] | Sequence[tuple[Image
             named = pairs[0][0].name if isinstance(target, Annotation) else target.name
             problems.append(f"image '{image.name}' has {image.size('C')} channel(s) and '{named}' has {n_wanted}")
     if problems:
-        raise ImageError(f"The images do not fit: {'; '.join(problems)}. Choose images that do, or another network.")
+        told = "; ".join(problems[:_MOST_TOLD])
+        more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
+        raise ImageError(f"The images do not fit: {told}{more}. Choose images that do, or another network.")
 
 
 def check_truth(judging: Sequence[tuple[Image, Image]]) -> None:
