@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
-from unveil.errors import NoSplitError, UnveilWarning
+from unveil.errors import ConfigError, NoSplitError, UnveilWarning
 from unveil.events import Event, Notice, StepEnd, TrainingStart, ignore
 from unveil.tasks.train import train
 
@@ -78,3 +79,12 @@ def test_a_loss_that_does_not_fall_is_noticed(scenes: Make, segmentation: Make) 
 def test_advice_and_notices_are_warnings_by_default(scenes: Make, segmentation: Make) -> None:
     with pytest.warns(UnveilWarning, match="Only 6 objects"):
         train(*scenes(2, 64, 3), segmentation(epochs=1, steps_per_epoch=1))
+
+
+def test_a_device_that_is_not_there_is_said_before_anything_is_looked_at(
+    scenes: Make, segmentation: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unveil.tasks.train.prepare_lesson", None)
+    device = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(ConfigError, match=f"'{device}' is not available"):
+        train(*scenes(1), segmentation(device=device))

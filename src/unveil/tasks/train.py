@@ -102,12 +102,12 @@ def train(
     images, targets = as_lists(images, targets)
     validation = None if validation is None else as_lists(*validation)
     parent = card_of(start) if start is not None else None
+    device = torch.device(choose_device(config.device))
+    check_replicas(device, config.replicas)
     with _nothing_to_keep_yet():
         settled = with_recipe(with_settings_of(parent, config, images, monitor))
         lesson, settled = _lesson(images, targets, settled, start, validation, monitor)
     settled = settled.model_copy(update={"architecture": lesson.architecture})
-    device = torch.device(choose_device(config.device))
-    check_replicas(device, config.replicas)
     autocast = training_dtype(device, config.precision, lesson.architecture.n_dims)
     with _nothing_to_keep_yet():
         network = to_device(starting_network(lesson, config, start, monitor), device)

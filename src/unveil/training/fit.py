@@ -131,10 +131,8 @@ def _go_back(state: TrainingState, steps: Steps, rate: float) -> Notice:
             f"The loss became infinite or no number {state.n_setbacks} times, at last with a learning rate of "
             f"{rate:.1g}. Look for extreme pixel values, or choose another normalization."
         )
-    return Notice(
-        f"The loss became infinite or no number; training goes back to the end of epoch {state.epoch}, with half the "
-        f"learning rate."
-    )
+    where = f"the end of epoch {state.epoch}" if state.epoch else "its beginning"
+    return Notice(f"The loss became infinite or no number; training goes back to {where}, with half the learning rate.")
 
 
 class _Clock:
