@@ -18,7 +18,7 @@ def test_for_people_and_as_a_map(
     )
 
     assert outcome.code == 0, outcome.err
-    assert "worst found" in outcome.out
+    assert "worst disturbance" in outcome.out
     assert "certified bound" in outcome.out
     shown = tifffile.imread(tmp_path / "maps" / "map.tif")
     assert shown.shape == (48, 40)

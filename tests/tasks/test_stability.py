@@ -134,7 +134,7 @@ def test_classes_flip_where_they_are_decided_by_little(brightness_model: Callabl
     assert far.found.flipped < FEW_PIXELS
     assert far.level == "steady"
     assert "can be counted on" in far.sentence
-    assert "the class of none of the pixels where it is random" in far.sentence
+    assert "changes the class of none of the pixels (the worst" in far.sentence
 
 
 def test_poolings_break_shifts_but_those_by_their_step(make_tiny_model: Any, make_blobs: Any) -> None:
@@ -275,7 +275,7 @@ def test_levels_and_words(noisy: Image, make_tiny_model: Any) -> None:
     assert of(below, below).level == "steady"
     assert of(below, above).level == "steady to noise"
     assert of(above, above).level == "sensitive"
-    assert "worst found" in of(below, above).sentence
+    assert "the worst disturbance of that strength that was found" in of(below, above).sentence
     assert "0.50% of the pixels" in of(below, above).sentence
     assert "says nothing" in replace(found, bound=1e9, bound_says_nothing=True).details["certified bound"]
     assert "says nothing" not in replace(found, bound=0.5, bound_says_nothing=False).details["certified bound"]

@@ -24,7 +24,7 @@ def test_a_press_gives_a_sentence_and_a_layer(viewer, inspect_panel, section, re
     report()
 
     told = section.button.bar.line.text()
-    assert told.startswith("'blobs' on 'cells': A perturbation of 2.0% of the image's range changes the class")
+    assert told.startswith("'blobs' on 'cells': Random noise of 2.0% of the image's range changes the class")
     assert "certified bound" in section.figures.text()
     layer = viewer.layers[-1]
     assert layer.name == "cells · blobs sensitivity"

@@ -132,16 +132,16 @@ class Stability:
 
     def _moves(self) -> str:
         what = {
-            "noise": f"Noise of the strength in this image ({self.strength:.1%} of its range)",
-            "choice": f"A perturbation of {self.strength:.1%} of the image's range",
-            "default": f"A perturbation of {self.strength:.1%} of the image's range, in which no noise was found,",
+            "noise": f"Random noise as strong as this image's own ({self.strength:.1%} of its range)",
+            "choice": f"Random noise of {self.strength:.1%} of the image's range",
+            "default": f"No noise was found in this image; random noise of {self.strength:.1%} of its range",
         }[self.strength_from]
-        random, worst = self._amount(self.random), "" if self.found is None else self._amount(self.found)
+        random, worst = self._amount(self.random), ""
+        if self.found is not None:
+            worst = f" (the worst disturbance of that strength that was found: {self._amount(self.found)})"
         if self.task == "segmentation":
-            at_worst = f" and of {worst} at worst found" if worst else ""
-            return f"{what} changes the class of {random} of the pixels where it is random{at_worst}"
-        at_worst = f" and by {worst} at worst found" if worst else ""
-        return f"{what} moves the denoised image by {random} of its own strength where it is random{at_worst}"
+            return f"{what} changes the class of {random} of the pixels{worst}"
+        return f"{what} moves the denoised image by {random} of its own strength{worst}"
 
     def _amount(self, change: Change) -> str:
         share = change.stretch if change.flipped is None else change.flipped
@@ -175,11 +175,11 @@ def first_centre(start: float, stop: float, n: int) -> float:
 _ADVICE: dict[tuple[str, Level], str] = {
     ("segmentation", "steady"): "the result can be counted on",
     ("segmentation", "steady to noise"): (
-        "noise hardly matters to the result, but a disturbance as weak as noise may where it has a structure, so look "
-        "twice at images that have one"
+        "noise hardly matters to the result, but a disturbance with a structure (stripes, stray light) may, even one "
+        "as weak as noise, so look twice at images that have one"
     ),
     ("segmentation", "sensitive"): (
-        "do not count on what hangs on so many pixels; an image with less noise, or another model, may help"
+        "do not rely on what depends on so many pixels; an image with less noise, or another model, may help"
     ),
     ("denoising", "steady"): "no disturbance was found that grows, and the result can be counted on",
     ("denoising", "steady to noise"): (
