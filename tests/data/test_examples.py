@@ -224,3 +224,14 @@ def test_clean_images_teach_what_the_mean_of_noisy_ones_becomes(rng: np.random.G
         (made,) = denoising_examples(pairs, normalization, n_dims=2, noisy_targets=noisy_targets)
         np.testing.assert_array_equal(made.target, expected)
     assert (intensities.expect(clean[np.newaxis]) < intensities.apply(clean[np.newaxis])).all()
+
+
+def test_a_real_pair_is_scored_in_grey_values_and_nothing_else_is() -> None:
+    clean = Image(np.stack([GREY[0].astype(np.float32), np.full(GREY[0].shape, 7, np.float32)]), "ZYX")
+    noisy = Image(clean.data + RNG.normal(0, 5, clean.shape).astype(np.float32), "ZYX")
+    pair, without_range = denoising_examples([(noisy, clean)], PercentileNormalization(), n_dims=2)
+    assert pair.grey is not None
+    assert pair.grey.peak == clean.data[0].max() - clean.data[0].min()
+    np.testing.assert_allclose(pair.grey.intensities.restore(pair.target)[0], clean.data[0], atol=1e-3)
+    assert without_range.grey is None
+    assert all(one.grey is None for one in denoising_examples([(noisy, noisy)], PercentileNormalization(), n_dims=2))
