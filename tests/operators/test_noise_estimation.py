@@ -44,6 +44,15 @@ def test_noise_of_photons_grows_with_the_grey_value(gain: float) -> None:
     np.testing.assert_allclose(noise.variance(np.array([20, 150])), gain * np.array([20, 150]) + 9, rtol=0.2)
 
 
+@pytest.mark.parametrize("black", [-30_000, 0, 10_000])
+def test_noise_of_photons_is_found_over_four_decades_whatever_black_is(black: float) -> None:
+    rng = np.random.default_rng(2)
+    clean = np.tile(np.geomspace(5, 20_000, 300), (300, 1))
+    noisy = 2 * rng.poisson(clean / 2) + rng.normal(0, 4, clean.shape) + black
+    grey = np.array([5, 100, 20_000])
+    np.testing.assert_allclose(estimate_noise(noisy).variance(grey + black), 2 * grey + 16, rtol=0.2)
+
+
 def test_a_denoised_image_tells_where_fine_texture_is() -> None:
     texture = 8.0 * (np.add.outer(np.arange(200), np.arange(200)) % 2)  # too fine to have a slope
     texture[:, :80] = 4

@@ -43,6 +43,18 @@ def test_noise_that_is_overrated_does_not_make_the_error_vanish() -> None:
     assert found > 0.3 * float(((denoised - scene) ** 2).mean())
 
 
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_the_best_denoiser_tells_its_error_though_the_noise_is_overrated(share: float) -> None:
+    """Of white scenes in white noise the best estimate is a share of what is seen (Wiener): its error is share · σ²."""
+    rng = np.random.default_rng(0)
+    scene = rng.normal(0, SIGMA * (share / (1 - share)) ** 0.5, (300, 300))
+    noisy = scene + rng.normal(0, SIGMA, scene.shape)
+    error = float(((share * noisy - scene) ** 2).mean())
+    assert error == pytest.approx(share * SIGMA**2, rel=0.02)
+    found = expected_error(noisy, share * noisy, np.full(scene.shape, share), NoiseModel.even(4 * SIGMA**2))
+    assert found == pytest.approx(error, rel=0.02)
+
+
 def test_no_error_is_expected_of_a_clean_image_left_alone() -> None:
     scene = clean(np.random.default_rng(1))
     assert expected_error(scene, scene, np.ones_like(scene), NoiseModel.even(0.0)) == 0
