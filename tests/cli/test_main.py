@@ -47,6 +47,17 @@ def test_help_says_how_a_training_is_ended(unveil: Callable[..., Any]) -> None:
     assert "Ctrl-C" not in unveil("train", "--help").out
 
 
+def test_help_breaks_no_sentence_and_shows_no_default_that_is_none(
+    unveil: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    help_text = unveil("segment", "--help").out
+    assert "earlier results of the same name are replaced. With --uncertainty it gets" in help_text
+    assert "[default: nuclei]" in help_text
+    assert not re.search(r"\[default: (None|False|\(\))", help_text)
+    assert "[default: 0]" in unveil("evaluate", "denoising", "--help").out
+
+
 def test_help_shows_the_description_of_each_setting(unveil: Callable[..., Any]) -> None:
     words = " ".join(unveil("segment", "--help").out.replace("│", " ").split())
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unveil.cli import failures
+from unveil.cli.flowing import flowing
 from unveil.cli.terminal import Terminal
 from unveil.config.options import ViewOptions
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from unveil.tasks.suitability import Suitability
 
 
+@flowing
 def check(
     images: list[Path],
     /,

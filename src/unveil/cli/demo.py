@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeAlias, assert_never
 from cyclopts import Parameter
 
 from unveil.cli import display, failures
+from unveil.cli.flowing import flowing
 from unveil.cli.prediction import denoise, segment
 from unveil.cli.terminal import Terminal
 
@@ -25,6 +26,7 @@ Stage: TypeAlias = Literal["window", "virtual", "files"]
 """napari on the user's screen, napari on a virtual screen, or no napari at all."""
 
 
+@flowing
 def demo(*, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int:
     """Show the main job: napari with a sample image and the Segment panel.
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pydantic import JsonValue
 
 from unveil.cli import failures
+from unveil.cli.flowing import flowing
 from unveil.cli.prediction import COMPUTING, check_task
 from unveil.cli.terminal import Terminal
 from unveil.config.options import DenoiserOptions, EvaluationOptions, SegmenterOptions
@@ -36,6 +37,7 @@ _TITLES = {
 }
 
 
+@flowing
 def segmentation(
     *,
     model: Annotated[str, Parameter(alias="-m")],
@@ -71,6 +73,7 @@ def segmentation(
         return _judge(model, inputs, references, EvaluationOptions(**options.model_dump()), terminal)
 
 
+@flowing
 def denoising(
     *,
     model: Annotated[str, Parameter(alias="-m")],

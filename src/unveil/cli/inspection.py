@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from unveil.cli.flowing import flowing
 from unveil.cli.plan import check_tiff_output
 from unveil.cli.terminal import Terminal
 from unveil.errors import ConfigError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from unveil.tasks.inspect import LipschitzTable
 
 
+@flowing
 def inspect(
     model: str,
     /,

@@ -92,7 +92,9 @@ def make_app() -> cyclopts.App:
         help="Segment and denoise microscopy images with U-Net and DnCNN, and train both.",
         help_epilogue=f"With {_TRACEBACK_OPTION}, an unexpected error shows where it happened.",
         help_format="plaintext",
-        default_parameter=cyclopts.Parameter(negative=(), json_list=False, json_dict=False),
+        default_parameter=cyclopts.Parameter(
+            negative=(), json_list=False, json_dict=False, show_default=_shown_default
+        ),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
@@ -108,6 +110,11 @@ def make_app() -> cyclopts.App:
         parent = groups[group_name[0]] if group_name else app
         parent.command(f"unveil.cli.{function}", name=name, help=summary, sort_key=place)
     return app
+
+
+def _shown_default(value: object) -> str | None:
+    """Return what the help says of a default; nothing of what is off, empty or not given."""
+    return None if value is None or value is False or value == () else str(value)
 
 
 def _run(arguments: list[str]) -> int:

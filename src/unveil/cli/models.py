@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unveil.axes import SPATIAL, spatial
+from unveil.cli.flowing import flowing
 from unveil.cli.outcome import outcome
 from unveil.cli.terminal import Terminal
 from unveil.model.listing import listed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from unveil.tasks.certificate import CertificateCheck
 
 
+@flowing
 def list_(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """List the models that ship with Unveil and your own.
 
@@ -44,6 +46,7 @@ def list_(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None
     terminal.say(f"Your own models live in {own_models_folder()}.")
 
 
+@flowing
 def show(model: str, /, *, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Show the card of a model: what it does, where it comes from, how well it did.
 

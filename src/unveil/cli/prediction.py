@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 
 from unveil.cli import failures
 from unveil.cli.counting import count
+from unveil.cli.flowing import flowing
 from unveil.cli.plan import Job, check_images, check_results, plan
 from unveil.cli.results import (
     PROBABILITY,
@@ -41,6 +42,7 @@ Worker: TypeAlias = "Callable[[Job, Monitor], RunReport]"
 """Computes one job and writes its results."""
 
 
+@flowing
 def segment(
     images: list[Path],
     /,
@@ -99,6 +101,7 @@ def segment(
         return _run(jobs, work, terminal)
 
 
+@flowing
 def denoise(
     images: list[Path],
     /,

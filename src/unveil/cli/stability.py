@@ -7,11 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from unveil.cli.flowing import flowing
 from unveil.cli.plan import check_tiff_output
 from unveil.cli.terminal import Terminal
 from unveil.config.options import StabilityOptions
 
 
+@flowing
 def stability(
     image: Path,
     /,

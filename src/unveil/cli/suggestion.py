@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unveil.cli import failures
+from unveil.cli.flowing import flowing
 from unveil.cli.prediction import COMPUTING, check_task
 from unveil.cli.terminal import Terminal
 from unveil.config.options import RunOptions
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock
 
 
+@flowing
 def suggest(
     images: list[Path],
     /,

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from unveil.cli import failures
 from unveil.cli.counting import count
+from unveil.cli.flowing import flowing
 from unveil.cli.interrupt import stopping_early
 from unveil.cli.outcome import outcome
 from unveil.cli.settings import gather
@@ -30,6 +31,7 @@ _SCRIBBLED_BACKGROUND = 1
 Assignments: TypeAlias = Annotated[list[str] | None, Parameter(name="--set", alias="-s")]
 
 
+@flowing
 def segmentation(
     *,
     images: Path,
@@ -96,6 +98,7 @@ def segmentation(
         )
 
 
+@flowing
 def denoising(
     *,
     images: Path | None = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from unveil.cli import failures
+from unveil.cli.flowing import flowing
 from unveil.cli.terminal import Terminal
 from unveil.config.options import EngineOptions
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from unveil.tasks.verification import Verification
 
 
+@flowing
 def verify(
     model: str | None = None,
     image: Path | None = None,
