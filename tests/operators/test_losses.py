@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
 
@@ -16,6 +18,15 @@ BOTH = torch.ones(2, 2, 4, 4)
 def test_even_maps_cost_the_logarithm_of_the_number_of_classes() -> None:
     loss = segmentation_loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4), ONES, n_classes=3)
     assert loss.item() == pytest.approx(math.log(3))
+
+
+def test_classes_cost_the_logarithm_of_what_softmax_gives_the_true_one() -> None:
+    rng = np.random.default_rng(0)
+    maps, true = rng.normal(0, 3, (2, 3, 4, 4)), rng.integers(0, 3, (2, 4, 4))
+    probabilities = np.take_along_axis(softmax(maps, axis=1), true[:, None], axis=1)
+    target = torch.from_numpy(true[:, None]).float()
+    loss = segmentation_loss(torch.from_numpy(maps), target, ONES, n_classes=3)
+    assert loss.item() == pytest.approx(-np.log(probabilities).mean(), rel=1e-5)
 
 
 def test_a_temperature_divides_the_scores_of_classes_and_nothing_else() -> None:
@@ -35,18 +46,19 @@ def test_the_distance_adds_its_squared_error() -> None:
     assert segmentation_loss(maps, target, BOTH, n_classes=2).item() == pytest.approx(math.log(2) + 20 * 0.25**2)
 
 
-def test_each_map_has_a_weight_of_its_own() -> None:
+@pytest.mark.parametrize("overlap", [False, True])
+def test_each_map_has_a_weight_of_its_own(overlap: bool) -> None:
     maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     target = torch.cat([torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.25)], dim=1)
     weight = BOTH.clone()
     weight[:, 1, :2] = 0  # the distance is not known there
-    loss = segmentation_loss(maps, target, weight, n_classes=2)
+    loss = segmentation_loss(maps, target, weight, n_classes=2, overlap=overlap)
     wild = maps.clone()
     wild[:, 2, :2] = 99
-    assert segmentation_loss(wild, target, weight, n_classes=2) == loss
+    assert segmentation_loss(wild, target, weight, n_classes=2, overlap=overlap) == loss
     wild[:, 0, :2] = 99
-    assert segmentation_loss(wild, target, weight, n_classes=2) != loss
-    of_classes = segmentation_loss(maps[:, :2], target[:, :1], ONES, n_classes=2)
+    assert segmentation_loss(wild, target, weight, n_classes=2, overlap=overlap) != loss
+    of_classes = segmentation_loss(maps[:, :2], target[:, :1], ONES, n_classes=2, overlap=overlap)
     torch.testing.assert_close(loss, 20 * (maps[:, 2, 2:] - 0.25).square().mean() + of_classes)
 
 
