@@ -170,6 +170,7 @@ def test_half_precision_is_held_to_its_own_tolerance(
     assert engine.passed is holds
     assert "RMS" in engine.unit
     assert "bfloat16" in engine.words
+    assert ("--precision exact" in engine.words) is not holds
 
 
 def test_one_object_is_no_plural(brightness_model: Callable[..., Model], squares: Any) -> None:

@@ -259,6 +259,8 @@ def _check_engine(results: _Results) -> Check:
     same = bool(measured <= allowed)  # not a number fails too
     compared = "Maps of the engine that a run takes here with those of the bare network in float32 PyTorch, as a whole"
     words = f"A run takes {used}: {measured:.2g} {unit} away, {allowed:g} is allowed."
+    if not same and report.precision != "float32":
+        words += " Compute images like this one with precision exact (--precision exact)."
     return Check("engine", compared, measured, allowed, unit, same, words)
 
 
