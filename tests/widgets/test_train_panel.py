@@ -165,6 +165,7 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
     press(qtbot, panel.after.card_button)
     (dialog,) = panel.after.findChildren(CardDialog)
     assert "ran to its end" in dialog.text.text()
+    assert "1 image to learn from" in dialog.text.text()
     dialog.close()
 
 

@@ -159,8 +159,9 @@ def _record(card: ModelCard) -> str:
         return ""
     names = listed(record.validation_images, _MOST_NAMED)
     judges = f"Judged by: {names}\n" if names else ""
+    images = "1 image" if record.n_images == 1 else f"{record.n_images} images"
     return (
-        f"Training: {record.n_images} to learn from, {record.n_validation_images} to validate, "
+        f"Training: {images} to learn from, {record.n_validation_images} to validate, "
         f"{format_seconds(record.seconds)}, {_ENDINGS[record.ended_by]}, {record.timestamp}\n{judges}"
         f"Data digest: {record.data_sha256[:12]}"
     )
