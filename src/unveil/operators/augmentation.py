@@ -86,10 +86,10 @@ def _random_affine(
         turn = torch.randint(0, 2, (n,), generator=generator, device=device).bool()
     extent = [out / whole for out, whole in zip(reversed(size), reversed(source), strict=True)]
     for axis in range(n_dims):
-        scale = mirror[:, axis] * extent[axis] / (zoom if axis < 2 else 1)
-        other = 1 - axis if axis < 2 else axis
-        is_turned = turn & (axis < 2)
-        matrix[:, axis, axis] = torch.where(is_turned, 0, scale) if axis < 2 else scale
+        scale = mirror[:, axis] * extent[axis]
         if axis < 2:
-            matrix[:, axis, other] = torch.where(is_turned, scale, 0)
+            matrix[:, axis, axis] = torch.where(turn, 0, scale / zoom)
+            matrix[:, axis, 1 - axis] = torch.where(turn, scale / zoom, 0)
+        else:
+            matrix[:, axis, axis] = scale
     return matrix
