@@ -171,3 +171,10 @@ def test_tiles_are_multiples_of_the_grain(tiling: Tiling, max_pixels: int, facto
     assert all(size % least == 0 for size, least in zip(fitted.tile, grain, strict=True))
     smallest = [min(g + 2 * h, e) for g, h, e in zip(grain, tiling.halo, tiling.extended, strict=True)]
     assert prod(fitted.window) <= max(max_pixels, prod(smallest))
+
+
+def test_the_longest_side_is_halved_wherever_it_lies() -> None:
+    for frame in ((400, 100), (100, 400)):
+        halved = Tiling.of(frame, 400, (8, 8), (16, 16)).halved()
+        assert halved is not None
+        assert halved.tile == tuple(200 if side == 400 else 400 for side in frame)

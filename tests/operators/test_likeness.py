@@ -41,8 +41,9 @@ def test_a_rule_that_is_broken_is_seen_though_each_number_is_usual(samples, rng)
     assert np.median(cloud.distances(shuffled)) > 3 * np.median(cloud.distances(samples))
 
 
-def test_units_do_not_matter(samples):
-    scaled = fit_cloud(samples * 7, 3).distances(samples * 7)
+@pytest.mark.parametrize("units", [7, np.logspace(0, 3, 12)], ids=["one", "one each"])
+def test_units_do_not_matter(samples, units):
+    scaled = fit_cloud(samples * units, 3).distances(samples * units)
     np.testing.assert_allclose(scaled, fit_cloud(samples, 3).distances(samples), rtol=0.02)
 
 
