@@ -219,9 +219,9 @@ def _checkpoints(target: Path, *, resume: bool) -> CheckpointFile:
         If there is a checkpoint and nobody said what to do with it, or none to go on from.
     """
     from unveil.io.checkpoint_file import CheckpointFile
-    from unveil.io.writing import check_output_folder
+    from unveil.io.writing import check_output_file
 
-    check_output_folder(target.parent)
+    check_output_file(target)
     path = target.with_name(f".{target.stem}.checkpoint")
     if path.exists() and not resume:
         raise ConfigError(
