@@ -13,7 +13,7 @@ from unveil.errors import ImageError, MismatchError
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.inference.engines import open_engine
-from unveil.inference.views import FLIPS, TURNS, ManyViews
+from unveil.inference.views import FLIPS, TURNS, ManyViews, borrowed_views
 from unveil.model.model import Model
 from unveil.tasks.denoise import denoise
 from unveil.tasks.results import SegmentationSink
@@ -88,6 +88,27 @@ def test_uncertainty_is_that_of_all_views_and_models(make_tiny_model: Any) -> No
     np.testing.assert_allclose(maps[:, -2], predictive, atol=1e-5)
     np.testing.assert_allclose(maps[:, -1], predictive - expected, atol=1e-5)
     np.testing.assert_allclose(maps[:, :-2], np.mean([e.compute(batch) for e in engines], axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "poolings", "views", "n_averaged"),
+    [
+        ({"accurate": True}, (1, 1), FLIPS, 4),
+        ({"uncertainty": True}, (1, 1), FLIPS + TURNS, 1),
+        ({"uncertainty": True, "accurate": True}, (1, 1), FLIPS + TURNS, 4),
+        ({"uncertainty": True}, (2, 1), FLIPS, 1),  # a turned window would be no window
+    ],
+)
+def test_the_views_are_those_that_are_asked_for(
+    make_tiny_model: Any, asked: dict[str, bool], poolings: tuple[int, int], views: Any, n_averaged: int
+) -> None:
+    model, options = make_tiny_model(poolings=poolings), EXACT.model_copy(update=asked)
+    batch = np.random.default_rng(0).random((1, 1, 16, 24)).astype(np.float32)
+    n_classes = 2 if "uncertainty" in asked else None
+    expected = ManyViews([open_engine(model, EXACT, print)], views, n_averaged, n_classes).compute(batch)
+    with borrowed_views([model], options, print) as engine:
+        np.testing.assert_allclose(engine.compute(batch), expected, atol=1e-6)
+    assert np.ptp(expected[:, -1]) > 1e-6
 
 
 @pytest.mark.parametrize("n_dims", [2, 3])
