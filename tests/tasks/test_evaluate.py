@@ -291,8 +291,9 @@ def test_references_that_cannot_be_scored_are_refused():
     three = _reading_model(("ground", "cell", "edge"), objects=False)
     _refuse(three, [image], [Image(labels.data, name="cells")], "'cells' holds the number 6; the classes .* end at 2")
     noisy, clean = _noisy_pair(0)
-    spoilt = Image(np.where(clean.data == clean.data.max(), np.nan, clean.data), name="spoilt")
-    _refuse(_identity_denoiser(), [noisy], [spoilt], "'spoilt' holds NaN")
+    for missing in (np.nan, 1e30):
+        spoilt = Image(np.where(clean.data == clean.data.max(), missing, clean.data), name="spoilt")
+        _refuse(_identity_denoiser(), [noisy], [spoilt], "'spoilt' holds NaN, infinity or numbers beyond 1e\\+18")
     tiny = Image(np.zeros((8, 40)), name="tiny")
     _refuse(_identity_denoiser(), [tiny], [tiny], "'tiny' is smaller than 11×11")
     with pytest.raises(ImageError, match="'noisy 0' against 'flat': The clean image is constant"):

@@ -16,7 +16,7 @@ from unveil.errors import ModelFileError
 from unveil.io.card_file import CARD_KEY, ENDING, MAX_CARD_BYTES, Header, card_of, read_header
 from unveil.io.library import find_model
 from unveil.io.writing import atomically
-from unveil.model.card import Epoch, ModelCard
+from unveil.model.card import Epoch, ModelCard, TrainingRecord
 from unveil.model.model import CHECK_TOLERANCE, MAX_CHECK_VALUES, Model, digest
 from unveil.networks.build import build_network
 
@@ -192,16 +192,14 @@ def _card_text(card: ModelCard) -> str:
                 f"The card of model '{card.name}' takes {len(text.encode()) / 2**20:.1f} MiB; "
                 f"at most 1 MiB is allowed. Shorten its description, scores or training configuration."
             )
-        training = card.training.model_copy(update={"history": _thinned(card.training.history)})
+        training = card.training.model_copy(update={"history": _thinned(card.training)})
         card = card.model_copy(update={"training": training})
         text = card.model_dump_json()
     return text
 
 
-def _thinned(history: tuple[Epoch, ...]) -> tuple[Epoch, ...]:
-    """Keep every second epoch, the last one and the best one."""
-    judged = [index for index, epoch in enumerate(history) if epoch.metric is not None]
-    best = max(judged, key=lambda index: history[index].metric or 0.0, default=0)
-    keep = {*range(0, len(history), 2), best, len(history) - 1}
-    kept = tuple(history[index] for index in sorted(keep))
-    return kept if len(kept) < len(history) else (history[best], history[-1])
+def _thinned(training: TrainingRecord) -> tuple[Epoch, ...]:
+    """Keep every second epoch, the last one and the one whose weights the model has."""
+    history, kept = training.history, training.kept
+    shorter = tuple(epoch for index, epoch in enumerate(history) if index % 2 == 0 or epoch in (kept, history[-1]))
+    return shorter if len(shorter) < len(history) else tuple(e for e in history if e in (kept, history[-1]))

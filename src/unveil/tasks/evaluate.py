@@ -18,6 +18,7 @@ from unveil.config.options import DenoisingOptions, EvaluationOptions, RunOption
 from unveil.errors import ImageError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Image, frames
+from unveil.operators.finite import LARGEST, usable
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.operators.noise import add_gaussian
 from unveil.tasks.denoise import denoise
@@ -283,9 +284,9 @@ def _pixel_problems(card: ModelCard, image: Image, reference: Image) -> list[str
     """Say why the two cannot be compared, as far as only their pixels tell."""
     if card.task == "denoising":
         return [
-            f"'{one.name}' holds NaN or infinite pixels, of which nothing can be scored"
+            f"'{one.name}' holds NaN, infinity or numbers beyond {LARGEST:g}, of which nothing can be scored"
             for one in (image, reference)
-            if not np.isfinite(np.asarray(one.data)).all()
+            if np.isnan(usable(np.asarray(one.data))).any()
         ]
     pixels = np.asarray(reference.data)
     low, high = int(pixels.min()), int(pixels.max())
