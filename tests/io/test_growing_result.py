@@ -11,8 +11,10 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 import zarr
@@ -20,7 +22,7 @@ import zarr
 from unveil.errors import FileError
 from unveil.events import Cancelled, Event, Progress
 from unveil.image import Image
-from unveil.io import ome_zarr_metadata, pyramid, result_store
+from unveil.io import growing_result, ome_zarr_metadata, pyramid, result_store
 from unveil.io.growing_result import GrowingResult
 from unveil.io.images import read_image, read_labels
 
@@ -299,6 +301,21 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
             GrowingResult.open(path, IDENTITY)
         first.discard()
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_where_a_lock_goes_with_its_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where it cannot go before."""
+
+    class GoesWithItsRelease(filelock.FileLock):
+        def _release(self) -> None:
+            assert Path(self.lock_file).exists()
+            super()._release()
+            Path(self.lock_file).unlink()
+
+    monkeypatch.setattr(growing_result.filelock, "FileLock", GoesWithItsRelease)
+    monkeypatch.setattr(growing_result, "os", SimpleNamespace(name="nt", path=os.path))
+    write_result(tmp_path / "cells.ome.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.ome.zarr"]
 
 
 def test_a_folder_that_another_process_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

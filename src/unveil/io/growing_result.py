@@ -287,9 +287,9 @@ class GrowingResult:
         """Remove the hidden folder, the lock in it at last: whoever begins in it from then on keeps what is theirs."""
         with contextlib.suppress(OSError):
             _clear(self._part)
-            if os.name == "nt":  # a file that is open cannot be removed there
+            if os.name == "nt":  # a file that is open cannot be removed there; filelock removes it when it lets go
                 self._lock.release()
-            (self._part / _LOCK).unlink()
+            (self._part / _LOCK).unlink(missing_ok=True)
             self._part.rmdir()
         self._lock.release()
 
