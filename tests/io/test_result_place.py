@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -36,6 +38,16 @@ def test_folders_that_cannot_be_written_to_are_left_alone(tmp_path: Path, folder
     (protected / "cells.tif").touch()
     protected.chmod(0o500)
     assert result_place(protected / "cells.tif", "a layer", "segmentation").parent == folder
+
+
+def test_a_folder_that_is_only_said_to_be_writable_is_left_alone(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where the system says so of every folder."""
+    (tmp_path / "cells.tif").touch()
+    monkeypatch.setattr(Path, "touch", Mock(side_effect=PermissionError(errno.EACCES, "Access is denied")))
+    assert os.access(tmp_path, os.W_OK)
+    assert result_place(tmp_path / "cells.tif", "a layer", "segmentation").parent == folder
 
 
 @pytest.mark.parametrize("image", [None, Path("https://example.org/cells.ome.zarr")])

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import platformdirs
 
+from unveil.errors import FileError
 from unveil.io.finding import is_ome_zarr, stem
+from unveil.io.writing import check_output_folder
 
 
 def results_folder() -> Path:
@@ -56,4 +58,7 @@ def _folder_of(image: Path | None) -> Path | None:
     folder = image.absolute().parent
     while is_ome_zarr(folder):
         folder = folder.parent
-    return folder if os.access(folder, os.W_OK) else None
+    try:
+        return check_output_folder(folder)  # Windows says of every folder that it may be written to, until one does
+    except FileError:
+        return None
