@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from unveil.cli.plan import Job, check_images, plan
 from unveil.errors import ConfigError, ImageError, InputError
+from unveil.io import finding
 
 
 def test_each_image_gets_its_files_in_order(tmp_path: Path) -> None:
@@ -24,6 +27,16 @@ def test_equal_stems_of_different_folders_are_refused(tmp_path: Path) -> None:
     images = [tmp_path / "monday" / "a.tif", tmp_path / "tuesday" / "a.tif"]
 
     with pytest.raises(ConfigError, match=r"monday.*tuesday.*different folders"):
+        plan(images, tmp_path / "out", ["_labels.tif"])
+
+
+@pytest.mark.parametrize(("system", "is_one"), [("linux", False), ("darwin", True), ("win32", True)])
+def test_stems_that_only_their_case_tells_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, is_one: bool
+) -> None:
+    monkeypatch.setattr(finding, "sys", SimpleNamespace(platform=system))
+    images = [tmp_path / "monday" / "a.tif", tmp_path / "tuesday" / "A.tif"]
+    with pytest.raises(ConfigError, match="both be written") if is_one else nullcontext():
         plan(images, tmp_path / "out", ["_labels.tif"])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unveil.errors import ConfigError, ImageError, InputError
 from unveil.events import Monitor, Progress, ignore
-from unveil.io.finding import stem
+from unveil.io.finding import as_on_disk, stem
 
 _MOST_NAMED = 20
 _LONGEST_NAME_BYTES = 255
@@ -156,4 +156,4 @@ def _check_name(result: Path) -> None:
 
 
 def _identity(path: Path) -> str:
-    return os.path.normcase(os.path.realpath(path))  # that of pathlib raises where links go in a circle
+    return as_on_disk(os.path.realpath(path))  # that of pathlib raises where links go in a circle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -64,6 +65,11 @@ def stem(path: Path) -> str:
             name = name[: -len(ending)]
             break
     return name[:-4] if name.lower().endswith(".ome") else name
+
+
+def as_on_disk(name: str) -> str:
+    """Return what tells `name` from others where files are kept: Windows and macOS take upper case for lower."""
+    return name.casefold() if sys.platform in ("win32", "darwin") else name
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:

@@ -122,10 +122,13 @@ def _about(name: str, number: int, n_images: int, monitor: Monitor) -> Monitor:
 
 def _check(request: FolderRequest, stems: list[str]) -> None:
     """Refuse before anything is written what would overwrite images or results of one another."""
+    from unveil.io.finding import as_on_disk
+
     if request.output.resolve() == request.images.resolve():
         raise ConfigError(
             f"The results would be written among the images in {request.images}. Choose another folder for them."
         )
-    doubles = [name for name, count in Counter(stems).items() if count > 1]
+    counts = Counter(map(as_on_disk, stems))
+    doubles = [name for name in stems if counts[as_on_disk(name)] > 1]
     if doubles:
         raise ConfigError(f"Two images are called '{doubles[0]}' and would have the same results. Rename one of them.")
