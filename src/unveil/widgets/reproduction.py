@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
 from unveil.io.runs import Run
 
 
 def command_of(run: Run, settings: Path, model_name: str) -> str:
-    """Return the command that repeats the training of `run` with its resolved `settings`.
+    """Return the command that repeats the training of `run` with its resolved `settings`, quoted for the shell here.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ def command_of(run: Run, settings: Path, model_name: str) -> str:
         words.append("--scribbles")
     words += ["--start", "scratch" if run.parent is None else str(run.parent)]
     words += ["--config", str(settings), "--output", f"{model_name}.safetensors"]
-    return shlex.join(words)
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def python_of(run: Run, settings: Path, model_name: str) -> str:
