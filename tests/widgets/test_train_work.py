@@ -12,7 +12,7 @@ from unveil.data.annotation import Annotation
 from unveil.image import Image
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.folder_pairs import FolderPairs
-from unveil.widgets.train_work import TrainingRequest, with_folder
+from unveil.widgets.train_work import TrainingRequest, free_name, with_folder
 from unveil.widgets.training_layers import Extent, Scribbles, TrainingTask, Whole
 
 
@@ -60,3 +60,30 @@ def test_a_folder_alone_names_its_classes(tmp_path) -> None:
     _, targets, settings = with_folder(order)
     assert settings.classes == ("background", "class 255")
     assert np.asarray(targets[0].labels.data)[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("cells", "cells"),
+        ("Zellkerne µ (Tag 1)", "Zellkerne µ (Tag 1)"),
+        ("Image:0 :: DAPI", "Image-0 - DAPI"),
+        ("../../day 1/cells", "day 1-cells"),
+        (".hidden.", "hidden"),
+        ("?", "model"),
+        ("..", "model"),
+        ("aux", "model-aux"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_a_model_is_called_as_a_file_may_be(tmp_path, monkeypatch, wanted, name) -> None:
+    monkeypatch.setenv("UNVEIL_MODELS", str(tmp_path))
+    assert free_name(wanted) == name == free_name(name)
+
+
+def test_a_model_replaces_none_where_case_does_not_count(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("UNVEIL_MODELS", str(tmp_path))
+    (tmp_path / "cells.safetensors").touch()
+    (tmp_path / "CELLS-2.safetensors").touch()
+    assert free_name("Cells") == "Cells-3"
+    assert free_name("Nuclei") == "Nuclei-2"  # one that ships with Unveil

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from unveil.tasks.isolated import IsolatedTraining
 
 Settings: TypeAlias = SegmentationTraining | DenoisingTraining
+
+_NO_PART_OF_A_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+"""What Windows takes for a device, whatever its ending."""
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,12 +192,18 @@ def _in_one_numbering(
 
 
 def free_name(wanted: str) -> str:
-    """Return `wanted`, or `wanted-2` and so on where own or shipped models are called so already."""
+    """Return `wanted` as a file may be called everywhere, with ``-2`` and so on where a model is called so already.
+
+    Windows and macOS do not tell upper from lower case.
+    """
     from unveil.io.library import list_models
 
-    taken = {entry.name for entry in list_models()}
+    wanted = _NO_PART_OF_A_NAME.sub("-", wanted)[:_LONGEST_NAME].strip("-. ") or "model"
+    if _DEVICE.match(wanted):
+        wanted = f"model-{wanted}"
+    taken = {entry.name.casefold() for entry in list_models()}
     names = (wanted if number == 1 else f"{wanted}-{number}" for number in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken)
+    return next(name for name in names if name.casefold() not in taken)
 
 
 def _put_away(run: Run, model: Path) -> Trained:
