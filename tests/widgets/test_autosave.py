@@ -85,3 +85,21 @@ def test_a_layer_that_is_watched_no_more_is_left_alone(qtbot, autosave):
     autosave.save()
     qtbot.wait(200)
     assert not saved(autosave)
+
+
+def test_what_was_undone_is_written_and_what_is_only_looked_at_is_not(qtbot, autosave):
+    layer = Labels(np.zeros((20, 30), int), name="cells")
+    autosave.watch([layer])
+    layer.paint((5, 5), 3)
+    for change, expected in ((layer.undo, 0), (layer.redo, 3)):
+        autosave.save()
+        qtbot.waitUntil(lambda: bool(saved(autosave)) and autosave.is_idle, timeout=10_000)
+        change()
+        autosave.save()
+        qtbot.waitUntil(lambda: autosave.is_idle, timeout=10_000)
+        assert np.max(read_labels(saved(autosave)[0]).data) == expected
+    saved(autosave)[0].unlink()
+    layer.refresh()
+    autosave.save()
+    qtbot.waitUntil(lambda: autosave.is_idle, timeout=10_000)
+    assert not saved(autosave)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from napari.layers import Labels
@@ -21,6 +22,9 @@ from unveil.widgets.notify import tell_failure
 
 _PERIOD_MS = 30_000
 _SESSIONS_KEPT = 10
+
+_Content: TypeAlias = tuple[tuple[int, ...], int]
+"""Shape and checksum."""
 
 
 class Autosave(QObject):
@@ -35,6 +39,8 @@ class Autosave(QObject):
         self.folder = runs_folder().parent / "autosave" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
         self._layers: list[Labels] = []
         self._changed: dict[Any, Labels] = {}
+        self._painted: set[Any] = set()
+        self._written: dict[str, _Content] = {}
         self._job: Job | None = None
         self._last_told = ""
         self._timer = QTimer(self)
@@ -52,19 +58,21 @@ class Autosave(QObject):
         for layer in self._layers:
             for emitter in (layer.events.paint, layer.events.data):
                 emitter.disconnect(self._note)
+            layer.events.set_data.disconnect(self._note_undo)
         self._layers = list(dict.fromkeys(layers))
         for layer in self._layers:
             for emitter in (layer.events.paint, layer.events.data):
                 emitter.connect(self._note)
+            layer.events.set_data.connect(self._note_undo)
 
     def save(self) -> None:
         """Write what has changed since the last time; nothing is painted, nothing is written."""
         if not self._changed or self._job is not None:
             return
         layers = {_file_name(layer): layer for layer in self._changed.values()}
-        copies = {name: np.array(layer.data) for name, layer in layers.items()}
+        copies = {name: np.array(layer.data, order="C") for name, layer in layers.items()}
         self._changed.clear()
-        job = Job(lambda monitor: _write(self.folder, copies), "Saving annotations", self, in_activity_dock=False)
+        job = Job(lambda monitor: _write(self.folder, copies, self._written), "Saving annotations", self, in_activity_dock=False)
         self._job = job
         job.failed.connect(self._tell_once)
         job.finished.connect(partial(self._end, job, layers, copies))
@@ -77,6 +85,12 @@ class Autosave(QObject):
 
     def _note(self, event: Any) -> None:
         self._changed[event.source.unique_id] = event.source
+        self._painted.add(event.source.unique_id)
+
+    def _note_undo(self, event: Any) -> None:
+        """Note what is drawn anew after it was painted: napari tells no more of an undo."""
+        if event.source.unique_id in self._painted:
+            self._note(event)
 
     def _tell_once(self, error: Exception) -> None:
         if str(error) != self._last_told:
@@ -90,8 +104,8 @@ class Autosave(QObject):
         job.deleteLater()
 
 
-def _write(folder: Path, copies: dict[str, np.ndarray[Any, Any]]) -> None:
-    """Write all `copies` that can be written, and leave the others in it.
+def _write(folder: Path, copies: dict[str, np.ndarray[Any, Any]], written: dict[str, _Content]) -> None:
+    """Write all `copies` that can be written and are not `written` yet, and leave those that cannot in it.
 
     Raises
     ------
@@ -101,11 +115,14 @@ def _write(folder: Path, copies: dict[str, np.ndarray[Any, Any]]) -> None:
     is_new = not folder.exists()
     failures = []
     for name in list(copies):
+        content = copies[name].shape, zlib.crc32(copies[name])
         try:
-            _write_one(folder / name, copies[name])
+            if written.get(name) != content:
+                _write_one(folder / name, copies[name])
         except Exception as error:
             failures.append(error)
         else:
+            written[name] = content
             del copies[name]
     if is_new and folder.exists():
         _prune(folder.parent)
