@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from unveil.operators.objects import ObjectFacts, closely_numbered, largest_radius, numbered, object_facts
 from unveil.operators.targets import normalized_distance
@@ -46,6 +47,26 @@ def test_facts_depend_neither_on_numbers_nor_on_orientation(labels: np.ndarray) 
         assert sorted(again.sizes) == sorted(facts.sizes)
         assert again.n_touching == facts.n_touching
         assert again.largest_radius_px == pytest.approx(facts.largest_radius_px)
+
+
+@given(
+    hnp.arrays(np.uint8, st.tuples(*[st.integers(1, 9)] * 3), elements=st.integers(0, 3)),
+    st.none() | st.tuples(*[st.floats(1, 7)] * 3),
+)
+def test_the_largest_radius_is_that_of_all_objects(labels: np.ndarray, spacing: tuple[float, ...] | None) -> None:
+    objects = [np.pad(labels == number, 1) for number in np.unique(labels[labels > 0])]
+    radii = [ndimage.distance_transform_edt(one, sampling=spacing).max() for one in objects]
+    assert largest_radius(labels, spacing) == max(radii, default=0)
+
+
+def test_objects_too_small_to_be_the_largest_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[tuple[int, ...]] = []
+    measure = ndimage.distance_transform_edt
+    monkeypatch.setattr(
+        ndimage, "distance_transform_edt", lambda inside, **kw: looked_at.append(inside.shape) or measure(inside, **kw)
+    )
+    assert largest_radius(squares()) == 5
+    assert looked_at == [(11, 11)]  # one of the two large squares
 
 
 def test_images_are_put_together() -> None:

@@ -61,17 +61,23 @@ def object_facts(labels: NDArray[Any], spacing: tuple[float, ...] | None = None)
 def largest_radius(labels: NDArray[Any], spacing: tuple[float, ...] | None = None) -> float:
     """Return the largest distance of any pixel to the border of its object; 0 where there is none.
 
-    It counts in the unit of `spacing`, the sides of a pixel per axis; in pixels where that is None.
+    It counts in the unit of `spacing`, the sides of a pixel per axis; in pixels where that is None. No pixel lies
+    further from the border than the middle of the shortest side of a box around its object: only objects whose boxes
+    leave room for more than was found are looked at, the roomiest first.
     """
-    labels = closely_numbered(labels)
-    return max(
-        (
-            float(ndimage.distance_transform_edt(np.pad(labels[box] == number, 1), sampling=spacing).max())
-            for number, box in enumerate(ndimage.find_objects(labels), start=1)
-            if box is not None
-        ),
-        default=0.0,
-    )
+    labels, largest = closely_numbered(labels), 0.0
+    sides = spacing or (1.0,) * labels.ndim
+    boxes = [(number, box) for number, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None]
+    rooms = [
+        min((part.stop - part.start + 1) // 2 * side for part, side in zip(box, sides, strict=True)) for _, box in boxes
+    ]
+    for place in np.argsort(rooms)[::-1]:
+        if rooms[place] <= largest:
+            break
+        number, box = boxes[place]
+        inside = np.pad(labels[box] == number, 1)
+        largest = max(largest, float(ndimage.distance_transform_edt(inside, sampling=spacing).max()))
+    return largest
 
 
 def closely_numbered(labels: NDArray[Any]) -> NDArray[Any]:

@@ -38,13 +38,13 @@ def normalized_distance(labels: NDArray[Any], spacing: tuple[float, ...] | None 
         Sides of a pixel per axis, in any unit: distances are those of the sample. None where all are alike.
     """
     distance, labels = np.zeros(labels.shape, np.float32), closely_numbered(labels)
+    framed = np.pad(labels, 1)
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
-        inside = labels[box] == number
-        padded = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=spacing)
-        to_border = padded[(slice(1, -1),) * labels.ndim]
-        distance[box][inside] = (to_border / to_border.max())[inside]
+        inside = framed[tuple(slice(part.start, part.stop + 2) for part in box)] == number  # and one pixel around it
+        to_border = ndimage.distance_transform_edt(inside, sampling=spacing)
+        distance[box][labels[box] == number] = to_border[inside] / to_border.max()
     return distance
 
 
