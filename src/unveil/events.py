@@ -7,9 +7,9 @@ and may raise `Cancelled` or `StopEarly`: that is the promised delay of a reques
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from unveil.errors import UnveilWarning
 
@@ -122,9 +122,19 @@ class Preview:
 Event: TypeAlias = Progress | Notice | TrainingStart | StepEnd | EpochEnd | Preview
 Monitor: TypeAlias = Callable[[Event], None]
 
+_Item = TypeVar("_Item")
+
 
 def ignore(event: Event) -> None:
     """Listen to nothing."""
+
+
+def told(items: Sequence[_Item], monitor: Monitor, unit: str) -> Iterator[_Item]:
+    """Yield `items`; `monitor` is told before each, and after the last, how many are done with."""
+    for n_done, item in enumerate(items):
+        monitor(Progress(n_done, len(items), unit))
+        yield item
+    monitor(Progress(len(items), len(items), unit))
 
 
 def warn_only(event: Event) -> None:

@@ -24,12 +24,14 @@ from unveil.events import (
     Event,
     Notice,
     Preview,
+    Progress,
     StepEnd,
     StopEarly,
     TrainingStart,
     ignore,
 )
 from unveil.image import Image
+from unveil.io.checkpoint_file import CheckpointFile
 from unveil.io.model_file import load_model, save_model
 from unveil.model.model import digest
 from unveil.tasks.denoise import denoise
@@ -265,6 +267,26 @@ def test_cancelling_discards(kind: type[Event], scenes: Make, segmentation: Make
     monitor = at_call(1, kind, Cancelled)
     with pytest.raises(Cancelled):
         train(images, annotations, segmentation(), preview=lambda: images[0], monitor=monitor)
+
+
+@pytest.mark.parametrize("request_to_end", [Cancelled, StopEarly])
+def test_preparing_tells_each_image_and_can_be_ended(
+    request_to_end: type[Exception], scenes: Make, segmentation: Make, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    images, annotations = scenes(3)
+    second = at_call(2, Progress, request_to_end)
+    checkpoints = CheckpointFile(tmp_path / "checkpoint")
+    with pytest.raises(Cancelled):  # also where the best was to be kept: there is nothing yet
+        train(
+            images,
+            annotations,
+            segmentation(),
+            checkpoints=checkpoints,
+            monitor=lambda e: (events.append(e), second(e)),
+        )  # type: ignore[func-returns-value]
+    assert events == [Progress(0, 3, "images prepared"), Progress(1, 3, "images prepared")]
+    assert not checkpoints.path.exists()
 
 
 def test_pixels_nobody_judged_teach_nothing(scenes: Make, segmentation: Make) -> None:

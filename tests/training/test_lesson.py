@@ -14,7 +14,7 @@ from unveil.config.objects import ObjectRule
 from unveil.config.training import AugmentationConfig, DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation, scribbled
 from unveil.errors import ConfigError, ImageError
-from unveil.events import HeldOut
+from unveil.events import Event, HeldOut, Progress
 from unveil.image import Image
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.plan import Plan, with_recipe
@@ -37,6 +37,25 @@ def segmentation(labels: np.ndarray | Annotation = LABELS, *, validation: Any = 
 def denoising(images: Any, targets: Any, validation: Any = None, **changes: Any) -> Lesson:
     small = {"architecture": DnCNNConfig(depth=2, width=2)}
     return prepare_lesson(images, targets, with_recipe(DenoisingTraining.model_validate(small | changes)), validation)
+
+
+def test_it_is_told_image_by_image_how_far_the_preparation_is() -> None:
+    pairs = [Image(GREY)] * 3, [Annotation(Image(LABELS))] * 3
+    judging = [Image(GREY)] * 2, [Annotation(Image(LABELS))] * 2
+    config = with_recipe(SegmentationTraining.model_validate({"architecture": {"width": 2, "poolings": 1}}))
+    events: list[Event] = []
+    prepare_lesson(*pairs, config, judging, monitor=events.append)
+    expected = {"images prepared": 3, "validation images prepared": 2, "images measured": 3, "images for the record": 5}
+    assert events == [Progress(done, n, unit) for unit, n in expected.items() for done in range(n + 1)]
+    clean_only = with_recipe(DenoisingTraining(architecture=DnCNNConfig(depth=2, width=2)))
+    events.clear()
+    prepare_lesson(
+        None, [Image(GREY), Image(GREY + 1)], clean_only, (judging[0], [Image(GREY)] * 2), monitor=events.append
+    )
+    expected = {"images prepared": 2, "validation images prepared": 2, "images for the record": 4}
+    assert [e for e in events if isinstance(e, Progress) and e.total and e.done == e.total] == [
+        Progress(n, n, unit) for unit, n in expected.items()
+    ]
 
 
 def test_the_lecture_learns_two_classes_of_objects_with_any_numbers() -> None:

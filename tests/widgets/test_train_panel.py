@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
-from unveil.events import Preview
+from unveil.events import Preview, Progress
 from unveil.image import Image
 from unveil.io.card_file import read_card
 from unveil.io.runs import Run, resumable_runs
@@ -31,7 +32,7 @@ from unveil.widgets.preview_layer import PreviewLayer
 from unveil.widgets.proposal import propose_task
 from unveil.widgets.train_bar import TrainState
 from unveil.widgets.train_panel import TrainPanel
-from unveil.widgets.train_work import Trained
+from unveil.widgets.train_work import Trained, TrainingWork
 from unveil.widgets.training_layers import (
     ANNOTATED,
     LayerPair,
@@ -167,6 +168,25 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
     assert "ran to its end" in dialog.text.text()
     assert "1 image to learn from" in dialog.text.text()
     dialog.close()
+
+
+def test_preparing_is_shown_and_can_be_cancelled(qtbot, panel, models_folder, monkeypatch):
+    is_over = threading.Event()
+
+    def prepare(work, monitor):
+        monitor(Progress(3, 12, "images prepared"))
+        is_over.wait()
+        monitor(Progress(4, 12, "images prepared"))
+
+    monkeypatch.setattr(TrainingWork, "__call__", prepare)
+    monkeypatch.setattr(TrainingWork, "interrupt", lambda work: is_over.set())
+    start(qtbot, panel)
+    qtbot.waitUntil(lambda: panel.bar.line.text() == "3 of 12 images prepared", timeout=WAIT_MS)
+    assert (panel.bar.bar.value(), panel.bar.bar.maximum()) == (3, 12)
+    press(qtbot, panel.bar.cancel_button)
+    wait_for_end(qtbot, panel)
+    assert panel.bar.line.text() == "Cancelled."
+    assert not list(models_folder.glob("*.safetensors"))
 
 
 def test_what_is_copied_repeats_the_training(qtbot, panel, models_folder, tmp_path):

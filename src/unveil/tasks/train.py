@@ -164,14 +164,14 @@ def _lesson(
 ) -> tuple[Lesson, SegmentationTraining | DenoisingTraining]:
     """Prepare what is to be learnt, and the settings for it: a denoiser that is adapted learns its own results."""
     if settled.task == "segmentation":
-        return prepare_lesson(images, targets, settled, validation), settled
+        return prepare_lesson(images, targets, settled, validation, monitor=monitor), settled
     if targets is not None and settled.noisy_only != "blind_spot":
         raise ConfigError(
             f"noisy_only is '{settled.noisy_only}', which says how noisy images alone teach, and clean images are "
             f"given. Leave out the one or the other."
         )
     if settled.noisy_only != "adapt" or images is None:
-        return prepare_lesson(images, targets, settled, validation), settled
+        return prepare_lesson(images, targets, settled, validation, monitor=monitor), settled
     if validation is not None:
         raise ConfigError(
             f"{len(validation[0])} image(s) are given to judge by, and a denoiser that is adapted learns from all, "
@@ -179,7 +179,8 @@ def _lesson(
         )
     clean, settled = adaptation(images, start, settled, monitor)
     noisy = digest_of(arrays_of(pair) for pair in pair_up(images, None))
-    return replace(prepare_lesson(None, clean, settled, None), data_sha256=noisy, is_adaptation=True), settled
+    lesson = prepare_lesson(None, clean, settled, None, monitor=monitor)
+    return replace(lesson, data_sha256=noisy, is_adaptation=True), settled
 
 
 @contextmanager

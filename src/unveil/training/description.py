@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import geometric_mean
 
 import numpy as np
@@ -17,7 +17,7 @@ _SEPARATION = 0.4
 """The usual one (decision 0021)."""
 
 
-def objects_of(pairs: Sequence[tuple[Image, Annotation]], n_dims: int) -> ObjectFacts:
+def objects_of(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> ObjectFacts:
     """Look at all objects of which a part was judged and whose outlines are drawn, plane by plane or as volumes.
 
     Their radius follows the image's pixel size, as the targets do.
@@ -48,6 +48,12 @@ def common_pixel_size(images: Sequence[Image]) -> dict[str, float]:
         for axis in sizes
         if len(known[axis]) == len(images) and max(known[axis]) <= RESCALE_FROM * min(known[axis])
     }
+
+
+def common_channel_names(images: Sequence[Image]) -> tuple[str, ...]:
+    """Return the names of the channels; none where images name them differently."""
+    names, *others = {image.channel_names for image in images}
+    return () if others else names
 
 
 def _facts(image: Image, annotation: Annotation, n_dims: int) -> Iterator[ObjectFacts]:

@@ -15,7 +15,7 @@ from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.examples import Example, digest_of, held_out
 from unveil.data.split import choose_block, split_images
 from unveil.errors import NoSplitError
-from unveil.events import HeldOut
+from unveil.events import HeldOut, Monitor, ignore, told
 from unveil.image import Image
 from unveil.operators.receptive_field import halo, size_step
 
@@ -57,9 +57,11 @@ class Division:
 def divide(
     pairs: Sequence[Pair],
     judging: Sequence[Pair] | None,
-    make: Callable[[Sequence[Pair]], list[Example]],
+    make: Callable[[Iterable[Pair]], list[Example]],
     config: SegmentationTraining | DenoisingTraining,
     architecture: Architecture,
+    *,
+    monitor: Monitor = ignore,
 ) -> Division:
     """Divide `pairs` of image and target: as given, by whole images where there are several, else by a block.
 
@@ -71,7 +73,9 @@ def divide(
     judging
         Pairs that judge; None divides `pairs`.
     make
-        Makes the examples of pairs.
+        Makes the examples of pairs, one after the other.
+    monitor
+        Told how many images are prepared.
 
     Raises
     ------
@@ -79,11 +83,16 @@ def divide(
         If the images hold too little to be divided.
     """
     if judging is not None:
+        teaching = make(told(pairs, monitor, "images prepared"))
         return Division(
-            make(pairs), make(judging), len(pairs), len(judging), judging_names=_names(judging, range(len(judging)))
+            teaching,
+            make(told(judging, monitor, "validation images prepared")),
+            len(pairs),
+            len(judging),
+            judging_names=_names(judging, range(len(judging))),
         )
     scenes: dict[str, list[Made]] = {}
-    for number, pair in enumerate(pairs):
+    for number, pair in enumerate(told(pairs, monitor, "images prepared")):
         if examples := make([pair]):
             scenes.setdefault(_scene(pair, number), []).append((number, examples))
     if len(scenes) == 1 and config.validation_fraction > 0:

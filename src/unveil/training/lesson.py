@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from unveil.config.architecture import Architecture, UNetConfig
+from unveil.config.architecture import Architecture
 from unveil.config.normalization import (
     FixedNormalization,
     GlobalNormalization,
@@ -30,12 +30,13 @@ from unveil.data.examples import (
     segmentation_examples,
     successive_frames,
 )
-from unveil.errors import ConfigError, ImageError
-from unveil.events import HeldOut
+from unveil.errors import ImageError
+from unveil.events import HeldOut, Monitor, ignore, told
 from unveil.image import Image
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
 from unveil.operators.normalization import fit
 from unveil.operators.objects import ObjectFacts
+from unveil.training.architectures import denoising_architecture, segmentation_architecture
 from unveil.training.batches import (
     NoiseScale,
     Source,
@@ -44,7 +45,7 @@ from unveil.training.batches import (
     synthetic_noise,
     window_source,
 )
-from unveil.training.description import common_pixel_size, object_rule, objects_of
+from unveil.training.description import common_channel_names, common_pixel_size, object_rule, objects_of
 from unveil.training.division import Division, divide
 from unveil.training.norm_limits import LIP1_TEMPERATURE
 from unveil.training.pairs import (
@@ -132,6 +133,8 @@ def prepare_lesson(
     targets: Targets | None,
     config: SegmentationTraining | DenoisingTraining,
     validation: tuple[Sequence[Image], Targets | None] | None,
+    *,
+    monitor: Monitor = ignore,
 ) -> Lesson:
     """Check and split the data and make examples of them.
 
@@ -144,6 +147,8 @@ def prepare_lesson(
     validation
         Images and targets to judge by (no targets: noisy images alone); None holds out `config.validation_fraction` of
         the images.
+    monitor
+        Told image by image how far the preparation is; what it raises ends it.
 
     Raises
     ------
@@ -156,11 +161,12 @@ def prepare_lesson(
     judging = pair_up(*validation) if validation is not None else None
     if isinstance(config, SegmentationTraining):
         judged = None if judging is None else annotated_pairs(judging)
-        lesson = _segmentation_lesson(annotated_pairs(pairs), judged, config)
+        lesson = _segmentation_lesson(annotated_pairs(pairs), judged, config, monitor)
     else:
         clean, source = None if judging is None else image_pairs(judging), _source(images, targets, config)
-        lesson = _denoising_lesson(image_pairs(pairs), clean, config, source)
-    return replace(lesson, data_sha256=digest_of(arrays_of(pair) for pair in pairs + (judging or [])))
+        lesson = _denoising_lesson(image_pairs(pairs), clean, config, source, monitor)
+    seen = told(pairs + (judging or []), monitor, "images for the record")
+    return replace(lesson, data_sha256=digest_of(arrays_of(pair) for pair in seen))
 
 
 def _source(images: Sequence[Image] | None, targets: Targets | None, config: DenoisingTraining) -> Source:
@@ -176,16 +182,17 @@ def _segmentation_lesson(
     pairs: Sequence[tuple[Image, Annotation]],
     judging: Sequence[tuple[Image, Annotation]] | None,
     config: SegmentationTraining,
+    monitor: Monitor,
 ) -> Lesson:
     if config.recipe == "lecture" and len(config.classes) == 2:
         pairs, judging = as_foreground(pairs), None if judging is None else as_foreground(judging)
-    architecture = _segmentation_architecture(config, pairs[0][0])
+    architecture = segmentation_architecture(config, pairs[0][0])
     check_pairs([*pairs, *(judging or [])], architecture.n_dims)
     normalization = _fitted(config, [image for image, _ in pairs])
     make = partial(
         segmentation_examples, normalization=normalization, n_dims=architecture.n_dims, objects=config.objects
     )
-    division = divide(pairs, judging, make, config, architecture)
+    division = divide(pairs, judging, make, config, architecture, monitor=monitor)
     _check_examples([*division.teaching, *division.judging], config)
     _check_examples(division.teaching, config)
     if judging is not None and not division.judging:
@@ -195,7 +202,9 @@ def _segmentation_lesson(
     loss = partial(
         segmentation_loss, n_classes=n_classes, overlap=config.loss == "cross_entropy_dice", temperature=learnt_at
     )
-    objects = objects_of(pairs, architecture.n_dims) if config.objects else _NO_OBJECTS
+    objects = _NO_OBJECTS
+    if config.objects:
+        objects = objects_of(told(pairs, monitor, "images measured"), architecture.n_dims)
     return Lesson(
         architecture=architecture,
         normalization=normalization,
@@ -210,7 +219,7 @@ def _segmentation_lesson(
             "classes": config.classes,
             "objects": object_rule(objects) if config.objects else None,
             "pixel_size_um": common_pixel_size([image for image, _ in pairs]),
-            "channel_names": _common_names([image for image, _ in pairs]),
+            "channel_names": common_channel_names([image for image, _ in pairs]),
         },
         objects=objects,
         learnt_at=learnt_at,
@@ -233,8 +242,9 @@ def _denoising_lesson(
     judging: Sequence[tuple[Image, Image]] | None,
     config: DenoisingTraining,
     source: Source,
+    monitor: Monitor,
 ) -> Lesson:
-    architecture = _denoising_architecture(config)
+    architecture = denoising_architecture(config)
     check_pairs([*pairs, *(judging or [])], architecture.n_dims)
     if source == "pairs":
         check_truth(judging or [])
@@ -255,7 +265,7 @@ def _denoising_lesson(
     truly_noisy = [(noisy, clean) for noisy, clean in judging or [] if source == "clean_only" and noisy is not clean]
     if truly_noisy:
         judging = [(noisy, clean) for noisy, clean in judging or [] if noisy is clean]
-    division = divide(pairs, judging, partial(make, normalization=given), config, architecture)
+    division = divide(pairs, judging, partial(make, normalization=given), config, architecture, monitor=monitor)
     fixed_range = None
     if source == "clean_only":
         if isinstance(config.normalization, FixedNormalization):
@@ -264,7 +274,7 @@ def _denoising_lesson(
             fixed_range = _intensity_range(division.teaching)
         generator = torch.Generator().manual_seed(config.seed)
         noisy = [_with_noise(example, config, generator, fixed_range, scale) for example in division.judging]
-        noisy += make(truly_noisy, normalization=normalization)
+        noisy += make(told(truly_noisy, monitor, "validation images prepared"), normalization=normalization)
         n_judging = division.n_validation_images + len(truly_noisy)
         names = (*division.judging_names, *(image.name for image, _ in truly_noisy))
         division = replace(division, judging=noisy, n_validation_images=n_judging, judging_names=names)
@@ -319,38 +329,6 @@ def _fitted(config: SegmentationTraining | DenoisingTraining, images: Sequence[I
     return fit_fixed(images) if isinstance(config.normalization, GlobalNormalization) else config.normalization
 
 
-def _segmentation_architecture(config: SegmentationTraining, image: Image) -> UNetConfig:
-    n_maps = len(config.classes) + config.objects
-    n_channels = image.size("C")
-    needed = {"in_channels": n_channels, "out_channels": n_maps}
-    architecture = config.architecture or UNetConfig()
-    if config.objects and len(config.classes) != 2:
-        raise ConfigError(
-            f"Objects are told apart for one foreground class, and there are {len(config.classes)} classes "
-            f"({', '.join(config.classes)}). Name two, or train on classes (objects false)."
-        )
-    default = UNetConfig()  # a settings file writes it out where nobody chose
-    wrong = [
-        name for name, value in needed.items() if getattr(architecture, name) not in (value, getattr(default, name))
-    ]
-    if wrong:
-        raise ConfigError(
-            f"The network has {architecture.in_channels} input channel(s) and {architecture.out_channels} output maps; "
-            f"the images and classes need {n_channels} and {n_maps}. Leave {' and '.join(wrong)} out."
-        )
-    return architecture.model_copy(update=needed)
-
-
-def _denoising_architecture(config: DenoisingTraining) -> Architecture:
-    architecture = config.architecture
-    if (architecture.in_channels, architecture.out_channels) != (1, 1):
-        raise ConfigError(
-            f"The network has {architecture.in_channels} input and {architecture.out_channels} output channel(s); "
-            f"channels are denoised one by one. Set both to 1."
-        )
-    return architecture
-
-
 def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -> None:
     judged = [example.target[0][example.weight[0] > 0] for example in examples]
     if not any(classes.size for classes in judged):
@@ -375,12 +353,6 @@ def _intensity_range(examples: Sequence[Example]) -> tuple[float, float]:
     intensities = fit(UNIT_RANGE, lambda: (example.target.reshape(1, -1) for example in examples))
     dark, bright = intensities.invert(np.array([[0.0, 1.0]], np.float32))[0]
     return float(dark), float(bright)
-
-
-def _common_names(images: Sequence[Image]) -> tuple[str, ...]:
-    """Return the names of the channels; none where images name them differently."""
-    names, *others = {image.channel_names for image in images}
-    return () if others else names
 
 
 def _with_noise(

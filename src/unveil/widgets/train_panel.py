@@ -223,7 +223,9 @@ class TrainPanel(QWidget):
         self.plot.clear(metric_title("IoU" if self._task == "segmentation" else "PSNR"))
         self.form.show_choices(event)
         self.split.show(event.held_out, self._taught)
-        self._draw(TrainState.RUNNING, f"On {event.device} in {event.precision}. {' '.join(event.reasons)}")
+        self._draw(TrainState.RUNNING)
+        words = f"On {event.device} in {event.precision}. {' '.join(event.reasons)}"
+        self.bar.show_steps(0, event.n_steps, words)
 
     def _on_success(self, job: Job, trained: Trained) -> None:
         if job is self._job:
