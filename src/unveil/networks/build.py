@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Never
 
 from torch import nn
 
 from unveil.config.architecture import Architecture, DnCNNConfig, FilterConfig, NonexpansiveConfig, UNetConfig
+from unveil.errors import ConfigError
 from unveil.networks.classical import ClassicalFilter
 from unveil.networks.dncnn import DnCNN
 from unveil.networks.nonexpansive import NonexpansiveNetwork
@@ -26,6 +27,11 @@ def build_network(architecture: Architecture) -> nn.Module:
     network
         Takes normalized intensities, float32, ``(N, in_channels, *spatial)``, and returns float32 maps of the same
         spatial shape, ``(N, out_channels, *spatial)``: a U-Net's scores before softmax, a denoiser's intensities.
+
+    Raises
+    ------
+    ConfigError
+        If `architecture` is something else, such as a name.
     """
     match architecture:
         case UNetConfig():
@@ -37,7 +43,15 @@ def build_network(architecture: Architecture) -> nn.Module:
         case FilterConfig():
             return ClassicalFilter(architecture)
         case _:
-            assert_never(architecture)
+            raise _no_architecture(architecture)
+
+
+def _no_architecture(found: Never) -> ConfigError:
+    """Return the error for what no typed program gives."""
+    return ConfigError(
+        f"Found {found!r} where the architecture of a network is expected. Give one, such as UNetConfig() or "
+        f"DnCNNConfig(depth=5)."
+    )
 
 
 def count_parameters(network: nn.Module) -> int:
