@@ -281,7 +281,7 @@ def test_a_preview_that_cannot_be_computed_is_said_once_and_training_goes_on(sce
     shown = iter([colours, colours, data[0][0]])
     train(*data, segmentation(epochs=3), preview=lambda: next(shown), monitor=events.append)
     (notice,) = (event.message for event in events if isinstance(event, Notice) and "preview" in event.message)
-    assert "has 3 channel(s); the network in training takes 1" in notice
+    assert "has 3 channels; the network in training takes 1" in notice
     assert [event.epoch for event in events if isinstance(event, Preview)] == [3]
 
 

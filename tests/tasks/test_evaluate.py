@@ -275,7 +275,7 @@ def test_pairs_that_do_not_fit_are_named_together_before_anything_is_computed():
 
 def test_counts_must_agree():
     image, labels = _scene(0)
-    _refuse(_reading_model(), [image, image], [labels], "there are 2 images and 1 references")
+    _refuse(_reading_model(), [image, image], [labels], "found 2 images and 1 reference")
     _refuse(_reading_model(), [], [], "no images to judge")
     with pytest.raises(ImageError, match="more images than references, of which there are 1"):
         _quietly(_reading_model(), iter([image, image]), iter([labels]))

@@ -146,7 +146,7 @@ def test_what_cannot_be_looked_at_is_refused(scene, model, brightness_model):
         suggested([], model)
     with pytest.raises(ConfigError, match="at least 1"):
         suggested([scene], model, n=0)
-    with pytest.raises(ImageError, match="1 images and 2 annotations"):
+    with pytest.raises(ImageError, match="1 image and 2 annotations"):
         suggested([scene], model, [None, None])
     with pytest.raises(ImageError, match="same pixels"):
         suggested([scene], model, [Annotation(Image(np.zeros((8, 8), np.uint8)))])

@@ -122,7 +122,7 @@ def test_images_that_do_not_fit_each_other_are_named_together() -> None:
     config = with_recipe(SegmentationTraining(architecture=UNetConfig(n_dims=3, width=2, poolings=1, out_channels=3)))
     with pytest.raises(ImageError) as caught:
         prepare_lesson([grey, colour], [labels, labels], config, None)
-    for words in ("'a' has axes YX", "'b' has axes CYX", "'b' has 3 channel(s) and 'a' has 1"):
+    for words in ("'a' has axes YX", "'b' has axes CYX", "'b' has 3 channels and 'a' has 1"):
         assert words in str(caught.value)
     with pytest.raises(ImageError, match="has 3 channel"):
         segmentation(validation=([colour], [labels]))

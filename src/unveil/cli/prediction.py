@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Group, Parameter
 
 from unveil.cli import failures
-from unveil.cli.counting import count
 from unveil.cli.flowing import flowing
 from unveil.cli.plan import Job, check_images, check_results, plan
 from unveil.cli.results import (
@@ -25,6 +24,7 @@ from unveil.cli.results import (
 from unveil.cli.terminal import Terminal
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.errors import ConfigError, MismatchError
+from unveil.model.listing import count
 
 if TYPE_CHECKING:
     from unveil.events import Monitor

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from cyclopts import Parameter
 
 from unveil.cli import failures
-from unveil.cli.counting import count
 from unveil.cli.flowing import flowing
 from unveil.cli.interrupt import stopping_early
 from unveil.cli.outcome import outcome
@@ -19,6 +18,7 @@ from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError
 from unveil.io.card_file import ENDING
 from unveil.io.finding import is_folder
+from unveil.model.listing import count
 
 if TYPE_CHECKING:
     from unveil.data.annotation import Annotation

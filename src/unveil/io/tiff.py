@@ -24,6 +24,7 @@ from unveil.errors import FileError, UnveilError, UnveilWarning
 from unveil.io.raster import Raster
 from unveil.io.reordered import native
 from unveil.io.tiff_metadata import channel_names, pixel_size_um
+from unveil.model.listing import count
 
 AT_ONCE_BYTES = 2**29
 """Images up to this size are read into memory, larger ones when they are sliced."""
@@ -73,7 +74,7 @@ def _read(tif: tifffile.TiffFile, path: Path, logs: list[str], as_labels: bool) 
     damage = next((log for log in logs if "TiffPages" in log), None)
     if damage or not n_pages:
         raise FileError(
-            f"{path} is truncated or damaged: its list of pages leads nowhere after {n_pages} page(s). "
+            f"{path} is truncated or damaged: its list of pages leads nowhere after {count(n_pages, 'page')}. "
             f"Copy the file again, or export it anew as OME-TIFF."
         )
     series = _main_series(tif, path)

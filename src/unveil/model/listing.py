@@ -1,8 +1,13 @@
-"""Names in a sentence, however many there are."""
+"""Names and numbers in a sentence, however many there are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+def count(number: int, noun: str) -> str:
+    """Return the number and what is counted."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def listed(names: Sequence[str], most: int) -> str:

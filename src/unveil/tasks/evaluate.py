@@ -18,6 +18,7 @@ from unveil.config.options import DenoisingOptions, EvaluationOptions, RunOption
 from unveil.errors import ImageError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Image, frames
+from unveil.model.listing import count
 from unveil.operators.finite import LARGEST, usable
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.operators.noise import add_gaussian
@@ -299,7 +300,9 @@ def _pixel_problems(card: ModelCard, image: Image, reference: Image) -> list[str
 
 
 def _count_problems(n_images: int, n_references: int) -> list[str]:
-    return [f"there are {n_images} images and {n_references} references"] if n_images != n_references else []
+    return (
+        [f"found {count(n_images, 'image')} and {count(n_references, 'reference')}"] if n_images != n_references else []
+    )
 
 
 def _raise(problems: list[str]) -> None:

@@ -22,6 +22,7 @@ from unveil.inference.reading import FilledFrame, NormalizedFrame, kept
 from unveil.inference.reading import blocks as strips_of
 from unveil.inference.tiling import Window
 from unveil.model.card import ModelCard
+from unveil.model.listing import count
 from unveil.model.model import Model
 from unveil.networks.unet import UNet
 from unveil.operators.acquisition import (
@@ -376,7 +377,8 @@ def _check(
         return
     if len(annotations) != len(images):
         raise ImageError(
-            f"There are {len(images)} images and {len(annotations)} annotations. Give one each, or None for an image."
+            f"Found {count(len(images), 'image')} and {count(len(annotations), 'annotation')}. "
+            f"Give one each, or None for an image."
         )
     for image, annotation in zip(images, annotations, strict=True):
         if annotation is not None and any(image.size(a) != annotation.labels.size(a) for a in "TZYX"):

@@ -26,7 +26,7 @@ from unveil.image import Image
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.lipschitz import with_certificate
-from unveil.model.listing import listed
+from unveil.model.listing import count, listed
 from unveil.model.model import MAX_CHECK_VALUES, Model
 from unveil.networks.lipschitz import layer_bound
 from unveil.operators.receptive_field import extension, size_step
@@ -174,8 +174,8 @@ def _lesson(
         return prepare_lesson(images, targets, settled, validation, monitor=monitor), settled
     if validation is not None:
         raise ConfigError(
-            f"{len(validation[0])} image(s) are given to judge by, and a denoiser that is adapted learns from all, "
-            f"judged by none. Leave them out."
+            f"Found {count(len(validation[0]), 'image')} to judge by, and a denoiser that is adapted learns from all, "
+            f"judged by none. Leave validation out."
         )
     clean, settled = adaptation(images, start, settled, monitor)
     noisy = digest_of(arrays_of(pair) for pair in pair_up(images, None))

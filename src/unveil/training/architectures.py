@@ -6,6 +6,7 @@ from unveil.config.architecture import Architecture, UNetConfig
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError
 from unveil.image import Image
+from unveil.model.listing import count
 
 
 def segmentation_architecture(config: SegmentationTraining, image: Image) -> UNetConfig:
@@ -31,7 +32,8 @@ def segmentation_architecture(config: SegmentationTraining, image: Image) -> UNe
     ]
     if wrong:
         raise ConfigError(
-            f"The network has {architecture.in_channels} input channel(s) and {architecture.out_channels} output maps; "
+            f"The network has {count(architecture.in_channels, 'input channel')} and "
+            f"{count(architecture.out_channels, 'output map')}; "
             f"the images and classes need {n_channels} and {n_maps}. Leave {' and '.join(wrong)} out."
         )
     return architecture.model_copy(update=needed)
@@ -48,7 +50,8 @@ def denoising_architecture(config: DenoisingTraining) -> Architecture:
     architecture = config.architecture
     if (architecture.in_channels, architecture.out_channels) != (1, 1):
         raise ConfigError(
-            f"The network has {architecture.in_channels} input and {architecture.out_channels} output channel(s); "
+            f"The network has {count(architecture.in_channels, 'input channel')} and "
+            f"{count(architecture.out_channels, 'output channel')}; "
             f"channels are denoised one by one. Set both to 1."
         )
     return architecture

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError
 from unveil.image import Image, check_is_image
+from unveil.model.listing import count
 
 Targets: TypeAlias = Sequence[Annotation] | Sequence[Image]
 Pair: TypeAlias = tuple[Image, Annotation | Image]
@@ -44,8 +45,8 @@ def pair_up(images: Sequence[Image] | None, targets: Targets | None) -> list[Pai
     outputs: Sequence[Annotation | Image] = targets if targets is not None else inputs
     if not inputs or len(inputs) != len(outputs):
         raise ImageError(
-            f"There are {len(inputs)} images and {len(outputs)} targets; training needs one target for each image. "
-            f"Choose them again."
+            f"Found {count(len(inputs), 'image')} and {count(len(outputs), 'target')}; training needs "
+            f"one target for each image. Choose them again."
         )
     return list(zip(inputs, outputs, strict=True))
 
@@ -85,7 +86,9 @@ def check_pairs(pairs: Sequence[tuple[Image, Annotation]] | Sequence[tuple[Image
             problems.append(f"image '{image.name}' has axes {image.axes}, and a network for volumes needs Z")
         if image.size("C") != n_wanted:
             named = pairs[0][0].name if isinstance(target, Annotation) else target.name
-            problems.append(f"image '{image.name}' has {image.size('C')} channel(s) and '{named}' has {n_wanted}")
+            problems.append(
+                f"image '{image.name}' has {count(image.size('C'), 'channel')} and '{named}' has {n_wanted}"
+            )
     if problems:
         told = "; ".join(problems[:_MOST_TOLD])
         more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from unveil.errors import ImageError
 from unveil.image import Image, frames
+from unveil.model.listing import count
 from unveil.operators.finite import usable
 from unveil.operators.normalization import fit_array
 from unveil.training.lesson import Lesson
@@ -31,8 +32,8 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
     n_channels, n_expected = image.size("C"), lesson.architecture.in_channels
     if task == "segmentation" and n_channels != n_expected:
         raise ImageError(
-            f"The image to preview has {n_channels} channel(s); the network in training takes {n_expected}. Show an "
-            f"image like those that it learns from."
+            f"The image to preview has {count(n_channels, 'channel')}; the network in training takes {n_expected}. "
+            f"Show an image like those that it learns from."
         )
     channels = tuple(range(n_channels))
     groups = [channels] if task == "segmentation" else [(channel,) for channel in channels]

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QVBoxLayou
 
 from unveil.io.runs import Run
 from unveil.model.card import ModelCard
-from unveil.model.listing import listed
+from unveil.model.listing import count, listed
 from unveil.widgets.model_picker import describe
 from unveil.widgets.notify import tell
 from unveil.widgets.reproduction import command_of, python_of
@@ -159,7 +159,7 @@ def _record(card: ModelCard) -> str:
         return ""
     names = listed(record.validation_images, _MOST_NAMED)
     judges = f"Judged by: {names}\n" if names else ""
-    images = "1 image" if record.n_images == 1 else f"{record.n_images} images"
+    images = count(record.n_images, "image")
     return (
         f"Training: {images} to learn from, {record.n_validation_images} to validate, "
         f"{format_seconds(record.seconds)}, {_ENDINGS[record.ended_by]}, {record.timestamp}\n{judges}"

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidge
 from unveil.errors import ModelFileError
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard, Task
+from unveil.model.listing import count
 from unveil.widgets.docks import docked
 from unveil.widgets.job import Job
 from unveil.widgets.layer_list import Names
@@ -177,7 +178,7 @@ def _check(path: Path) -> CertificateCheck | None:
 def summarize(card: ModelCard) -> str:
     """Return what a biologist wants to know before choosing: what for, of what scale, how good."""
     kind = "Filter" if card.is_filter else _NETWORKS[card.architecture.kind]
-    channels = "1 channel" if card.in_channels == 1 else f"{card.in_channels} channels"
+    channels = count(card.in_channels, "channel")
     facts = [f"{kind} {card.n_dims}D", channels]
     if card.pixel_size_um:
         facts.append(f"{format_pixel_size(card.pixel_size_um)}/px")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from unveil.cli.counting import count
+from unveil.model.listing import count
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 objects"), (1, "1 object"), (2, "2 objects")])
