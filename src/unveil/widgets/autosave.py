@@ -72,7 +72,8 @@ class Autosave(QObject):
         layers = {_file_name(layer): layer for layer in self._changed.values()}
         copies = {name: np.array(layer.data, order="C") for name, layer in layers.items()}
         self._changed.clear()
-        job = Job(lambda monitor: _write(self.folder, copies, self._written), "Saving annotations", self, in_activity_dock=False)
+        write = partial(_write, self.folder, copies, self._written)
+        job = Job(lambda monitor: write(), "Saving annotations", self, in_activity_dock=False)
         self._job = job
         job.failed.connect(self._tell_once)
         job.finished.connect(partial(self._end, job, layers, copies))
@@ -115,7 +116,7 @@ def _write(folder: Path, copies: dict[str, np.ndarray[Any, Any]], written: dict[
     is_new = not folder.exists()
     failures = []
     for name in list(copies):
-        content = copies[name].shape, zlib.crc32(copies[name])
+        content = copies[name].shape, zlib.crc32(copies[name].data)
         try:
             if written.get(name) != content:
                 _write_one(folder / name, copies[name])
