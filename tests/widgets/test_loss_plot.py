@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QColor, QWheelEvent
+from qtpy.QtGui import QColor, QPainter, QPicture, QWheelEvent
 from qtpy.QtWidgets import QApplication, QLabel
 
 from unveil.widgets.loss_plot import LossPlot, log_ticks, smooth, thin, visible_range
@@ -273,6 +274,14 @@ def test_smoothing_lessens_noise_without_delay(rng):
     assert abs(error[inner].mean()) < 0.01
 
 
+@pytest.mark.parametrize("n_losses", [1, 3, 8, 16])
+def test_few_losses_are_no_flat_line(n_losses):
+    steps, losses = np.arange(float(n_losses)), np.linspace(2, 1, n_losses)
+    _, means = smooth((steps, losses))
+    inner = slice(2, -2) if n_losses > 4 else slice(None)
+    np.testing.assert_allclose(means[inner], losses[inner])
+
+
 @given(losses_with_gaps, st.booleans())
 def test_the_range_shows_all(losses, is_log):
     low, high = visible_range(losses, is_log=is_log)
@@ -288,3 +297,26 @@ def test_logarithmic_ticks_are_few_and_within(low, span):
     assert all(low <= place <= low + span for place, _ in ticks)
     assert len({text for _, text in ticks}) == len(ticks)
     assert all(abs(np.log10(float(text)) - place) < 1e-9 for place, text in ticks)
+
+
+@given(st.floats(-12, 12), st.floats(0.1, 12), st.floats(0, 1))
+def test_logarithmic_ticks_keep_their_distance(low, span, part):
+    places = [place for place, _ in log_ticks(low, low + span, gap=part * span)]
+    assert places
+    assert (np.diff(places) >= part * span).all()
+
+
+def test_numbers_on_a_low_chart_do_not_overlap(shown_plot):
+    shown_plot.setFixedHeight(180)
+    shown_plot.add_steps([1, 2], [0.65, 0.95])
+    shown_plot.add_epoch(2, validation_loss=0.5, metric=0.5, is_kept=True)
+    shown_plot.redraw()
+    QApplication.processEvents()
+    shown_plot.redraw()
+    picture = QPicture()
+    painter = QPainter(picture)
+    _, _, texts = shown_plot.loss_chart.axis.generateDrawSpecs(painter)
+    painter.end()
+    boxes = [box for box, _, _ in texts]
+    assert len(boxes) > 1
+    assert not any(one.intersects(other) for one, other in combinations(boxes, 2))

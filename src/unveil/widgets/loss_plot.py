@@ -193,7 +193,10 @@ class _Chart:
         self.axis.setLogMode(is_log)
         low, high = visible_range(values, is_log=is_log)
         self.view.setYRange(low, high, padding=0.12)
-        self.axis.setTicks([log_ticks(low, high)] if is_log else None)
+        bottom, top = self.view.viewRange()[1]
+        letter_px = QFontMetrics(self.axis.label.font()).height()
+        gap = (top - bottom) * letter_px / max(self.view.height(), letter_px)
+        self.axis.setTicks([log_ticks(low, high, gap=gap)] if is_log else None)
 
 
 class _Samples:
@@ -235,7 +238,8 @@ def thin(curve: Curve, n_bins: int) -> Curve:
 def smooth(curve: Curve, *, n_bins: int = 256, window_bins: int = 9) -> Curve:
     """Average `window_bins` neighbouring runs of points around each of at most `n_bins` runs.
 
-    A run's length doubles when there are too many, and so a growing curve keeps its shape.
+    A run's length doubles when there are too many, and so a growing curve keeps its shape. Where there are few, the
+    window is a quarter of them: an average of all would be a flat line.
     """
     steps, values = curve
     if not len(values):
@@ -244,6 +248,7 @@ def smooth(curve: Curve, *, n_bins: int = 256, window_bins: int = 9) -> Curve:
     while len(values) > n_bins * length:
         length *= 2
     padded = np.pad(values, (0, -len(values) % length), constant_values=np.nan).reshape(-1, length)
+    window_bins = min(window_bins, len(padded) // 4 | 1)
     is_known = np.isfinite(padded)
     n_known = is_known.sum(axis=1)
     around = slice(window_bins // 2, window_bins // 2 + len(padded))
@@ -266,15 +271,23 @@ def visible_range(values: NDArray[np.float64], *, is_log: bool) -> tuple[float, 
     return float(low - missing / 2), float(high + missing / 2)
 
 
-def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return about three to five round numbers between two log10 values: where they stand, and as text."""
+def log_ticks(low: float, high: float, *, gap: float = 0.0) -> list[tuple[float, str]]:
+    """Return about three to five round numbers between two log10 values: where they stand, and as text.
+
+    Those that stand closer than `gap`, or than suits five, above another are left out.
+    """
     decades = 10.0 ** np.arange(np.floor(low), np.ceil(high) + 1)
     for digits in ([1], [1, 3], [1, 2, 5], np.arange(1, 10), np.arange(1, 10, 0.1)):
         numbers = np.outer(decades, digits).ravel()
         numbers = numbers[(np.log10(numbers) >= low) & (np.log10(numbers) <= high)]
         if len(numbers) >= 3:
             break
-    return [(float(np.log10(number)), f"{number:.2g}") for number in numbers[:: 1 + (len(numbers) - 1) // 5]]
+    gap, ticks = max(gap, (high - low) / 4.5), list[tuple[float, str]]()
+    for number in numbers:
+        place = float(np.log10(number))
+        if not ticks or place - ticks[-1][0] >= gap:
+            ticks.append((place, f"{number:.2g}"))
+    return ticks
 
 
 def _colours(palette: QPalette) -> tuple[QColor, QColor, QColor]:
