@@ -12,7 +12,8 @@ from unveil.errors import ConfigError, ImageError, InputError, MismatchError
 from unveil.events import Cancelled, Event, Progress
 from unveil.networks.tracing import Operation, trace
 from unveil.operators.normalization import fit_array
-from unveil.tasks.inspect import feature_maps, layer_filters, lipschitz_table, summarize
+from unveil.model.lipschitz import LipschitzBounds
+from unveil.tasks.inspect import LipschitzTable, feature_maps, layer_filters, lipschitz_table, summarize
 
 
 def whole(model: Model, image: Image, layer: str) -> np.ndarray:
@@ -186,3 +187,9 @@ def test_regions_and_shapes_without_pixels_are_refused(make_tiny_model: Any, mak
     for shape in ((64,), (64, 0), (4, 64, 64)):
         with pytest.raises(ConfigError, match="expects 2 numbers of at least 1 pixel each"):
             summarize(model, shape=shape)
+
+
+@pytest.mark.parametrize(("upper", "is_useless"), [(120.0, False), (3.18e20, True)])
+def test_a_bound_that_promises_nothing_is_called_so(upper: float, is_useless: bool) -> None:
+    words = LipschitzTable((), LipschitzBounds(upper=upper, lower=1.0)).words
+    assert ("no useful bound" in words) == is_useless

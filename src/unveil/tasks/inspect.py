@@ -38,6 +38,8 @@ NORMS_PX = 16
 """Edge of the images that layers are examined on."""
 _REGION_PX = {2: 512, 3: 64}
 """Edge of the region that feature maps are computed for, by number of spatial dimensions."""
+_USELESS = 1e6
+"""A bound above it promises nothing to anybody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +80,10 @@ class LipschitzTable:
     @property
     def words(self) -> str:
         """What the bounds of the whole say, each rounded to three digits to its safe side."""
+        certified = "certified: no useful bound" if self.bounds.upper > _USELESS else "certified"
         return (
             f"The whole model moves its output at least {at_least(self.bounds.lower):g} times as far as its input "
-            f"changes (reached), and at most {at_most(self.bounds.upper):g} times (certified)."
+            f"changes (reached), and at most {at_most(self.bounds.upper):g} times ({certified})."
         )
 
 
