@@ -685,3 +685,34 @@ def test_saved_settings_hold_what_is_asked_outside_of_the_fold(panel, tmp_path):
     form.time_list.setCurrentText("automatic")
     form.settings.load(file)
     assert form.request().settings.time_budget_s == 180
+    assert form.time_list.currentText() == "about 3 minutes"
+
+
+def test_a_time_of_a_settings_file_is_shown_and_can_be_taken_back(panel, tmp_path):
+    form, file = panel.form, tmp_path / "training.yaml"
+    file.write_text("time_budget_s: 45\n")
+    form.settings.load(file)
+    assert form.time_list.currentText() == "about 45 s"
+    assert form.request().settings.time_budget_s == 45
+    form.time_list.setCurrentText("automatic")
+    assert form.request().settings.time_budget_s is None
+    file.write_text("seed: 3\n")
+    form.settings.load(file)
+    assert form.time_list.currentText() == "automatic"
+
+
+def test_saved_settings_hold_whether_the_network_sees_volumes(scene, panel, tmp_path):
+    scene.layers.clear()
+    scene.add_image(np.zeros((12, 64, 64), np.float32), name="stack")
+    labels = np.zeros((12, 64, 64), np.uint8)
+    labels[2:9, 10:30, 10:30] = 1
+    scene.add_labels(labels, name="stack labels")
+    form, file = panel.form, tmp_path / "training.yaml"
+    form.sees_list.setCurrentText("volumes (3D)")
+    form.settings.save(file)
+    saved = read_settings(file)["architecture"]
+    assert saved == form.request().settings.architecture.model_dump(mode="json")
+    assert (saved["n_dims"], saved["poolings"]) == (3, [1, 3, 3])
+    form.sees_list.setCurrentText("planes, one by one")
+    form.settings.load(file)
+    assert form.sees_list.currentText() == "volumes (3D)"

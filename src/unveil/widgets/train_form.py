@@ -26,6 +26,7 @@ from unveil.widgets.notify import tell, warn
 from unveil.widgets.pair_form import PairForm
 from unveil.widgets.proposal import Proposal, propose_task
 from unveil.widgets.session_models import session_models
+from unveil.widgets.time_list import TimeList
 from unveil.widgets.train_settings import TrainSettings
 from unveil.widgets.train_work import Settings, TrainingRequest, free_name
 from unveil.widgets.training_data import TrainingData, class_names, training_data
@@ -53,14 +54,6 @@ _NOISY_ONLY = {
     TrainingTask.ADAPT: "adapt",
     TrainingTask.FRAMES: "frames",
 }
-_TIMES_S = {
-    "automatic": None,
-    "about 1 minute": 60.0,
-    "about 3 minutes": 180.0,
-    "about 10 minutes": 600.0,
-    "about 30 minutes": 1800.0,
-    "about 2 hours": 7200.0,
-}
 _AUTOMATIC, _SCRATCH = "automatic", "scratch"
 _TWO = ("background", "foreground")
 
@@ -76,7 +69,8 @@ class TrainForm(QWidget):
         self._was_chosen = False
         self._proposal: Proposal | None = None
         self._used: list[Source] = []
-        self.task_list, self.sees_list, self.start_list, self.time_list = (Names() for _ in range(4))
+        self.task_list, self.sees_list, self.start_list = (Names() for _ in range(3))
+        self.time_list = TimeList()
         self.reason = _small_print()
         self.choices = _small_print()
         self.pairs = PairForm(viewer)
@@ -220,19 +214,31 @@ class TrainForm(QWidget):
         if self.task.is_segmentation:
             numbers = () if others["objects"] else data.class_numbers
             others["classes"] = class_names(numbers) if numbers else _TWO
-        settings = self.settings.config(**others)
-        if self.n_dims == 2:
-            return settings
-        architecture = settings.architecture or _volume_unet(min(image.size("Z") for image in data.images or ()))
-        return settings.model_copy(update={"architecture": architecture.model_copy(update={"n_dims": 3})})
+        return self.settings.config(**others)
 
     def _asked(self) -> dict[str, Any]:
         """Return the settings that are asked beside the fold, but for what the layers tell."""
-        asked = {"time_budget_s": seconds} if (seconds := self.time_list.currentData()) else {}
+        asked: dict[str, Any] = {"time_budget_s": self.time_list.seconds}
+        if self.n_dims == 3:
+            network = self.settings.architecture() or _volume_unet(self._n_planes())
+            asked["architecture"] = network.model_copy(update={"n_dims": 3})
         if self.task.is_segmentation:
             return {**asked, "objects": self.task is TrainingTask.OBJECTS}
         # always given, since settings that were loaded may be for other data
         return {**asked, "noisy_only": _NOISY_ONLY.get(self.task, "blind_spot")}
+
+    def _n_planes(self) -> int:
+        """Return of how many planes the thinnest stack consists."""
+        stacks = ((pair.shown, pair.axes_meant) for pair in self.pairs.pairs())
+        return min(
+            layer.level_shapes[0][axes.index("Z")] for layer, axes in stacks if layer is not None and "Z" in axes
+        )
+
+    def _show_loaded(self, settings: Settings) -> None:
+        """Let the lists say what a file asks for."""
+        network = settings.architecture
+        self.time_list.choose(settings.time_budget_s)
+        self.sees_list.setCurrentIndex(int(network is not None and network.n_dims == 3))
 
     def _parent(self, settings: Settings) -> Path | None:
         """Return the model to start from."""
@@ -331,13 +337,10 @@ class TrainForm(QWidget):
         for task, words in _TASKS.items():
             self.task_list.addItem(words, task.value)
         self.sees_list.addItems(["planes, one by one", "volumes (3D)"])
-        for words, seconds in _TIMES_S.items():
-            self.time_list.addItem(words, seconds)
         self.start_list.setToolTip(
             "Begin with what a model has learnt, as far as its layers fit; automatic takes simulated cells for planes, "
             "and the fluorescence denoiser where there are clean images or where one is adapted"
         )
-        self.time_list.setToolTip("How long to train; Stop ends it earlier and keeps the best")
         self.name.setToolTip("What the model will be called in every list")
 
     def _connect(self) -> None:
@@ -346,6 +349,7 @@ class TrainForm(QWidget):
         self.folder.changed.connect(self._take_folder)
         self.extent.changed.connect(self._draw)
         self.settings.changed.connect(self.changed)
+        self.settings.loaded.connect(self._show_loaded)
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed):
             emitter.connect(self._propose)

@@ -50,6 +50,8 @@ class TrainSettings(QWidget):
     """
 
     changed = Signal()
+    loaded = Signal(object)
+    """A file's settings, those that are asked beside the fold among them."""
 
     def __init__(self, asked: Callable[[], dict[str, Any]] = dict, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -109,7 +111,18 @@ class TrainSettings(QWidget):
         values = {name: getattr(config, name) for name in type(config).model_fields}
         self.form(self._kind).set_values(values)
         self._loaded[self._kind] = {name: value for name, value in values.items() if name not in _FIELDS[self._kind]}
+        self.loaded.emit(config)
         self.changed.emit()
+
+    def architecture(self) -> Any:
+        """Return the network that is chosen, None for the recipe's own.
+
+        Raises
+        ------
+        ConfigError
+            If its values contradict each other.
+        """
+        return self.form(self._kind).values()["architecture"]
 
     def save(self, file: Path) -> None:
         """Write all settings into `file`."""
