@@ -26,7 +26,7 @@ def imported_by(code: str, *, without_qt: bool = False) -> set[str]:
     """Run `code` in a fresh interpreter and return the top-level packages that it imported."""
     environment = dict(os.environ)
     if without_qt:
-        environment["PYTHONPATH"] = str(TESTS / "without_qt")
+        environment["PYTHONPATH"] = os.pathsep.join([str(TESTS / "without_qt"), str(SOURCE.parent)])
     report = "import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     result = subprocess.run(
         [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, env=environment, timeout=120

@@ -10,9 +10,9 @@ import torch
 from unveil import Image, Model
 from unveil.errors import ConfigError, ImageError, InputError, MismatchError
 from unveil.events import Cancelled, Event, Progress
+from unveil.model.lipschitz import LipschitzBounds
 from unveil.networks.tracing import Operation, trace
 from unveil.operators.normalization import fit_array
-from unveil.model.lipschitz import LipschitzBounds
 from unveil.tasks.inspect import LipschitzTable, feature_maps, layer_filters, lipschitz_table, summarize
 
 
