@@ -230,7 +230,9 @@ class TrainForm(QWidget):
     def _n_planes(self) -> int:
         """Return of how many planes the thinnest stack consists."""
         stacks = ((pair.shown, pair.axes_meant) for pair in self.pairs.pairs())
-        return min(int(layer.level_shapes[0][axes.index("Z")]) for layer, axes in stacks if layer and "Z" in axes)
+        return min(
+            int(layer.level_shapes[0][axes.index("Z")]) for layer, axes in stacks if layer is not None and "Z" in axes
+        )
 
     def _show_loaded(self, settings: Settings) -> None:
         """Let the lists say what a file asks for."""
