@@ -68,6 +68,7 @@ def test_clean_targets_are_in_the_normalization_of_the_noisy_image() -> None:
     [
         (np.zeros((20, 31), np.uint8), "same pixels"),
         (np.full((20, 30), -1, np.int16), "negative"),
+        (np.full((20, 30), 2**63, np.uint64), "hold the number 9223372036854775808: objects"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(labels: np.ndarray, words: str) -> None:

@@ -288,6 +288,8 @@ def test_references_that_cannot_be_scored_are_refused():
     _refuse(
         _reading_model(), [image], [Image(labels.data - 1, name="shifted")], "'shifted' holds the negative number -1"
     )
+    huge = Image(labels.data.astype(np.uint64) << np.uint64(61), name="huge")
+    _refuse(_reading_model(), [image], [huge], f"'huge' holds the number {huge.data.max()}; objects are")
     three = _reading_model(("ground", "cell", "edge"), objects=False)
     _refuse(three, [image], [Image(labels.data, name="cells")], "'cells' holds the number 6; the classes .* end at 2")
     noisy, clean = _noisy_pair(0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unveil.errors import ImageError
 from unveil.image import Image, check_is_image
+from unveil.operators.objects import HIGHEST_NUMBER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +54,17 @@ class Annotation:
             )
 
     def frame(self, key: tuple[Any, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Read labels and mask at `key`, checking the labels' sign."""
+        """Read labels and mask at `key`, checking that the labels can be numbers of objects."""
         labels = np.asarray(self.labels.data[key])
         if labels.size and labels.min() < 0:
             raise ImageError(
                 f"Labels '{self.labels.name}' hold negative numbers (lowest {labels.min()}): "
                 f"0 is background, objects count from 1. Renumber them."
+            )
+        if labels.size and labels.max() > HIGHEST_NUMBER:
+            raise ImageError(
+                f"Labels '{self.labels.name}' hold the number {labels.max()}: objects are numbers from 1 to 2⁶³−1. "
+                f"Renumber them."
             )
         mask = np.ones(labels.shape, bool) if self.mask is None else self.mask[key]
         return labels, mask

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+HIGHEST_NUMBER = 2**63 - 1
+"""Of an object: what counts objects takes their numbers for int64."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:

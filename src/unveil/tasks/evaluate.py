@@ -22,6 +22,7 @@ from unveil.model.listing import count
 from unveil.operators.finite import LARGEST, usable
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.operators.noise import add_gaussian
+from unveil.operators.objects import HIGHEST_NUMBER
 from unveil.tasks.denoise import denoise
 from unveil.tasks.matching import card_of, channel_sets, check_match, choose_channels
 from unveil.tasks.results import RunReport
@@ -293,6 +294,8 @@ def _pixel_problems(card: ModelCard, image: Image, reference: Image) -> list[str
     low, high = int(pixels.min()), int(pixels.max())
     if low < 0:
         return [f"'{reference.name}' holds the negative number {low}; labels begin at 0, the background"]
+    if card.objects is not None and high > HIGHEST_NUMBER:
+        return [f"'{reference.name}' holds the number {high}; objects are numbers from 1 to 2⁶³−1"]
     n_classes = len(card.classes)
     if card.objects is None and n_classes > 2 and high >= n_classes:
         return [f"'{reference.name}' holds the number {high}; the classes of '{card.name}' end at {n_classes - 1}"]
