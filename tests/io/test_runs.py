@@ -21,6 +21,7 @@ from unveil.config.architecture import DnCNNConfig
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation, scribbled
 from unveil.errors import ConfigError, FileError
+from unveil.events import Cancelled, Event, Progress
 from unveil.image import Image
 from unveil.io import run_data
 from unveil.io.pairs import pair_files
@@ -183,6 +184,26 @@ def test_what_does_not_pair_is_left_for_the_training_to_refuse(n_images: int, n_
     assert images is not None
     assert targets is not None
     assert (len(images), len(targets)) == (n_images, n_targets)
+
+
+def test_writing_is_told_image_by_image_and_leaves_nothing_where_it_is_cancelled(runs: Path) -> None:
+    events: list[Event] = []
+
+    def cancel_at_the_second(event: Event) -> None:
+        events.append(event)
+        if event == Progress(1, 2, "annotations written"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        create_run(
+            [Image(grey())] * 2,
+            [Annotation(Image(labels()))] * 2,
+            SegmentationTraining(),
+            monitor=cancel_at_the_second,
+        )
+
+    assert Progress(1, 2, "images written") in events
+    assert list(runs.iterdir()) == []
 
 
 def test_settings_and_parent_are_kept(tmp_path: Path, runs: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unveil.data.annotation import Annotation
+from unveil.events import Monitor, ignore, told
 from unveil.image import Image
 from unveil.io.images import read_image, read_labels
 from unveil.io.writing import write_image, write_labels
@@ -20,7 +21,11 @@ IMAGES, LABELS, MASKS, CLEAN = "images", "labels", "masks", "clean"
 
 
 def write_data(
-    folder: Path, images: Sequence[Image] | None, targets: Sequence[Annotation] | Sequence[Image] | None
+    folder: Path,
+    images: Sequence[Image] | None,
+    targets: Sequence[Annotation] | Sequence[Image] | None,
+    *,
+    monitor: Monitor = ignore,
 ) -> dict[str, Any]:
     """Write images and targets as TIFF, targets by the names of their images, and return what no TIFF keeps.
 
@@ -34,12 +39,12 @@ def write_data(
     goals = [target if isinstance(target, Image) else target.labels for target in targets or ()]
     namesakes = [*(images or ()), *goals[len(images or ()) :]]
     files = [_file_name(number, image) for number, image in enumerate(namesakes)]
-    for file, image in zip(files, images or (), strict=False):
+    for image, file in zip(told(images or (), monitor, "images written"), files, strict=False):
         write_image(folder / IMAGES / file, image)
     annotations = [target for target in targets or () if isinstance(target, Annotation)]
-    for file, goal in zip(files, () if annotations else goals, strict=False):
+    for goal, file in zip(told(() if annotations else goals, monitor, "clean images written"), files, strict=False):
         write_image(folder / CLEAN / file, goal)
-    for file, annotation in zip(files, annotations, strict=False):
+    for annotation, file in zip(told(annotations, monitor, "annotations written"), files, strict=False):
         write_labels(folder / LABELS / file, _painted(annotation))
         if annotation.mask is not None and annotation.has_outlines:
             mask = annotation.mask.astype(np.uint8)

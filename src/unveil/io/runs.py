@@ -33,6 +33,7 @@ from unveil.config.explanation import explain
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, FileError
+from unveil.events import Monitor, ignore
 from unveil.image import Image
 from unveil.io.run_data import CLEAN, IMAGES, LABELS, MASKS, read_data, write_data
 from unveil.io.settings import read_settings, write_settings
@@ -180,6 +181,7 @@ def create_run(
     settings: Settings,
     *,
     parent: Path | None = None,
+    monitor: Monitor = ignore,
 ) -> Run:
     """Write everything that a training needs into a new folder, complete or not at all.
 
@@ -189,6 +191,8 @@ def create_run(
         As the task `train` takes them; annotations either all with outlines or all scribbles.
     parent
         Model file to start from; it is copied.
+    monitor
+        Told how many images are written; what it raises leaves nothing behind.
 
     Raises
     ------
@@ -200,7 +204,11 @@ def create_run(
         write_settings(run.settings_file, settings)
         if parent is not None:
             shutil.copyfile(parent, run.path / "parent.safetensors")
-        facts = {"task": settings.task, "title": settings.name, **write_data(run.path, images, targets)}
+        facts = {
+            "task": settings.task,
+            "title": settings.name,
+            **write_data(run.path, images, targets, monitor=monitor),
+        }
         with atomically(run.path / "run.json") as part:  # at last: a folder without it is no run
             part.write_text(json.dumps(facts), encoding="utf-8")
     except OSError as error:

@@ -154,7 +154,7 @@ class TrainingWork:
             monitor(Notice(notice))
         preview = order.shown[0].image(order.shown[1]) if order.shown is not None else None
         images, targets, settings = with_folder(order)
-        return create_run(images, targets, settings, parent=order.parent), preview
+        return create_run(images, targets, settings, parent=order.parent, monitor=monitor), preview
 
 
 def with_folder(
