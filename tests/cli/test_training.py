@@ -14,6 +14,7 @@ import tifffile
 
 from unveil.config.architecture import UNetConfig
 from unveil.config.training import SegmentationTraining
+from unveil.events import Cancelled
 from unveil.io.card_file import read_card
 from unveil.io.checkpoint_file import CheckpointFile
 from unveil.io.model_file import load_model
@@ -440,12 +441,13 @@ def test_a_killed_training_goes_on_where_it_was(
     assert "is missing" in refused(*command, annotated / "mine", "--resume")
 
 
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, Cancelled])
 def test_an_interrupt_for_good_keeps_the_checkpoint_and_says_so(
-    unveil: Callable[..., Any], annotated: Path, monkeypatch: pytest.MonkeyPatch
+    ending: type[BaseException], unveil: Callable[..., Any], annotated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, checkpoints: CheckpointFile, **__: object) -> None:
         checkpoints.save({}, {})
-        raise KeyboardInterrupt
+        raise ending
 
     monkeypatch.setattr("unveil.tasks.train.train", interrupted)
     outcome = unveil(*_segmentation(annotated, "--output", annotated / "mine"))

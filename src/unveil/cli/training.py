@@ -16,6 +16,7 @@ from unveil.cli.settings import gather
 from unveil.cli.terminal import Terminal
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError
+from unveil.events import Cancelled
 from unveil.io.card_file import ENDING
 from unveil.io.finding import is_folder
 from unveil.model.listing import count
@@ -168,7 +169,7 @@ def _train(
         with terminal.progress() as bar, stopping_early(bar.about("training"), terminal) as monitor:
             model = train(images, targets, settings, start=parent, checkpoints=checkpoints, monitor=monitor)
             save_model(model, target)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled):
         if checkpoints.path.exists():
             terminal.say("The last checkpoint is kept: the same command with --resume goes on from there.")
         raise
