@@ -709,6 +709,7 @@ def test_saved_settings_hold_whether_the_network_sees_volumes(scene, panel, tmp_
     scene.add_labels(labels, name="stack labels")
     form, file = panel.form, tmp_path / "training.yaml"
     form.sees_list.setCurrentText("volumes (3D)")
+    form.settings.form("segmentation").set_values({"architecture": None})
     form.settings.save(file)
     saved = read_settings(file)["architecture"]
     assert saved == form.request().settings.architecture.model_dump(mode="json")
