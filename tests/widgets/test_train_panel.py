@@ -20,7 +20,7 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
-from unveil.events import Preview, Progress
+from unveil.events import Preview, Progress, TrainingStart
 from unveil.image import Image
 from unveil.io.card_file import read_card
 from unveil.io.runs import Run, resumable_runs
@@ -187,6 +187,25 @@ def test_preparing_is_shown_and_can_be_cancelled(qtbot, panel, models_folder, mo
     wait_for_end(qtbot, panel)
     assert panel.bar.line.text() == "Cancelled."
     assert not list(models_folder.glob("*.safetensors"))
+
+
+def test_the_bar_begins_anew_when_the_training_does(qtbot, panel, monkeypatch):
+    is_over = threading.Event()
+
+    def prepare(work, monitor):
+        monitor(Progress(12, 12, "images prepared"))
+        architecture = UNetConfig().model_dump(mode="json")
+        monitor(TrainingStart("cpu", "float32", 40, {"architecture": architecture}, (), ()))
+        is_over.wait()
+
+    monkeypatch.setattr(TrainingWork, "__call__", prepare)
+    monkeypatch.setattr(TrainingWork, "interrupt", lambda work: is_over.set())
+    monkeypatch.setattr(panel.form, "show_choices", lambda event: None)
+    start(qtbot, panel)
+    qtbot.waitUntil(lambda: panel.bar.state is TrainState.RUNNING, timeout=WAIT_MS)
+    assert (panel.bar.bar.value(), panel.bar.bar.maximum()) == (0, 40)
+    press(qtbot, panel.bar.cancel_button)
+    wait_for_end(qtbot, panel)
 
 
 def test_what_is_copied_repeats_the_training(qtbot, panel, models_folder, tmp_path):
