@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from unveil.cli.display import has_display, virtual_display
+from unveil.widgets.docks import open_panel
 
 if TYPE_CHECKING:
     import napari
@@ -75,6 +76,8 @@ def table() -> str:
         panel = run(window, "Segment")
         panel.table_button.click()
         window.layers["nuclei · nuclei labels"].selected_label = 3
+        wait_until(lambda: False, seconds=0.5)  # the table takes room from the image
+        window.reset_view()
         return save(window, "table.png")
 
 
@@ -82,7 +85,7 @@ def train() -> str:
     """Show the Train panel in the middle of a training on the nuclei."""
     with viewer("nuclei") as window, TemporaryDirectory() as folder:
         os.environ["UNVEIL_RUNS"] = folder
-        _, panel = window.window.add_plugin_dock_widget("napari-unveil", "Train")
+        panel = open_panel(window, "Train")
         wait_until(lambda: panel.form.problem() is None)
         panel.form.time_list.setCurrentText("about 3 minutes")
         panel.start()
@@ -106,7 +109,7 @@ def inspect() -> str:
     """Show the Inspect panel with feature maps, the filters of the first layer, and a receptive field."""
     with viewer("nuclei") as window:
         window.layers.remove("nuclei, true labels")
-        _, panel = window.window.add_plugin_dock_widget("napari-unveil", "Inspect")
+        panel = open_panel(window, "Inspect")
         panel.inspected.models.list.setCurrentText("nuclei")
         wait_until(lambda: panel.inspected.summary is not None)
         names = [layer.name for layer in panel.inspected.summary.layers]
@@ -148,7 +151,7 @@ def viewer(sample: str) -> Iterator[napari.Viewer]:
 
 def run(window: napari.Viewer, name: str) -> Any:
     """Open a panel, press its button, wait for the result, and return the panel."""
-    _, panel = window.window.add_plugin_dock_widget("napari-unveil", name)
+    panel = open_panel(window, name)
     layer = next(layer for layer in window.layers if type(layer).__name__ == "Image" and layer.visible)
     window.layers.selection.active = layer
     wait_until(lambda: panel.form.problem() is None)

@@ -11,6 +11,7 @@ _PANELS = {
     "Segment": ("segment_panel", "SegmentPanel"),
     "Denoise": ("denoise_panel", "DenoisePanel"),
     "Train": ("train_panel", "TrainPanel"),
+    "Inspect": ("inspect_panel", "InspectPanel"),
 }
 
 
