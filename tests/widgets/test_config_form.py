@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import QLocale, Qt
 from qtpy.QtWidgets import QLabel
 
 from unveil.config.architecture import UNetConfig
@@ -100,3 +101,16 @@ def test_a_field_with_a_title_is_called_by_it(qtbot):
     form = ConfigForm(SegmentationTraining, ("lip1_layers", "patch_px"))
     qtbot.addWidget(form.native)
     assert [form.widgets[name].label for name in ("lip1_layers", "patch_px")] == ["Lipschitz-1 layers", "Patch (px)"]
+
+
+@pytest.mark.parametrize("language", [QLocale.Language.C, QLocale.Language.German])
+@pytest.mark.parametrize("typed", ["0.25", "0,25"])
+def test_point_and_comma_are_understood_in_every_language(qtbot, language, typed):
+    form = ConfigForm(SegmentationTraining, ["validation_fraction"])
+    qtbot.addWidget(form.native)
+    box = form.widgets["validation_fraction"].native
+    box.setLocale(QLocale(language))
+    box.selectAll()
+    qtbot.keyClicks(box, typed)
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+    assert form.values()["validation_fraction"] == 0.25

@@ -40,6 +40,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from unveil.config.explanation import explain
 from unveil.errors import ConfigError
+from unveil.widgets.decimal_key import DecimalKey
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -176,6 +177,8 @@ def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[
     box: Any = FloatSpinBox(value=lowest, min=lowest, max=high, step=step, **basics)
     if kind is int:
         box.native.setDecimals(0)
+    else:
+        DecimalKey(box.native)
     if not optional:
         return _plain(box)
     box.native.setSpecialValueText(_AUTOMATIC)  # Qt shows it at the minimum
@@ -189,6 +192,7 @@ def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[
 def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
     choice: Any = ComboBox(choices=[*literals, _NUMBER], tooltip=basics["tooltip"], name="choice")
     number: Any = FloatSpinBox(value=1.0, min=0.01, max=100.0, step=0.05, tooltip=basics["tooltip"], name="number")
+    DecimalKey(number.native)
     choice.changed.connect(lambda value: number.native.setVisible(value == _NUMBER))
     both = Container(widgets=[choice, number], layout="horizontal", labels=False, **basics)
     both.margins = (0, 0, 0, 0)
