@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
+from qtpy.QtCore import QEvent, QPoint
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QPushButton, QToolTip
 
 from unveil.model.card import ConformalRecord
 from unveil.widgets.requests import compute_segmentation, compute_separation
@@ -129,7 +132,7 @@ def test_lazy_layers(viewer, open_panel, run, blobs, dask_in_this_thread, kind):
     assert viewer.layers[-1].data.max() == 12
 
 
-def test_this_plane_only_lies_at_its_plane(viewer, open_panel, run, blobs):
+def test_this_plane_only_lies_at_its_plane(qtbot, viewer, open_panel, run, blobs):
     viewer.add_image(blobs(5, 32, 32), scale=(2, 1, 1))
     panel = open_panel()
     viewer.dims.set_current_step(0, 3)
@@ -139,6 +142,12 @@ def test_this_plane_only_lies_at_its_plane(viewer, open_panel, run, blobs):
     assert labels.data.shape == (1, 32, 32)
     np.testing.assert_allclose(labels.translate, (6, 0, 0))
     assert labels.data.max() == 4
+    assert panel.result.table["z"].tolist() == labels.features["z"][1:].tolist() == [3] * 4
+    assert list(panel.result.table)[:3] == ["index", "z", "area_px"]
+    before = panel.result
+    panel.refine.sliders["threshold"].setValue(0.55)
+    qtbot.waitUntil(lambda: panel.result is not before, timeout=10_000)
+    assert panel.result.table["z"].tolist() == [3] * 4
 
 
 def test_a_volume_model_takes_the_stack_at_once(viewer, open_panel, run, blobs):
@@ -549,3 +558,19 @@ def test_closing_while_labels_are_measured_is_told(qtbot, viewer, open_panel, ru
     assert "no table was made" in notifications[-1][1]
     qtbot.wait(300)
     assert not (tmp_path / "objects.csv").exists()
+
+
+def test_the_tooltip_of_a_list_says_what_is_chosen_in_full(viewer, open_panel, blobs):
+    viewer.add_image(blobs(2, 3, 32, 32))
+    axes = open_panel().form.source.axes_list
+    QApplication.sendEvent(axes, QHelpEvent(QEvent.Type.ToolTip, QPoint(2, 2), axes.mapToGlobal(QPoint(2, 2))))
+    assert QToolTip.text() == f"What the dimensions of this layer mean: {axes.currentText()}"
+    QToolTip.hideText()
+
+
+def test_buttons_have_a_tooltip_where_they_do_not_say_it_all(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    buttons = [button for button in panel.findChildren(QPushButton) if button.isVisibleTo(panel)]
+    assert [button.text() for button in buttons if not button.toolTip()] == ["Advanced", "Segment"]

@@ -10,6 +10,7 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
+from unveil.widgets.layer_list import Choices
 from unveil.widgets.layers import describe_axes, known_axes, possible_axes
 
 _Kind: TypeAlias = tuple[int, bool, str | None]
@@ -65,10 +66,8 @@ class AxesForm(QWidget):
         self.setVisible(bool(self.lists))
 
     def _list(self, kind: _Kind) -> QComboBox:
-        choices = QComboBox()
+        choices = Choices()
         choices.setToolTip("What the dimensions of the images mean")
-        choices.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        choices.setMinimumContentsLength(10)
         for axes in _possible(kind):
             choices.addItem(describe_axes(axes), axes)
         choices.setCurrentIndex(max(0, choices.findData(self._chosen.get(kind))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from unveil.image import Image
 from unveil.widgets.growing_levels import GrowingArray
 from unveil.widgets.layer_traits import layer_traits
 from unveil.widgets.lazy_view import LazyView
-from unveil.widgets.requests import Request, Restored, Segmented, Stored, load
+from unveil.widgets.requests import Request, Restored, Segmented, Stored, load, measure
 
 if TYPE_CHECKING:
     from unveil.io.growing_result import GrowingResult
@@ -49,7 +49,7 @@ def segment_on_disk(request: Request, monitor: Monitor) -> Segmented:
             journal=growing.journal,
             monitor=monitor,
         )
-        table = _measured(result, image, monitor)
+        table = _measured(result, image, request.plane, monitor)
         growing.finish(result.report.provenance(), monitor)
         request.growth.is_whole = True
     assert request.target is not None
@@ -68,7 +68,7 @@ def segment_on_disk(request: Request, monitor: Monitor) -> Segmented:
         distance=None,
         features=None,
     )
-    return Segmented(result, image, table, stored)
+    return Segmented(result, image, table, stored, request.plane)
 
 
 def denoise_on_disk(request: Request, monitor: Monitor) -> Restored:
@@ -126,16 +126,14 @@ def _shown(growing: GrowingResult, array: Any, monitor: Monitor) -> GrowingArray
     return shown
 
 
-def _measured(found: Segmentation, image: Image, monitor: Monitor) -> dict[str, Any]:
-    from unveil.tasks.measure import measure_segmentation
-
+def _measured(found: Segmentation, image: Image, plane: Mapping[str, int], monitor: Monitor) -> dict[str, Any]:
     n_objects = found.report.n_objects
     if n_objects is None:
         return {}
     if n_objects > MOST_MEASURED:
         monitor(Notice(f"{n_objects:,} objects are too many for a table; `unveil segment --table` writes one."))
         return {}
-    return measure_segmentation(found, image)
+    return measure(found, image, plane)
 
 
 def _levels(folder: Path, like: Image) -> tuple[Image, ...]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QPaintEvent
-from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt
+from qtpy.QtGui import QHelpEvent, QPaintEvent
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip, QWidget
 
 _SCROLL_BAR_PX = 24
 
@@ -39,6 +39,17 @@ class Names(QComboBox):
         """Open as wide as the names are."""
         self.view().setMinimumWidth(max(self.width(), self.view().sizeHintForColumn(0) + _SCROLL_BAR_PX))
         super().showPopup()
+
+
+class Choices(Names):
+    """A list whose tooltip ends with what is chosen, in full."""
+
+    def event(self, event: QEvent) -> bool:
+        """Show the tooltip."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            QToolTip.showText(event.globalPos(), f"{self.toolTip()}: {self.currentText()}", self)
+            return True
+        return bool(super().event(event))
 
 
 class LayerNames(Names):

@@ -36,6 +36,7 @@ class RefineForm(QWidget):
             "min_size": _size_slider(),
         }
         self.reset = QPushButton("Back to the model's values")
+        self.reset.setToolTip("Put the sliders back to where they stood when the model was made")
         self.line = QLabel()
         self.line.setWordWrap(True)
         self._timer = QTimer(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -48,10 +48,14 @@ class Request:
     growth: Growth = field(default_factory=Growth)
 
     @property
+    def plane(self) -> dict[str, int]:
+        """Where the plane is that is shown, along the axes of `cut`."""
+        return {axis: self.source.position[axis] for axis in self.cut}
+
+    @property
     def key(self) -> Hashable:
         """What makes two runs "the same": layer, model, channel, and the plane if it is one."""
-        plane = tuple((axis, self.source.position[axis]) for axis in self.cut)
-        return self.layer_id, self.model, self.options.channel, plane
+        return self.layer_id, self.model, self.options.channel, tuple(self.plane.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +84,15 @@ class Segmented:
     ----------
     stored
         Where it lies, if it does not lie in memory.
+    plane
+        Where the image lies in the layer, if it is one plane of it.
     """
 
     segmentation: Segmentation
     image: Image
     table: dict[str, NDArray[Any]]
     stored: Stored | None = None
+    plane: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,22 +110,33 @@ def compute_segmentation(request: Request, monitor: Monitor) -> Segmented:
     assert isinstance(request.options, SegmentationOptions)
     image = request.source.image(request.cut)
     result = segment(image, load(request.model), options=request.options, monitor=monitor)
-    return _measured(result, image)
+    return _measured(result, image, request.plane)
 
 
 def compute_separation(segmented: Segmented, options: SegmentationOptions) -> Segmented:
     """Separate the objects again by other thresholds, without the network, and measure them."""
     from unveil.tasks.segment import separate
 
-    return _measured(separate(segmented.segmentation, options), segmented.image)
+    return _measured(separate(segmented.segmentation, options), segmented.image, segmented.plane)
 
 
 def compute_measurements(segmented: Segmented, labels: Image) -> Segmented:
     """Measure the objects of `labels`, a segmentation's labels as a person has changed them."""
+    changed = replace(segmented.segmentation, labels=labels)
+    return replace(segmented, table=measure(changed, segmented.image, segmented.plane))
+
+
+def measure(segmentation: Segmentation, image: Image, plane: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """Measure the objects, and say in columns ``t`` and ``z`` in which `plane` they are, if it is one of several."""
     from unveil.tasks.measure import measure_segmentation
 
-    changed = replace(segmented.segmentation, labels=labels)
-    return replace(segmented, table=measure_segmentation(changed, segmented.image))
+    table = measure_segmentation(segmentation, image)
+    index = table["index"]
+    return {
+        "index": index,
+        **{axis.lower(): np.full(len(index), plane[axis]) for axis in "TZ" if axis in plane},
+        **table,
+    }
 
 
 def compute_denoising(request: Request, monitor: Monitor) -> Restored:
@@ -147,8 +165,6 @@ def _load(path: Path, stamp: object) -> Model:
     return load_model(path)
 
 
-def _measured(segmentation: Segmentation, image: Image) -> Segmented:
-    from unveil.tasks.measure import measure_segmentation
-
-    table = measure_segmentation(segmentation, image) if segmentation.card.objects else {}
-    return Segmented(segmentation, image, table)
+def _measured(segmentation: Segmentation, image: Image, plane: Mapping[str, int]) -> Segmented:
+    table = measure(segmentation, image, plane) if segmentation.card.objects else {}
+    return Segmented(segmentation, image, table, plane=plane)

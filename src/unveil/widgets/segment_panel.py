@@ -90,7 +90,9 @@ class SegmentPanel(QWidget):
         )
         self.replace = self.runner.replace
         self.table_button = QPushButton("Show table")
+        self.table_button.setToolTip("Size, place and intensity of every object; a row selects its label")
         self.csv_button = QPushButton("Save as CSV…")
+        self.csv_button.setToolTip("Write the table into a file that spreadsheets and scripts read")
         self.measurements = _side_by_side(self.table_button, self.csv_button)
         put_in_scroll_area(
             self,

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from unveil.errors import ImageError
 from unveil.model.card import ModelCard
-from unveil.widgets.layer_list import LayerNames
+from unveil.widgets.layer_list import Choices, LayerNames
 from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
 from unveil.widgets.results import GROWING, INSPECTION
 from unveil.widgets.training_layers import role_of
@@ -259,9 +259,6 @@ class SourceForm(QObject):
 
 
 def _list(tooltip: str) -> QComboBox:
-    """Return a list that a narrow dock cannot widen and a long name does not either."""
-    box = QComboBox()
+    box = Choices()
     box.setToolTip(tooltip)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(10)
     return box
