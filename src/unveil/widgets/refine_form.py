@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QLocale, QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 
 from unveil.config.options import SegmentationOptions
 from unveil.model.card import ModelCard
+from unveil.widgets.decimal_key import DecimalKey
 
 _PAUSE_MS = 150
 """A slider at rest for so long is meant."""
@@ -137,6 +138,10 @@ def _fraction_slider(low: float, high: float) -> Any:
     slider.setRange(low, high)
     slider.setDecimals(2)
     slider.setSingleStep(0.01)  # type: ignore[arg-type]  # superqt declares an int
+    for label in slider.findChildren(QLineEdit):  # superqt reads a point alone, whatever the language
+        label.setLocale(QLocale.c())
+        label.validator().setLocale(QLocale.c())
+        DecimalKey(label)
     return slider
 
 
