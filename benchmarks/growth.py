@@ -2,6 +2,7 @@
 
     python benchmarks/growth.py images [--sizes 256 512 1024 2048 4096 8192] [--model nuclei | small]
         [--into memory | zarr] [--repeats 3] [--output FOLDER]
+    python benchmarks/growth.py images --into zarr --sizes 256 512 1024 2048 4096 8192 16384 32768
     python benchmarks/growth.py volumes [--sizes 16 32 64 128 256 512]
     python benchmarks/growth.py objects | measurements | scores [--sizes 10 100 1000 10000 100000 1000000]
     python benchmarks/growth.py plot FOLDER [--output FOLDER]
