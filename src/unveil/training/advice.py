@@ -113,12 +113,8 @@ def _about_noise(examples: Sequence[Example], pairs: Sequence[Pair]) -> list[str
     """Say where there is no noise, or nothing under it, to learn from."""
     if all(np.ptp(example.target) == 0 for example in examples):
         return ["All images are constant: there is nothing to learn from. Look at them, and choose others."]
-    both = [
-        (np.asarray(image.data), np.asarray(target.data))
-        for image, target in pairs
-        if isinstance(target, Image) and target is not image
-    ]
-    if both and all(np.array_equal(noisy, clean) for noisy, clean in both):
+    both = [(noisy, clean) for noisy, clean in pairs if isinstance(clean, Image) and clean is not noisy]
+    if both and all((np.asarray(noisy.data) == np.asarray(clean.data)).all() for noisy, clean in both):
         return [
             "Noisy and clean images are the same, pixel for pixel: the model will learn to change nothing. Give noisy "
             "images beside the clean ones, or one kind alone."
