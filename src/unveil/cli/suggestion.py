@@ -14,6 +14,7 @@ from unveil.cli.prediction import COMPUTING, check_task
 from unveil.cli.terminal import Terminal
 from unveil.config.options import RunOptions
 from unveil.errors import ConfigError
+from unveil.model.listing import count
 
 if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock
@@ -80,7 +81,7 @@ def suggest(
                 monitor=bar.about("looking for blocks"),
             )
         write_table(output, _columns(files, found))
-        terminal.result(f"{len(found)} block{'' if len(found) == 1 else 's'} to annotate next: {output}")
+        terminal.result(f"{count(len(found), 'block')} to annotate next: {output}")
     return failures.DONE
 
 

@@ -102,7 +102,7 @@ def _sums(
     """
     where = np.nonzero(labels)
     index, row = numbered(labels[where].astype(np.int64))
-    if index[:1].any() and index[0] < 0:
+    if index.size and index[0] < 0:
         raise ImageError(
             f"The labels hold {labels[where][row == 0][0]}; objects are numbers from 1 to 2⁶³−1. Number them anew."
         )

@@ -23,6 +23,7 @@ from unveil.inference.labelling import label_frame
 from unveil.inference.tiling import Tiling
 from unveil.model.card import ModelCard
 from unveil.model.lipschitz import model_bound
+from unveil.model.listing import count
 from unveil.model.model import CHECK_TOLERANCE, Model, compute, digest
 from unveil.operators.finite import usable
 from unveil.operators.lipschitz import at_most
@@ -293,9 +294,9 @@ def _check_labels(results: _Results) -> Check:
         _labels(results, Tiling.of(sizes, size, (1,) * len(sizes), context)) for size in (side, blocks.tile[-1])
     )
     n_unlike = int(np.count_nonzero(whole != by_block))
-    n_objects = int(whole.max())
-    found = f"{n_objects} object{'' if n_objects == 1 else 's'} from {len(blocks)} blocks"
-    words = f"{found}: {n_unlike} of {whole.size:,} pixels differ."
+    words = (
+        f"{count(int(whole.max()), 'object')} from {len(blocks)} blocks: {n_unlike} of {whole.size:,} pixels differ."
+    )
     return Check("labels", compared, n_unlike, 0, "pixels", n_unlike == 0, words)
 
 

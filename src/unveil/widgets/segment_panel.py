@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QPushButton, Q
 from unveil.config.options import SegmentationOptions
 from unveil.errors import UnveilError
 from unveil.image import Image
+from unveil.model.listing import count
 from unveil.widgets.disk_run import segment_on_disk
 from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
@@ -281,8 +282,7 @@ def _write(path: Path, segmented: Segmented) -> None:
     except UnveilError as error:
         tell_failure(error)
     else:
-        n_objects = len(segmented.table["index"])
-        tell(f"Measurements of {n_objects} object{'' if n_objects == 1 else 's'} are in {path}.")
+        tell(f"Measurements of {count(len(segmented.table['index']), 'object')} are in {path}.")
 
 
 def _about(segmented: Segmented) -> str:
