@@ -6,6 +6,7 @@ the intensity is its distance from the border, too.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,18 @@ from unveil.model.card import ModelCard
 
 STEEPNESS = 20.0
 WAIT_MS = 20_000
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _imports_are_no_garbage() -> None:
+    """Keep what is imported out of the collections that napari's fixture asks for: they took a fifth of the time."""
+    import napari.qt  # noqa: F401
+    import torch  # noqa: F401
+
+    import unveil.widgets.train_panel  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
