@@ -191,7 +191,7 @@ def test_two_replicas_learn_and_say_so(scenes: Make, segmentation: Make) -> None
     events: list[Event] = []
     learner = segmentation().architecture.model_copy(update={"width": 8})
     config = segmentation(
-        architecture=learner, replicas=2, batch_size=4, epochs=3, steps_per_epoch=30, learning_rate=1e-2
+        architecture=learner, replicas=2, batch_size=4, epochs=2, steps_per_epoch=30, learning_rate=1e-2
     )
     model, again = train(*scenes(6), config, monitor=events.append), train(*scenes(6), config, monitor=ignore)
     assert model.card.training.history[-1].metric > 0.85

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -21,12 +23,20 @@ def _discs(seed, scale=1):
     return rescale(grey, scale, order=1).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory):
+    """Where the model that knows discs of one size is kept, once a test has made it."""
+    return tmp_path_factory.mktemp("knowing") / "discs.safetensors"
+
+
 @pytest.fixture
-def panel(viewer, save_segmenter):
+def panel(viewer, save_segmenter, knowing):
     """The panel with a model that knows discs of one size."""
     path = save_segmenter()
-    images = [Image(_discs(seed)) for seed in range(10)]
-    save_model(with_appearance(load_model(path), images, thorough=True), path)
+    if not knowing.exists():
+        images = [Image(_discs(seed)) for seed in range(10)]
+        save_model(with_appearance(load_model(path), images, thorough=True), knowing)
+    shutil.copy(knowing, path)
     panel = SegmentPanel(viewer)
     viewer.window.add_dock_widget(panel, name="Segment")
     return panel
