@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from unveil.axes import check_axes, in_order, is_ordered, spatial, without
 from unveil.errors import ImageError, MismatchError
+from unveil.words import with_article
 
 _ALIKE = 1.01
 """Sides of a pixel that differ by no larger factor are alike: files round them."""
@@ -214,9 +215,8 @@ def check_is_image(given: Any) -> None:
         With what was found, what was expected and what to do.
     """
     if not isinstance(given, Image):
-        noun = type(given).__name__
         raise ImageError(
-            f"Found a{'n' if noun[0] in 'aeiou' else ''} {noun} where an unveil.Image is expected. "
+            f"Found {with_article(type(given).__name__)} where an unveil.Image is expected. "
             f"Name its axes: Image(array, axes='YX')."
         )
 

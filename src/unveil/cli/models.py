@@ -14,7 +14,7 @@ from unveil.axes import SPATIAL, spatial
 from unveil.cli.flowing import flowing
 from unveil.cli.outcome import outcome
 from unveil.cli.terminal import Terminal
-from unveil.model.listing import listed
+from unveil.words import listed
 
 _MOST_NAMED = 50
 

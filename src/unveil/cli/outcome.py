@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unveil.model.listing import count
+from unveil.words import count
 
 if TYPE_CHECKING:
     from unveil.model.card import TrainingRecord

@@ -24,7 +24,7 @@ from unveil.cli.results import (
 from unveil.cli.terminal import Terminal
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.errors import ConfigError, MismatchError
-from unveil.model.listing import count
+from unveil.words import count
 
 if TYPE_CHECKING:
     from unveil.events import Monitor

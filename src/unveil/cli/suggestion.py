@@ -14,7 +14,7 @@ from unveil.cli.prediction import COMPUTING, check_task
 from unveil.cli.terminal import Terminal
 from unveil.config.options import RunOptions
 from unveil.errors import ConfigError
-from unveil.model.listing import count
+from unveil.words import count
 
 if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock

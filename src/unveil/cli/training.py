@@ -19,7 +19,7 @@ from unveil.errors import ConfigError, FileError
 from unveil.events import Cancelled
 from unveil.io.card_file import ENDING
 from unveil.io.finding import is_folder
-from unveil.model.listing import count
+from unveil.words import count
 
 if TYPE_CHECKING:
     from unveil.data.annotation import Annotation

@@ -24,7 +24,7 @@ from unveil.errors import FileError, UnveilError, UnveilWarning
 from unveil.io.raster import Raster
 from unveil.io.reordered import native
 from unveil.io.tiff_metadata import channel_names, pixel_size_um
-from unveil.model.listing import count
+from unveil.words import count
 
 AT_ONCE_BYTES = 2**29
 """Images up to this size are read into memory, larger ones when they are sliced."""

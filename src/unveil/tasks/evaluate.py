@@ -18,7 +18,6 @@ from unveil.config.options import DenoisingOptions, EvaluationOptions, RunOption
 from unveil.errors import ImageError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Image, frames
-from unveil.model.listing import count
 from unveil.operators.finite import LARGEST, usable
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.operators.noise import add_gaussian
@@ -27,6 +26,7 @@ from unveil.tasks.denoise import denoise
 from unveil.tasks.matching import card_of, channel_sets, check_match, choose_channels
 from unveil.tasks.results import RunReport
 from unveil.tasks.segment import segment
+from unveil.words import count
 
 if TYPE_CHECKING:
     from unveil.model.card import ModelCard

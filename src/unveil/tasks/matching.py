@@ -10,6 +10,7 @@ from unveil.image import Image, check_is_image
 from unveil.model.card import ModelCard, Task
 from unveil.model.model import Model
 from unveil.tasks.rescaling import factors_to_model
+from unveil.words import count, with_article
 
 _DOORS = {"segmentation": "segment", "denoising": "denoise"}
 
@@ -25,7 +26,7 @@ def card_of(model: Any) -> ModelCard:
     if isinstance(model, Model):
         return model.card
     raise ConfigError(
-        f"Found {_article(type(model).__name__)} where a model is expected. Load it first: load_model('nuclei')."
+        f"Found {with_article(type(model).__name__)} where a model is expected. Load it first: load_model('nuclei')."
     )
 
 
@@ -151,12 +152,7 @@ def _all_differ(names: Sequence[str]) -> bool:
 
 def _channels(image: Image) -> str:
     names = f" ({', '.join(image.channel_names)})" if image.channel_names else ""
-    n_channels = image.size("C")
-    return f"image '{image.name}' has {n_channels} channel{'s' if n_channels > 1 else ''}{names}"
-
-
-def _article(noun: str) -> str:
-    return f"a{'n' if noun[0] in 'aeiou' else ''} {noun}"
+    return f"image '{image.name}' has {count(image.size('C'), 'channel')}{names}"
 
 
 def _capital(sentence: str) -> str:

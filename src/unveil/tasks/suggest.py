@@ -22,7 +22,6 @@ from unveil.inference.reading import FilledFrame, NormalizedFrame, kept
 from unveil.inference.reading import blocks as strips_of
 from unveil.inference.tiling import Window
 from unveil.model.card import ModelCard
-from unveil.model.listing import count
 from unveil.model.model import Model
 from unveil.networks.unet import UNet
 from unveil.operators.acquisition import (
@@ -42,6 +41,7 @@ from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors, size_conflict
 from unveil.tasks.running import Run, check_device, running
 from unveil.tasks.seen_blocks import seen_blocks
+from unveil.words import count
 
 BLOCK_PX = 96
 _MOST_COMPARED = 1024

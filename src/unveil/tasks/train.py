@@ -26,7 +26,6 @@ from unveil.image import Image
 from unveil.inference.engines import choose_device
 from unveil.model.card import ModelCard, TrainingRecord
 from unveil.model.lipschitz import with_certificate
-from unveil.model.listing import count, listed
 from unveil.model.model import MAX_CHECK_VALUES, Model
 from unveil.networks.lipschitz import layer_bound
 from unveil.operators.receptive_field import extension, size_step
@@ -46,6 +45,7 @@ from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, ne
 from unveil.training.precision import number_format, training_dtype
 from unveil.training.replicas import Lot, check_replicas, shared_steps
 from unveil.training.validation import on_device
+from unveil.words import count, listed
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
 _MOST_NAMED, _MOST_NAMED_IN_CARD = 5, 1000

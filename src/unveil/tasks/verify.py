@@ -23,7 +23,6 @@ from unveil.inference.labelling import label_frame
 from unveil.inference.tiling import Tiling
 from unveil.model.card import ModelCard
 from unveil.model.lipschitz import model_bound
-from unveil.model.listing import count
 from unveil.model.model import CHECK_TOLERANCE, Model, compute, digest
 from unveil.operators.finite import usable
 from unveil.operators.lipschitz import at_most
@@ -36,6 +35,7 @@ from unveil.tasks.running import versions
 from unveil.tasks.seen_frame import middle_frame, normalized
 from unveil.tasks.segment import segment
 from unveil.tasks.verification import Check, Setting, Verification
+from unveil.words import count
 
 TILE_TOLERANCE = 1e-5
 """Largest difference between tiles and the whole in exact precision: in probability, or of the result's range

@@ -6,7 +6,7 @@ from unveil.config.architecture import Architecture, UNetConfig
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError
 from unveil.image import Image
-from unveil.model.listing import count
+from unveil.words import count
 
 
 def segmentation_architecture(config: SegmentationTraining, image: Image) -> UNetConfig:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError
 from unveil.image import Image, check_is_image
-from unveil.model.listing import count
+from unveil.words import count
 
 Targets: TypeAlias = Sequence[Annotation] | Sequence[Image]
 Pair: TypeAlias = tuple[Image, Annotation | Image]

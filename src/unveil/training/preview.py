@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from unveil.errors import ImageError
 from unveil.image import Image, frames
-from unveil.model.listing import count
 from unveil.operators.finite import usable
 from unveil.operators.normalization import fit_array
 from unveil.training.lesson import Lesson
 from unveil.training.validation import Apply, maps_of
+from unveil.words import count
 
 
 def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.float32]:

@@ -11,12 +11,12 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QVBoxLayou
 
 from unveil.io.runs import Run
 from unveil.model.card import ModelCard
-from unveil.model.listing import count, listed
 from unveil.widgets.model_picker import describe
 from unveil.widgets.notify import tell
 from unveil.widgets.reproduction import command_of, python_of
 from unveil.widgets.run_bar import format_seconds
 from unveil.widgets.train_work import Trained
+from unveil.words import count, listed
 
 _MOST_NAMED = 20
 _ENDINGS = {

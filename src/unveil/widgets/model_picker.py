@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidge
 from unveil.errors import ModelFileError
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard, Task
-from unveil.model.listing import count
 from unveil.widgets.docks import docked
 from unveil.widgets.job import Job
 from unveil.widgets.layer_list import Names
 from unveil.widgets.layers import format_pixel_size
 from unveil.widgets.notify import tell_failure, warn
 from unveil.widgets.session_models import session_models
+from unveil.words import count
 
 if TYPE_CHECKING:
     from unveil.tasks.certificate import CertificateCheck

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QPushButton, Q
 from unveil.config.options import SegmentationOptions
 from unveil.errors import UnveilError
 from unveil.image import Image
-from unveil.model.listing import count
 from unveil.widgets.disk_run import segment_on_disk
 from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
@@ -34,6 +33,7 @@ from unveil.widgets.requests import (
 from unveil.widgets.results import ResultLayers, segmentation_layers, update_features, update_labels
 from unveil.widgets.run_bar import format_seconds
 from unveil.widgets.run_form import RunForm
+from unveil.words import count
 
 if TYPE_CHECKING:
     import napari

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from unveil.model.listing import count
+from unveil.words import count
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 objects"), (1, "1 object"), (2, "2 objects")])

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def with_article(noun: str) -> str:
+    """Return ``an array``, ``a list``."""
+    return f"a{'n' if noun[0] in 'aeiou' else ''} {noun}"
+
+
 def count(number: int, noun: str) -> str:
     """Return the number and what is counted."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
