@@ -81,7 +81,7 @@ def denoise(
     model = with_chosen_size(model, options)
     card = model.card
     sets = channel_sets(image, card, options.channel)
-    scale = scale_factors(image, card, "off" if options.rescale == "auto" else options.rescale)
+    scale = scale_factors(image, card, options.rescale)
     axes = image.axes if options.channel is None else without(image.axes, "C")
     result = _target(image, axes, into)
     count = n_frames(image, card.n_dims) * len(sets)

@@ -23,7 +23,7 @@ from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, Ob
 from unveil.operators.noise import add_gaussian
 from unveil.operators.objects import HIGHEST_NUMBER
 from unveil.tasks.denoise import denoise
-from unveil.tasks.matching import card_of, channel_sets, check_match, choose_channels
+from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.results import RunReport
 from unveil.tasks.segment import segment
 from unveil.words import count
@@ -264,8 +264,7 @@ def _problems(card: ModelCard, options: EvaluationOptions, image: Image, referen
     check_match(image, card, card.task)
     if not isinstance(reference, Image):
         return [f"the reference of '{image.name}' is no unveil.Image but {type(reference).__name__}"]
-    choose = choose_channels if card.task == "segmentation" else channel_sets
-    choose(image, card, options.channel)
+    channel_sets(image, card, options.channel)
     between, problems = f"'{image.name}' and its reference '{reference.name}'", []
     keeps_channels = options.channel is None and image.size("C") > 1
     axes = without(image.axes, "C")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import Any
 
 from unveil.errors import ConfigError, MismatchError
 from unveil.image import Image, check_is_image
@@ -88,13 +88,7 @@ def check_fit(image: Image, card: ModelCard, channel: int | str | None) -> None:
         With what was found, what was expected and what to do.
     """
     check_match(image, card, card.task)
-    match card.task:
-        case "segmentation":
-            choose_channels(image, card, channel)
-        case "denoising":
-            channel_sets(image, card, channel)
-        case _:
-            assert_never(card.task)
+    channel_sets(image, card, channel)
 
 
 def choose_channels(image: Image, card: ModelCard, channel: int | str | None) -> tuple[int, ...]:
@@ -130,14 +124,14 @@ def choose_channels(image: Image, card: ModelCard, channel: int | str | None) ->
 
 
 def channel_sets(image: Image, card: ModelCard, channel: int | str | None) -> list[tuple[int, ...]]:
-    """Return the channels to denoise: together where the model takes as many, else each by itself.
+    """Return the channels that a run takes together: one set, or each by itself where they are denoised one by one.
 
     Raises
     ------
     MismatchError
-        If the model takes several channels, and not as many as the image has.
+        See `choose_channels`.
     """
-    if card.in_channels == 1 and channel is None:
+    if card.task == "denoising" and card.in_channels == 1 and channel is None:
         return [(index,) for index in range(image.size("C"))]
     return [choose_channels(image, card, channel)]
 

@@ -17,14 +17,15 @@ from unveil.model.card import ModelCard
 def scale_factors(image: Image, card: ModelCard, rescale: Literal["auto", "off"] | float) -> tuple[float, ...]:
     """Return the factor per spatial axis by which frames are resized before the network; empty where they are not.
 
-    ``"auto"`` takes the ratio of the pixel sizes where both are known and one of them differs by over 25 %.
+    ``"auto"`` takes the ratio of the pixel sizes where both are known and one of them differs by over 25 %. It leaves
+    images that are denoised as they are, since noise changes with every resizing.
 
     Raises
     ------
     MismatchError
         If ``"auto"`` finds pixel sizes that are too far apart.
     """
-    if rescale == "off":
+    if rescale == "off" or (rescale == "auto" and card.task == "denoising"):
         return ()
     if rescale != "auto":
         return () if rescale == 1 else (float(rescale),) * card.n_dims

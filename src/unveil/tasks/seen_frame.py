@@ -10,7 +10,7 @@ from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, R
 from unveil.model.card import ModelCard
 from unveil.operators.normalization import fit
 from unveil.operators.receptive_field import extension
-from unveil.tasks.matching import channel_sets, check_match, choose_channels
+from unveil.tasks.matching import channel_sets, check_match
 from unveil.tasks.rescaling import resized, resized_shape
 
 
@@ -25,8 +25,7 @@ def middle_frame(image: Image, card: ModelCard, channel: int | str | None) -> Fr
         If `image` is none, or does not fit the model.
     """
     check_match(image, card, card.task)
-    is_denoiser = card.task == "denoising"
-    channels = channel_sets(image, card, channel)[0] if is_denoiser else choose_channels(image, card, channel)
+    channels = channel_sets(image, card, channel)[0]
     middle = n_frames(image, card.n_dims) // 2
     return next(islice(frames(image, card.n_dims, channels), middle, None))
 

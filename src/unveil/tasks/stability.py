@@ -70,8 +70,7 @@ def stability(
     if card.gives_features:
         raise ConfigError(f"'{card.name}' gives features of texture, which have no unit. Choose another model.")
     frame = middle_frame(image, card, options.channel)
-    rescale = "off" if card.task == "denoising" and options.rescale == "auto" else options.rescale
-    scale = scale_factors(image, card, rescale)
+    scale = scale_factors(image, card, options.rescale)
     seen = normalized(frame, card, scale, name=image.name)
     tile = _most_structured(seen, fit_tiling(seen.shape[1:], card.size_step, card.halo, _WINDOW_PIXELS))
     region = Region(seen, tile, model)

@@ -15,7 +15,7 @@ from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.likeness import Floats
 from unveil.tasks.looking import looks_of, statistics_of, windows_of
-from unveil.tasks.matching import card_of, channel_sets, check_match, choose_channels
+from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.rescaling import scale_factors
 
 Verdict: TypeAlias = Literal["like", "unlike", "unknown"]
@@ -80,13 +80,8 @@ def compare(image: Image, model: Model, *, options: ViewOptions | Mapping[str, A
     options = ViewOptions.from_values(options)
     card = card_of(model)
     check_match(image, card, card.task)
-    if card.task == "segmentation":
-        channels = [choose_channels(image, card, options.channel)]
-        rescale = options.rescale
-    else:
-        channels = channel_sets(image, card, options.channel)
-        rescale = "off" if options.rescale == "auto" else options.rescale
-    return judge(image, model, channels, scale_factors(image, card, rescale))
+    channels = channel_sets(image, card, options.channel)
+    return judge(image, model, channels, scale_factors(image, card, options.rescale))
 
 
 def judge(image: Image, model: Model, channels: Sequence[tuple[int, ...]], factors: tuple[float, ...]) -> Suitability:
