@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.errors import ImageError, MismatchError
-from unveil.image import Image, frames, n_frames
+from unveil.image import Image, frames, middle_frame, n_frames, whole
 
 ALL_AXES = ["YX", "ZYX", "TYX", "CYX", "TCYX", "TZYX", "CZYX", "TCZYX"]
 SIZES = {"T": 3, "C": 2, "Z": 4, "Y": 5, "X": 6}
@@ -22,10 +22,6 @@ SIZES = {"T": 3, "C": 2, "Z": 4, "Y": 5, "X": 6}
 def _image(axes, **fields):
     shape = tuple(SIZES[axis] for axis in axes)
     return Image(np.arange(np.prod(shape)).reshape(shape), axes, **fields)
-
-
-def _whole(frame):
-    return tuple(slice(0, size) for size in frame.shape[1:])
 
 
 @pytest.mark.parametrize(
@@ -147,7 +143,7 @@ def test_a_result_lies_in_the_space_of_its_image():
 def test_frames_cover_every_pixel_once(axes, n_dims):
     image = _image(axes)
     channels = tuple(range(image.size("C")))
-    pieces = [frame.read(_whole(frame)) for frame in frames(image, n_dims, channels)]
+    pieces = [frame.read(whole(frame.shape[1:])) for frame in frames(image, n_dims, channels)]
     assert len(pieces) == n_frames(image, n_dims)
     assert all(piece.shape == (len(channels), *image.spatial_shape(n_dims)) for piece in pieces)
     assert sorted(np.concatenate(pieces, axis=None)) == list(range(image.data.size))
@@ -159,9 +155,9 @@ def test_writing_every_frame_where_it_belongs_restores_the_image(axes, n_dims):
     image = _image(axes)
     restored = np.full(image.shape, -1)
     for frame in frames(image, n_dims, tuple(range(image.size("C")))):
-        piece = frame.read(_whole(frame))
-        restored_part = restored[frame.result_key(axes, _whole(frame))]
-        restored[frame.result_key(axes, _whole(frame))] = piece.reshape(restored_part.shape)
+        piece = frame.read(whole(frame.shape[1:]))
+        restored_part = restored[frame.result_key(axes, whole(frame.shape[1:]))]
+        restored[frame.result_key(axes, whole(frame.shape[1:]))] = piece.reshape(restored_part.shape)
     assert np.array_equal(restored, image.data)
 
 
@@ -176,7 +172,7 @@ def test_a_window_is_the_same_part_of_the_whole_frame(axes, n_dims, data):
         slice(start, data.draw(st.integers(start + 1, size)))
         for start, size in zip(starts, frame.shape[1:], strict=True)
     )
-    assert np.array_equal(frame.read(window), frame.read(_whole(frame))[(slice(None), *window)])
+    assert np.array_equal(frame.read(window), frame.read(whole(frame.shape[1:]))[(slice(None), *window)])
 
 
 def test_frames_come_in_order_and_know_their_place():
@@ -201,12 +197,21 @@ def test_a_frame_knows_how_its_pixels_are_shaped(size_um, plane, volume):
     assert {frame.spacing for frame in frames(image, 3, (0,))} == {volume}
 
 
+@pytest.mark.parametrize(("n_dims", "index"), [(2, {"T": 1, "Z": 2}), (3, {"T": 1})])
+def test_the_middle_stands_for_all(n_dims, index):
+    image = _image("TCZYX")
+    frame = middle_frame(image, n_dims, (0, 1))
+    assert dict(frame.index) == index
+    window = slice(1, 3), slice(2, 5)
+    assert np.array_equal(frame.read_plane(*window), image.data[1, :2, 2][(slice(None), *window)])
+
+
 def test_only_the_chosen_channels_are_read_in_the_chosen_order():
     image = _image("CYX")
     (frame,) = frames(image, 2, (1, 0))
-    assert np.array_equal(frame.read(_whole(frame)), image.data[::-1])
+    assert np.array_equal(frame.read(whole(frame.shape[1:])), image.data[::-1])
     (frame,) = frames(image, 2, (1,))
-    assert np.array_equal(frame.read(_whole(frame)), image.data[1:])
+    assert np.array_equal(frame.read(whole(frame.shape[1:])), image.data[1:])
 
 
 def test_sizes_and_names_become_plain_values():

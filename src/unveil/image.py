@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -161,6 +162,12 @@ class Frame:
             len(self.channels), *(s.stop - s.start for s in window)
         )
 
+    def read_plane(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a part of the plane, or of the plane in the middle of a volume, as ``(C, rows, columns)``."""
+        depth = self.shape[1:-2]
+        pixels = self.read((*(slice(n // 2, n // 2 + 1) for n in depth), rows, columns))
+        return pixels[:, 0] if depth else pixels
+
     def result_key(self, axes: str, window: tuple[slice, ...]) -> tuple[Any, ...]:
         """Return where `window` of this frame lies in a result with `axes`; a C axis is taken whole."""
         return self._assemble(axes, slice(None), window)
@@ -180,10 +187,20 @@ def frames(image: Image, n_dims: int, channels: tuple[int, ...]) -> Iterator[Fra
         yield Frame(image, n_dims, dict(zip(outer, position, strict=True)), channels)
 
 
+def middle_frame(image: Image, n_dims: int, channels: tuple[int, ...]) -> Frame:
+    """Return the plane or volume in the middle, which stands for all."""
+    return next(islice(frames(image, n_dims, channels), n_frames(image, n_dims) // 2, None))
+
+
 def n_frames(image: Image, n_dims: int) -> int:
     """Count the planes or volumes that `frames` yields."""
     outer = [axis for axis in without(image.axes, "C") if axis not in "ZYX"[-n_dims:]]
     return int(np.prod([image.size(axis) for axis in outer], dtype=int))
+
+
+def whole(sizes: Sequence[int]) -> tuple[slice, ...]:
+    """Return the window of all pixels of a frame of such spatial `sizes`."""
+    return tuple(slice(0, size) for size in sizes)
 
 
 def _check_array(data: Any, name: str) -> None:

@@ -14,7 +14,7 @@ from unveil.config.normalization import FixedNormalization, Normalization
 from unveil.data.annotation import Annotation
 from unveil.data.split import Block
 from unveil.errors import ImageError
-from unveil.image import Frame, Image, frames
+from unveil.image import Frame, Image, frames, whole
 from unveil.operators.finite import LARGEST, usable
 from unveil.operators.metrics import peak
 from unveil.operators.normalization import IntensityMap, fit_array
@@ -68,7 +68,7 @@ def segmentation_examples(
     for image, annotation in pairs:
         _check_same_space(image, annotation.labels)
         for frame in frames(image, n_dims, tuple(range(image.size("C")))):
-            labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, _all(frame)))
+            labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, whole(frame.shape[1:])))
             if not mask.any():
                 continue
             grey = finite_pixels(frame)
@@ -201,10 +201,6 @@ def _digest(arrays: Iterable[NDArray[Any]]) -> bytes:
     return sha.digest()
 
 
-def _all(frame: Frame) -> tuple[slice, ...]:
-    return tuple(slice(0, n) for n in frame.shape[1:])
-
-
 def finite_pixels(frame: Frame) -> NDArray[Any]:
     """Return the pixels of `frame`, ``(C, *spatial)``.
 
@@ -213,7 +209,7 @@ def finite_pixels(frame: Frame) -> NDArray[Any]:
     ImageError
         If some are NaN, infinite, or as large as what stands for a missing value.
     """
-    grey = frame.read(_all(frame))
+    grey = frame.read(whole(frame.shape[1:]))
     if n_missing := int(np.isnan(usable(grey)).sum()):
         raise ImageError(
             f"Image '{frame.image.name}' holds NaN, infinity or numbers beyond {LARGEST:g} in {n_missing} of "

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unveil.image import whole
 from unveil.inference.tiling import Tiling, Window
 from unveil.operators.finite import usable
 from unveil.operators.normalization import IntensityMap
@@ -54,7 +55,7 @@ def kept(frame: Readable) -> Readable:
     """Read `frame` into memory where it is small, since it is passed over several times."""
     if isinstance(frame, ArrayFrame) or prod(frame.shape) > _KEPT_PIXELS:
         return frame
-    return ArrayFrame(frame.read(tuple(slice(0, size) for size in frame.shape[1:])))
+    return ArrayFrame(frame.read(whole(frame.shape[1:])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

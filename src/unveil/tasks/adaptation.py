@@ -23,7 +23,7 @@ from unveil.config.training import DenoisingTraining, NoiseConfig
 from unveil.data.examples import finite_pixels
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Monitor, Notice
-from unveil.image import Frame, Image, frames, n_frames
+from unveil.image import Frame, Image, frames, n_frames, whole
 from unveil.model.model import Model
 from unveil.operators.noise_estimation import estimate_noise
 from unveil.operators.normalization import fit_array
@@ -118,6 +118,5 @@ def _told(name: str, noise: NoiseConfig) -> str:
 
 
 def _middle(frame: Frame) -> NDArray[np.float32]:
-    *depth, height, width = frame.shape[1:]
-    planes = tuple(slice(n // 2, n // 2 + 1) for n in depth)
-    return frame.read((*planes, slice(0, height), slice(0, width))).reshape(height, width).astype(np.float32)
+    plane: NDArray[np.float32] = frame.read_plane(*whole(frame.shape[-2:]))[0].astype(np.float32)
+    return plane

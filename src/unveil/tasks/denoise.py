@@ -12,7 +12,7 @@ from unveil.axes import without
 from unveil.config.options import DenoisingOptions
 from unveil.errors import ImageError
 from unveil.events import Monitor, warn_only
-from unveil.image import Frame, Image, frames, n_frames
+from unveil.image import Frame, Image, frames, n_frames, whole
 from unveil.inference.tiling import Window
 from unveil.model.model import Model
 from unveil.tasks.assessment import Assessment, spread_over
@@ -139,7 +139,7 @@ class _FrameTarget:
         """Put one value per channel."""
         sizes = self._frame.shape[1:]
         planes = np.broadcast_to(values.astype(np.float32).reshape(-1, *[1] * len(sizes)), self._frame.shape)
-        self.write(tuple(slice(0, size) for size in sizes), np.ascontiguousarray(planes))
+        self.write(whole(sizes), np.ascontiguousarray(planes))
 
     def _key(self, channel: int, window: Window) -> tuple[Any, ...]:
         return tuple(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.events import Monitor, Notice
-from unveil.image import Frame, Image, frames, n_frames
+from unveil.image import Frame, Image, middle_frame
 from unveil.io.model_file import load_model
 from unveil.model.card import ModelCard
 from unveil.operators.finite import usable
@@ -39,9 +39,7 @@ def decide(
         return options
     noise = 0.0
     if _KIND in card.tags and not card.is_filter:
-        middle = n_frames(image, card.n_dims) // 2
-        frame = next(islice(frames(image, card.n_dims, channels), middle, None))
-        noise = max(relative_noise(plane) for plane in _seen(frame))
+        noise = max(relative_noise(plane) for plane in _seen(middle_frame(image, card.n_dims, channels)))
     if noise > WORTH_IT:
         monitor(
             Notice(
@@ -68,13 +66,11 @@ def denoised(image: Image, options: SegmentationOptions, make: MakeArray, monito
 
 def _seen(frame: Frame) -> Iterator[NDArray[np.float64]]:
     """Yield one plane per channel, of a large one some blocks from all over it, one below the other."""
-    *depth, height, width = frame.shape[1:]
-    z = tuple(slice(n // 2, n // 2 + 1) for n in depth)
+    height, width = frame.shape[-2:]
     windows = [(slice(0, height), slice(0, width))]
     if max(height, width) > _BLOCKS * _BLOCK_PX:
-        rows, columns = (_spread(length) for length in (height, width))
-        windows = [(row, column) for row in rows for column in columns]
-    blocks = [frame.read((*z, *window)).reshape(len(frame.channels), -1, _length(window[1])) for window in windows]
+        windows = list(product(_spread(height), _spread(width)))
+    blocks = [frame.read_plane(rows, columns) for rows, columns in windows]
     for plane in usable(np.concatenate(blocks, axis=1)).astype(np.float64):
         finite = np.isfinite(plane)
         yield np.where(finite, plane, plane[finite].mean() if finite.any() else 0)
@@ -83,7 +79,3 @@ def _seen(frame: Frame) -> Iterator[NDArray[np.float64]]:
 def _spread(length: int) -> list[slice]:
     edge = min(_BLOCK_PX, length)
     return [slice(start, start + edge) for start in np.linspace(0, length - edge, _BLOCKS).astype(int).tolist()]
-
-
-def _length(span: slice) -> int:
-    return int(span.stop - span.start)

@@ -17,7 +17,7 @@ from unveil.axes import without
 from unveil.config.options import DenoisingOptions, EvaluationOptions, RunOptions, SegmentationOptions
 from unveil.errors import ImageError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
-from unveil.image import Image, frames
+from unveil.image import Image, frames, whole
 from unveil.operators.finite import LARGEST, usable
 from unveil.operators.metrics import SSIM_WINDOW, ClassTally, DenoisingTally, ObjectTally
 from unveil.operators.noise import add_gaussian
@@ -180,7 +180,7 @@ def _score_segmentation(
     n_dims = model.card.n_dims
     both = zip(frames(labels, n_dims, (0,)), frames(reference, n_dims, (0,)), strict=True)
     for number, (found, true) in enumerate(both):
-        window = tuple(slice(0, size) for size in found.shape[1:])
+        window = whole(found.shape[1:])
         expected = true.read(window)[0]
         if isinstance(tally, ClassTally) and len(tally.classes) == 2:
             expected = expected > 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unveil.axes import in_order, without
 from unveil.config.objects import ObjectRule
 from unveil.config.options import SegmentationOptions
-from unveil.image import Frame, Image
+from unveil.image import Frame, Image, whole
 from unveil.inference.hands import Hands
 from unveil.inference.labelling import Labelled, label_frame
 from unveil.inference.memory import largest_block
@@ -57,11 +57,9 @@ class FrameCanvas:
     def write_textures(self) -> None:
         """Divide the pixels in two by the features written, where there are any."""
         if self._sink.features is not None:
-            whole = tuple(slice(0, size) for size in self._shape)
-            features = np.moveaxis(np.asarray(self._sink.features[self._with_classes(whole)]), self._class_axis(), 0)
-            self._sink.probabilities[self._with_classes(whole)] = np.expand_dims(
-                two_textures(features), self._class_axis()
-            )
+            key, classes_at = self._with_classes(whole(self._shape)), self._class_axis()
+            features = np.moveaxis(np.asarray(self._sink.features[key]), classes_at, 0)
+            self._sink.probabilities[key] = np.expand_dims(two_textures(features), classes_at)
 
     def make_labels(
         self, options: SegmentationOptions, scale: tuple[float, ...], n_before: int, hands: Hands

@@ -34,16 +34,12 @@ def windows_of(frame: Frame, scale: float = 1.0, *, single: bool = False) -> Win
     Up to four, spread over the plane, so that it may be of any size, or a `single` one in its middle; none where one
     would be too small to say anything.
     """
-    *depth, height, width = frame.shape[1:]
+    height, width = frame.shape[-2:]
     edge = max(1, round(EDGE_PX / scale))
     if min(height, width, edge) * scale < LEAST_PX:
         return []
-    middle = tuple(slice(n // 2, n // 2 + 1) for n in depth)
-    windows = []
-    for rows, columns in product(*(_spread(length, edge, single) for length in (height, width))):
-        grey = _finite(frame.read((*middle, rows, columns)).reshape(len(frame.channels), *_shape(rows, columns)))
-        windows.append(magnified(grey, scale))
-    return windows
+    spans = product(*(_spread(length, edge, single) for length in (height, width)))
+    return [magnified(_finite(frame.read_plane(rows, columns)), scale) for rows, columns in spans]
 
 
 def magnified(grey: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
@@ -108,10 +104,6 @@ def _spread(length: int, edge: int, single: bool) -> list[slice]:
     if n == 2 and length > 4 * edge:
         starts = [math.floor(length * share - edge / 2) for share in (0.25, 0.75)]
     return [slice(start, start + edge) for start in starts]
-
-
-def _shape(*spans: slice) -> tuple[int, ...]:
-    return tuple(span.stop - span.start for span in spans)
 
 
 def _finite(grey: NDArray[Any]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unveil.axes import without
 from unveil.errors import ImageError
-from unveil.image import Frame, Image, frames
+from unveil.image import Frame, Image, frames, whole
 from unveil.inference.tiling import Tiling, Window
 from unveil.operators.objects import numbered
 from unveil.operators.uncertainty import NAMES
@@ -149,7 +149,7 @@ def _spans_planes(labels: Image) -> bool:
     for number, plane in enumerate(frames(labels, 2, (0,))):
         if number % n_planes == 0:
             seen = set()
-        ids = set(np.unique(plane.read(tuple(slice(0, size) for size in plane.shape[1:]))).tolist()) - {0}
+        ids = set(np.unique(plane.read(whole(plane.shape[1:]))).tolist()) - {0}
         if ids & seen:
             return True
         seen |= ids

@@ -17,7 +17,7 @@ from unveil.config.options import Device, SegmentationOptions
 from unveil.data.annotation import Annotation
 from unveil.errors import MismatchError
 from unveil.events import Monitor, Progress, ignore
-from unveil.image import Image, frames
+from unveil.image import Image, frames, whole
 from unveil.model.model import Model
 from unveil.operators.instances import label_objects
 from unveil.operators.metrics import ObjectTally
@@ -101,9 +101,9 @@ def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> li
         for frame, of_labels in both if annotation.has_outlines else ():
             if n_pixels > _MOST_PIXELS:
                 return found
-            whole = tuple(slice(0, size) for size in frame.shape[1:])
-            labels, mask = annotation.frame(of_labels.result_key(annotation.labels.axes, whole))
-            for box in [whole] if mask.all() else ndimage.find_objects(ndimage.label(mask)[0]):
+            everything = whole(frame.shape[1:])
+            labels, mask = annotation.frame(of_labels.result_key(annotation.labels.axes, everything))
+            for box in [everything] if mask.all() else ndimage.find_objects(ndimage.label(mask)[0]):
                 window = tuple(map(_middle, box))
                 if mask[window].all() and labels[window].any() and min(labels[window].shape[-2:]) > 1:
                     grey = frame.read(window)

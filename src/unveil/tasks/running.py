@@ -19,7 +19,7 @@ from unveil.config.architecture import FilterConfig
 from unveil.config.options import RunOptions
 from unveil.errors import EngineError, ImageError
 from unveil.events import Monitor, Notice, Progress, Unlike
-from unveil.image import Image
+from unveil.image import Image, whole
 from unveil.inference.cluster import Cluster, ClusterEngine
 from unveil.inference.engines import Engine, choose_device
 from unveil.inference.hands import one_by_one
@@ -207,7 +207,6 @@ class Run:
             name = str(self._n_done)
             self._compute_tiles(TileWork(self._last, write, self._is_denoising, True, skip, self._journal, name))
             return
-        everything = tuple(slice(0, size) for size in frame.shape[1:])
         small = resized_frame(FilledFrame(frame, found), self._shape)
         n_maps = self._card.architecture.out_channels + len(NAMES) * self._card.gives_uncertainty(self._options)
         maps = np.empty((n_maps, *self._shape), np.float32)
@@ -216,7 +215,7 @@ class Run:
             maps[(slice(None), *window)] = inner
 
         self._compute_tiles(TileWork(self._normalized(small, survey(self._blocks(small))), keep, self._is_denoising))
-        write(everything, resized(maps, frame.shape[1:]))
+        write(whole(frame.shape[1:]), resized(maps, frame.shape[1:]))
 
     def _normalized(self, frame: Readable, found: Survey) -> NormalizedFrame:
         """Fit the model's normalization to the finite pixels of `frame`, once for all its tiles."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from unveil.errors import ImageError
-from unveil.image import Frame, Image, frames, n_frames
+from unveil.image import Frame, Image, middle_frame, whole
 from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, Survey, blocks, kept, survey
 from unveil.model.card import ModelCard
 from unveil.operators.normalization import fit
@@ -14,8 +12,8 @@ from unveil.tasks.matching import channel_sets, check_match
 from unveil.tasks.rescaling import resized, resized_shape
 
 
-def middle_frame(image: Image, card: ModelCard, channel: int | str | None) -> Frame:
-    """Return the plane (2D models) or volume (3D) in the middle, which stands for all, with the channels to work on.
+def frame_for(image: Image, card: ModelCard, channel: int | str | None) -> Frame:
+    """Return the frame in the middle of `image`, which stands for all, with the channels that a run takes together.
 
     Of the channels that a denoiser takes one by one, the first is taken.
 
@@ -25,9 +23,7 @@ def middle_frame(image: Image, card: ModelCard, channel: int | str | None) -> Fr
         If `image` is none, or does not fit the model.
     """
     check_match(image, card, card.task)
-    channels = channel_sets(image, card, channel)[0]
-    middle = n_frames(image, card.n_dims) // 2
-    return next(islice(frames(image, card.n_dims, channels), middle, None))
+    return middle_frame(image, card.n_dims, channel_sets(image, card, channel)[0])
 
 
 def normalized(frame: Readable, card: ModelCard, scale: tuple[float, ...] = (), *, name: str) -> NormalizedFrame:
@@ -63,4 +59,4 @@ def as_seen(frame: Readable, found: Survey, card: ModelCard) -> NormalizedFrame:
 
 def resized_frame(frame: Readable, shape: tuple[int, ...]) -> ArrayFrame:
     """Resize all of `frame`, whose pixels are finite, to the spatial `shape`."""
-    return ArrayFrame(resized(frame.read(tuple(slice(0, size) for size in frame.shape[1:])), shape))
+    return ArrayFrame(resized(frame.read(whole(frame.shape[1:])), shape))

@@ -23,7 +23,7 @@ from unveil.tasks.denoising_first import decide
 from unveil.tasks.matching import card_of
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.running import versions
-from unveil.tasks.seen_frame import middle_frame, normalized
+from unveil.tasks.seen_frame import frame_for, normalized
 from unveil.tasks.stability_region import Region, Tried
 from unveil.tasks.stability_report import Change, Stability, first_centre
 
@@ -69,7 +69,7 @@ def stability(
     card, started = card_of(model), time.monotonic()
     if card.gives_features:
         raise ConfigError(f"'{card.name}' gives features of texture, which have no unit. Choose another model.")
-    frame = middle_frame(image, card, options.channel)
+    frame = frame_for(image, card, options.channel)
     scale = scale_factors(image, card, options.rescale)
     seen = normalized(frame, card, scale, name=image.name)
     tile = _most_structured(seen, fit_tiling(seen.shape[1:], card.size_step, card.halo, _WINDOW_PIXELS))

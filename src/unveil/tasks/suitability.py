@@ -9,9 +9,8 @@ from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 from unveil.config.options import RESCALE_FACTORS, RESCALE_FROM, ViewOptions
-from unveil.image import Frame, Image, frames, n_frames
+from unveil.image import Frame, Image, middle_frame
 from unveil.model.appearance import Appearance, ResizedRecord
-from unveil.model.card import ModelCard
 from unveil.model.model import Model
 from unveil.operators.likeness import Floats
 from unveil.tasks.looking import looks_of, statistics_of, windows_of
@@ -92,7 +91,8 @@ def judge(image: Image, model: Model, channels: Sequence[tuple[int, ...]], facto
     if appearance.statistics != statistics_of(model):
         return Suitability("unknown", reasons=("its card was written by a version that measured otherwise",))
     scale = math.prod(factors[-2:]) ** 0.5 if factors else 1.0
-    found = [_judged(_middle(image, model.card, each), model, appearance, scale) for each in channels[:_MOST_SETS]]
+    seen = [middle_frame(image, model.card.n_dims, each) for each in channels[:_MOST_SETS]]
+    found = [_judged(frame, model, appearance, scale) for frame in seen]
     return max(found, key=lambda suitability: suitability.score or 0.0)
 
 
@@ -206,9 +206,3 @@ def _reasons(deviations: Mapping[str, float]) -> Iterator[str]:
     yield from (words for _, words in sorted(found, reverse=True))
     if not found:
         yield "the network's first layer sees patterns that it did not see in training"
-
-
-def _middle(image: Image, card: ModelCard, channels: tuple[int, ...]) -> Frame:
-    """Return the frame in the middle, which stands for all."""
-    middle = n_frames(image, card.n_dims) // 2
-    return next(islice(frames(image, card.n_dims, channels), middle, None))

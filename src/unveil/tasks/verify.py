@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unveil.config.options import DenoisingOptions, EngineOptions, SegmentationOptions
 from unveil.errors import InputError
 from unveil.events import Event, Monitor, Progress, warn_only
-from unveil.image import Frame, Image, frames
+from unveil.image import Frame, Image, frames, whole
 from unveil.inference.engines import NOISE_TOLERANCE, PROBABILITY_TOLERANCE
 from unveil.inference.hands import one_by_one
 from unveil.inference.labelling import label_frame
@@ -32,7 +32,7 @@ from unveil.tasks.frame_canvas import FrameCanvas
 from unveil.tasks.matching import card_of
 from unveil.tasks.results import RunReport, SegmentationSink, segmentation_shapes
 from unveil.tasks.running import versions
-from unveil.tasks.seen_frame import middle_frame, normalized
+from unveil.tasks.seen_frame import frame_for, normalized
 from unveil.tasks.segment import segment
 from unveil.tasks.verification import Check, Setting, Verification
 from unveil.words import count
@@ -79,7 +79,7 @@ def verify(
     """
     options = EngineOptions.from_values(options)
     card, started = card_of(model), time.monotonic()
-    part = _part(middle_frame(image, card, options.channel), image)
+    part = _part(frame_for(image, card, options.channel), image)
     found = digest(model.tensors())
     checks = [_check_weights(card, found), _check_output(model)]
     results = _Results(model, part, options, _Progress(monitor))
@@ -192,9 +192,9 @@ class _Results:
         seen = normalized(self.part.frame, self.card, name=self.part.image.name)
         sizes = seen.shape[1:]
         extended = Tiling(sizes, self.card.size_step, self.card.size_step, self.card.halo).extended
-        window = seen.read(tuple(slice(0, size) for size in extended))
+        window = seen.read(whole(extended))
         everything = compute(self.model.inference_module(), window[np.newaxis])[0]
-        maps: Maps = everything[(slice(None), *(slice(0, size) for size in sizes))]
+        maps: Maps = everything[(slice(None), *whole(sizes))]
         if self.card.task == "denoising":
             return seen.intensities.restore(maps)
         return maps if self.card.gives_features else maps[1:]
@@ -277,7 +277,7 @@ def _deviation(results: _Results, maps: Maps, bare: Maps, precision: str) -> tup
     if results.card.task == "segmentation":
         return _rms(difference), PROBABILITY_TOLERANCE, f"{results.unit} (RMS)"
     frame = results.part.frame
-    noisy = usable(frame.read(tuple(slice(0, size) for size in frame.shape[1:]))).astype(np.float64)
+    noisy = usable(frame.read(whole(frame.shape[1:]))).astype(np.float64)
     removed = _above_rounding(_rms((noisy - bare)[np.isfinite(noisy)]), bare)
     return _rms(maps.astype(np.float64) - bare) / removed, NOISE_TOLERANCE, "of what was removed (RMS)"
 
@@ -325,8 +325,7 @@ def _part(frame: Frame, image: Image) -> _Part:
     cut = image.like(pixels if several else pixels[0], "C" + axes if several else axes)
     place = "".join(f", {axis} {index}" for axis, index in frame.index.items())
     words = f"pixels {' × '.join(f'{part.start} to {part.stop}' for part in window)}{place}"
-    whole = next(frames(cut, frame.n_dims, tuple(range(len(pixels)))))
-    return _Part(cut, whole, words)
+    return _Part(cut, next(frames(cut, frame.n_dims, tuple(range(len(pixels))))), words)
 
 
 def _middle(size: int, most: int) -> slice:

@@ -10,7 +10,7 @@ import numpy as np
 from unveil.config.objects import ObjectRule
 from unveil.config.options import RESCALE_FROM
 from unveil.data.annotation import Annotation
-from unveil.image import Image, frames
+from unveil.image import Image, frames, whole
 from unveil.operators.objects import ObjectFacts, object_facts
 
 _SEPARATION = 0.4
@@ -58,6 +58,5 @@ def common_channel_names(images: Sequence[Image]) -> tuple[str, ...]:
 
 def _facts(image: Image, annotation: Annotation, n_dims: int) -> Iterator[ObjectFacts]:
     for frame in frames(image, n_dims, (0,)):
-        whole = tuple(slice(0, n) for n in frame.shape[1:])
-        labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, whole))
+        labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, whole(frame.shape[1:])))
         yield object_facts(np.where(np.isin(labels, np.unique(labels[mask])), labels, 0), frame.spacing)

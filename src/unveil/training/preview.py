@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from unveil.errors import ImageError
-from unveil.image import Image, frames
+from unveil.image import Image, frames, whole
 from unveil.operators.finite import usable
 from unveil.operators.normalization import fit_array
 from unveil.training.lesson import Lesson
@@ -40,7 +40,7 @@ def preview_maps(network: Apply, image: Image, lesson: Lesson) -> NDArray[np.flo
     maps = []
     for group in groups:
         frame = next(frames(image, n_dims, group))
-        grey = frame.read(tuple(slice(0, n) for n in frame.shape[1:]))
+        grey = frame.read(whole(frame.shape[1:]))
         is_finite = ~np.isnan(usable(grey))
         if not is_finite.all():
             grey = np.where(is_finite, grey, grey[is_finite].min() if is_finite.any() else 0)
