@@ -33,7 +33,6 @@ from unveil.config.training import (
     DenoisingTraining,
     NoiseConfig,
     SegmentationTraining,
-    TrainingConfig,
 )
 
 WITH_DEFAULTS = [
@@ -105,7 +104,7 @@ def test_settings_are_frozen(settings):
         setattr(settings, name, getattr(settings, name))
 
 
-@pytest.mark.parametrize("union", [Architecture, Normalization, TrainingNormalization, TrainingConfig])
+@pytest.mark.parametrize("union", [Architecture, Normalization, TrainingNormalization])
 def test_alternatives_are_told_apart_by_their_tag(union):
     adapter = TypeAdapter(union)
     matching = [s for s in UNUSUAL if _tag_of(union) & set(type(s).model_fields)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -165,12 +165,10 @@ class DenoisingTraining(TrainingSchedule):
     """The network."""
 
 
-TrainingConfig: TypeAlias = Annotated[SegmentationTraining | DenoisingTraining, Field(discriminator="task")]
+TrainingSettings: TypeAlias = SegmentationTraining | DenoisingTraining
 
 
-def training_of(
-    given: SegmentationTraining | DenoisingTraining | Mapping[str, Any],
-) -> SegmentationTraining | DenoisingTraining:
+def training_of(given: TrainingSettings | Mapping[str, Any]) -> TrainingSettings:
     """Return settings that were given as such, or by name and value: ``{"task": "segmentation", "epochs": 20}``.
 
     Raises
@@ -178,7 +176,7 @@ def training_of(
     ConfigError
         If they are neither, do not say for which task they are, or a value does not fit.
     """
-    if isinstance(given, SegmentationTraining | DenoisingTraining):
+    if isinstance(given, TrainingSettings):
         return given
     match given.get("task") if isinstance(given, Mapping) else None:
         case "segmentation":

@@ -15,7 +15,7 @@ import platformdirs
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.config.normalization import StabilizedNormalization
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, TrainingSettings
 from unveil.errors import ConfigError, FileError, ModelFileError
 from unveil.io.card_file import ENDING, read_card
 from unveil.io.finding import is_file
@@ -81,9 +81,7 @@ def find_model(name_or_path: str | Path) -> Path:
     raise ConfigError(f"There is no model called '{name_or_path}'. {known}; or give the path of a {ENDING} file.")
 
 
-def default_parent(
-    settings: SegmentationTraining | DenoisingTraining, *, has_clean_images: bool = False
-) -> Path | None:
+def default_parent(settings: TrainingSettings, *, has_clean_images: bool = False) -> Path | None:
     """Return the model that a training starts from where nobody chose one; None is from scratch.
 
     The usual U-Net for planes starts from the shipped `simulated-cells`, which knows cells from simulations. A denoiser

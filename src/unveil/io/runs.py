@@ -30,7 +30,7 @@ import platformdirs
 import psutil
 
 from unveil.config.explanation import explain
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, FileError
 from unveil.events import Monitor, ignore
@@ -38,8 +38,6 @@ from unveil.image import Image
 from unveil.io.run_data import CLEAN, IMAGES, LABELS, MASKS, read_data, write_data
 from unveil.io.settings import read_settings, write_settings
 from unveil.io.writing import atomically
-
-Settings = SegmentationTraining | DenoisingTraining
 
 _SAME_START_S = 2.0
 """When a process began is computed from the machine's start, which may be corrected meanwhile."""
@@ -118,7 +116,7 @@ class Run:
         """Whether a training stands here that has a checkpoint and neither an end nor a living process."""
         return self.checkpoint.exists() and not self.model.exists() and not self.is_alive
 
-    def settings(self) -> Settings:
+    def settings(self) -> TrainingSettings:
         """Read the settings.
 
         Raises
@@ -178,7 +176,7 @@ def runs_folder() -> Path:
 def create_run(
     images: Sequence[Image] | None,
     targets: Sequence[Annotation] | Sequence[Image] | None,
-    settings: Settings,
+    settings: TrainingSettings,
     *,
     parent: Path | None = None,
     monitor: Monitor = ignore,

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import TrainingSettings
 from unveil.errors import ConfigError, ImageError
 from unveil.events import EpochEnd, Event, Monitor, Notice, Preview, StepEnd, StopEarly
 from unveil.image import Image
@@ -20,7 +20,6 @@ from unveil.training.preview import preview_maps
 from unveil.training.state import TrainingState
 from unveil.training.validation import on_device
 
-Settings: TypeAlias = SegmentationTraining | DenoisingTraining
 AskPreview: TypeAlias = Callable[[], Image | None]
 """Says on which plane or volume to show the network's output now; None shows nothing."""
 
@@ -59,7 +58,7 @@ class Course:
     def __init__(
         self,
         network: nn.Module,
-        config: Settings,
+        config: TrainingSettings,
         lesson: Lesson,
         checkpoints: Checkpoints | None,
         *,
@@ -68,7 +67,7 @@ class Course:
         autocast: torch.dtype | None,
     ) -> None:
         self.state = TrainingState.begin(network)
-        self.settings: Settings | None = None
+        self.settings: TrainingSettings | None = None
         self.history: list[Epoch] = []
         self._lesson, self._checkpoints = lesson, checkpoints
         self._refused: Image | None = None
@@ -123,7 +122,7 @@ class Course:
             }
             self._checkpoints.save(self.state.tensors(), record)
 
-    def _resume(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any], kind: type[Settings]) -> None:
+    def _resume(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any], kind: type[TrainingSettings]) -> None:
         unlike = [name for name, key in _IDENTITY if record[key] != self._identity[key]]
         if unlike:
             raise ConfigError(

@@ -15,7 +15,7 @@ import numpy as np
 from torch.nn.modules.conv import _ConvNd
 
 from unveil.config.options import Device
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, TrainingSettings
 from unveil.data.annotation import Annotation
 from unveil.events import Event, Monitor, Notice, Progress, StopEarly
 from unveil.image import Image, n_frames
@@ -109,7 +109,7 @@ class Finish:
         model: Model,
         images: Sequence[Image] | None,
         targets: Targets | None,
-        config: SegmentationTraining | DenoisingTraining,
+        config: TrainingSettings,
         objects: ObjectFacts,
     ) -> Model:
         """Note what the images look like."""

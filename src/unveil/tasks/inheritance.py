@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import TrainingSettings
 from unveil.errors import MismatchError
 from unveil.events import Monitor, Notice
 from unveil.image import Image
@@ -17,12 +17,10 @@ from unveil.model.model import Model
 from unveil.training.initial_weights import inherit, random_network, root_mean_square
 from unveil.training.lesson import Lesson
 
-Settings = SegmentationTraining | DenoisingTraining
-
 
 def with_settings_of(
-    parent: ModelCard | None, config: Settings, images: Sequence[Image] | None, monitor: Monitor
-) -> Settings:
+    parent: ModelCard | None, config: TrainingSettings, images: Sequence[Image] | None, monitor: Monitor
+) -> TrainingSettings:
     """Return `config` with network, normalization and limits of `parent`, whose weights fit no others.
 
     What `config` asks for stays: a network other than the default one, a normalization, and the lecture's recipe.
@@ -47,7 +45,7 @@ def with_settings_of(
     return config.model_copy(update=kept)
 
 
-def starting_network(lesson: Lesson, config: Settings, start: Model | None, monitor: Monitor) -> nn.Module:
+def starting_network(lesson: Lesson, config: TrainingSettings, start: Model | None, monitor: Monitor) -> nn.Module:
     """Return a network with random weights, those of `start` wherever they fit.
 
     Raises

@@ -18,7 +18,7 @@ from torch import nn
 
 from unveil import __version__
 from unveil.config.architecture import Architecture
-from unveil.config.training import DenoisingTraining, SegmentationTraining, training_of
+from unveil.config.training import TrainingSettings, training_of
 from unveil.data.examples import Example, digest_of
 from unveil.errors import ConfigError
 from unveil.events import Cancelled, Monitor, Notice, StopEarly, TrainingStart, warn_only
@@ -54,7 +54,7 @@ _MOST_NAMED, _MOST_NAMED_IN_CARD = 5, 1000
 def train(
     images: Sequence[Image] | None,
     targets: Targets | None,
-    config: SegmentationTraining | DenoisingTraining | Mapping[str, Any],
+    config: TrainingSettings | Mapping[str, Any],
     *,
     start: Model | None = None,
     validation: tuple[Sequence[Image], Targets | None] | None = None,
@@ -157,11 +157,11 @@ def train(
 def _lesson(
     images: Sequence[Image] | None,
     targets: Targets | None,
-    settled: SegmentationTraining | DenoisingTraining,
+    settled: TrainingSettings,
     start: Model | None,
     validation: tuple[Sequence[Image], Targets | None] | None,
     monitor: Monitor,
-) -> tuple[Lesson, SegmentationTraining | DenoisingTraining]:
+) -> tuple[Lesson, TrainingSettings]:
     """Prepare what is to be learnt, and the settings for it: a denoiser that is adapted learns its own results."""
     if settled.task == "segmentation":
         return prepare_lesson(images, targets, settled, validation, monitor=monitor), settled
@@ -193,7 +193,7 @@ def _nothing_to_keep_yet() -> Iterator[None]:
 
 
 def _pace(
-    settled: SegmentationTraining | DenoisingTraining,
+    settled: TrainingSettings,
     lesson: Lesson,
     network: nn.Module,
     device: torch.device,
@@ -214,7 +214,7 @@ def _pace(
 
 
 def _plan(
-    settled: SegmentationTraining | DenoisingTraining,
+    settled: TrainingSettings,
     lesson: Lesson,
     device: torch.device,
     pace: Pace | None,
@@ -239,7 +239,7 @@ def _facts(lesson: Lesson, device: torch.device, *, is_fine_tuning: bool = False
 
 def _opening(
     plan: Plan,
-    settings: SegmentationTraining | DenoisingTraining,
+    settings: TrainingSettings,
     lesson: Lesson,
     device: torch.device,
     autocast: torch.dtype | None,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.config.architecture import Architecture
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import TrainingSettings
 from unveil.data.examples import Example, digest_of, held_out
 from unveil.data.split import choose_block, split_images
 from unveil.errors import NoSplitError
@@ -58,7 +58,7 @@ def divide(
     pairs: Sequence[Pair],
     judging: Sequence[Pair] | None,
     make: Callable[[Iterable[Pair]], list[Example]],
-    config: SegmentationTraining | DenoisingTraining,
+    config: TrainingSettings,
     architecture: Architecture,
     *,
     monitor: Monitor = ignore,
@@ -115,7 +115,7 @@ def _scene(pair: tuple[Any, Any], number: int) -> str:
     return digest_of([[np.asarray(target.data)]])
 
 
-def _by_images(scenes: Sequence[list[Made]], config: SegmentationTraining | DenoisingTraining) -> Division:
+def _by_images(scenes: Sequence[list[Made]], config: TrainingSettings) -> Division:
     """Hold out whole images, in a segmentation so that both parts show objects and background."""
     fraction, is_segmentation = config.validation_fraction, config.task == "segmentation"
     for attempt in range(_ATTEMPTS):
@@ -130,9 +130,7 @@ def _by_images(scenes: Sequence[list[Made]], config: SegmentationTraining | Deno
     raise _no_split("no part of the images holds both objects and background and leaves both to learn from")
 
 
-def _by_block(
-    scene: list[Made], config: SegmentationTraining | DenoisingTraining, architecture: Architecture
-) -> Division:
+def _by_block(scene: list[Made], config: TrainingSettings, architecture: Architecture) -> Division:
     examples, n_images = list(chain.from_iterable(made for _, made in scene)), len(scene)
     if config.task == "segmentation" and not all(_kinds(examples)):
         return Division(examples, [], n_images, 0)

@@ -20,7 +20,7 @@ from unveil.config.normalization import (
     PercentileNormalization,
     StabilizedNormalization,
 )
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
 from unveil.data.annotation import Annotation
 from unveil.data.examples import (
     Example,
@@ -131,7 +131,7 @@ class Lesson:
 def prepare_lesson(
     images: Sequence[Image] | None,
     targets: Targets | None,
-    config: SegmentationTraining | DenoisingTraining,
+    config: TrainingSettings,
     validation: tuple[Sequence[Image], Targets | None] | None,
     *,
     monitor: Monitor = ignore,
@@ -324,7 +324,7 @@ def _common(division: Division) -> dict[str, Any]:
     }
 
 
-def _fitted(config: SegmentationTraining | DenoisingTraining, images: Sequence[Image]) -> Normalization:
+def _fitted(config: TrainingSettings, images: Sequence[Image]) -> Normalization:
     assert config.normalization is not None
     return fit_fixed(images) if isinstance(config.normalization, GlobalNormalization) else config.normalization
 

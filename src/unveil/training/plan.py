@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from unveil.config.architecture import Architecture
 from unveil.config.normalization import GlobalNormalization, PercentileNormalization, TrainingNormalization
-from unveil.config.training import AugmentationConfig, DenoisingTraining, SegmentationTraining
+from unveil.config.training import AugmentationConfig, SegmentationTraining, TrainingSettings
 from unveil.inference.tiling import round_up
 from unveil.operators.receptive_field import size_step
-
-TrainingSettings: TypeAlias = SegmentationTraining | DenoisingTraining
 
 _NONE = AugmentationConfig(flips=False, scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0)
 _LECTURE_EPOCHS = {"segmentation": 100, "denoising": 80}
