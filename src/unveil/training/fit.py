@@ -7,14 +7,13 @@ import time
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 from unveil.errors import TrainingError
 from unveil.events import EpochEnd, Notice, StepEnd
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
-from unveil.training.steps import Steps
+from unveil.training.steps import Steps, derived_seed
 from unveil.training.validation import Judge, Verdict, on_device
 
 Told = TypeVar("Told", StepEnd, EpochEnd, Notice)
@@ -62,7 +61,7 @@ def fit(
             yield ending
             return
         losses: list[float] = []
-        steps.begin(_epoch_seed(seed, state.epoch, state.n_setbacks))
+        steps.begin(derived_seed(seed, state.epoch, state.n_setbacks))  # after a setback other batches are tried
         for step in range(state.epoch * plan.steps_per_epoch, (state.epoch + 1) * plan.steps_per_epoch):
             if losses and clock.share_of(plan.time_budget_s) >= 1:
                 break
@@ -157,12 +156,6 @@ class _Clock:
         self.read()
         yield event
         self._since = time.monotonic()
-
-
-def _epoch_seed(seed: int, epoch: int, n_setbacks: int) -> int:
-    """Return the seed of one epoch's batches; after a setback the epoch is tried with others."""
-    words = np.random.SeedSequence([seed, epoch, n_setbacks]).generate_state(1, np.uint64)
-    return int(words[0] >> np.uint64(1))
 
 
 def _rate(progress: float, schedule: str) -> float:

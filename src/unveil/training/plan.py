@@ -134,6 +134,7 @@ def with_recipe(config: TrainingSettings) -> TrainingSettings:
 
 def choose_patches(config: TrainingSettings, architecture: Architecture, facts: Facts) -> Plan:
     """Choose what does not depend on the pace: patches, batch, learning rate and augmentation."""
+    schedule: Literal["constant", "cosine"]
     if config.recipe == "lecture":
         shortest = min(min(shape[-2:]) for shape in facts.shapes)
         edge, batch = min(_LECTURE_PATCH_PX[config.task], max(shortest, 8)), _LECTURE_BATCH
@@ -156,7 +157,7 @@ def choose_patches(config: TrainingSettings, architecture: Architecture, facts: 
         patch=patch,
         batch_size=batch,
         learning_rate=config.learning_rate or rate,
-        schedule=config.schedule or ("constant" if schedule == "constant" else "cosine"),
+        schedule=config.schedule or schedule,
         augmentation=config.augmentation or augmentation,
         reasons=tuple(reasons),
     )
@@ -200,12 +201,8 @@ def complete(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace | No
     patience = config.patience
     if patience is None:
         patience = 0 if config.recipe == "lecture" else max(8, epochs // 2)
-    return Plan(
-        patch=plan.patch,
-        batch_size=plan.batch_size,
-        learning_rate=plan.learning_rate,
-        schedule=plan.schedule,
-        augmentation=plan.augmentation,
+    return replace(
+        plan,
         epochs=epochs,
         steps_per_epoch=per_epoch,
         patience=patience,

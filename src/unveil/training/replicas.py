@@ -29,7 +29,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
@@ -37,7 +36,7 @@ from unveil.errors import ConfigError, TrainingError
 from unveil.training.norm_limits import NormLimiter, norm_limits
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
-from unveil.training.steps import Batches, Loss, OwnSteps, Steps
+from unveil.training.steps import Batches, Loss, OwnSteps, Steps, derived_seed
 
 READY = b"ready\n"
 _TIMEOUT = timedelta(minutes=2)
@@ -75,7 +74,7 @@ class Lot:
         limits = norm_limits(state.network, lip1_layers=self.lip1_layers)
         return OwnSteps(
             state,
-            lambda seed: begin(_seed_of(seed, rank)),
+            lambda seed: begin(derived_seed(seed, rank) if rank else seed),
             self.loss,
             device=device,
             autocast=self.autocast,
@@ -277,10 +276,3 @@ def _threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _seed_of(seed: int, rank: int) -> int:
-    """Return the seed of one replica's batches."""
-    if rank == 0:
-        return seed
-    return int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))

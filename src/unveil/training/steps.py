@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
@@ -21,6 +22,11 @@ Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Of output, target and weight."""
 
 _MAX_GRADIENT_NORM = 1.0
+
+
+def derived_seed(*numbers: int) -> int:
+    """Return the seed that `numbers` stand for together."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class Steps(Protocol):

@@ -19,12 +19,10 @@ from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.calibration import fit_temperature
 from unveil.operators.losses import denoising_loss
 from unveil.operators.receptive_field import extension, halo, size_step
+from unveil.training.steps import Loss
 
 Apply = Callable[[Tensor], Tensor]
 """A network as a function from a normalized batch ``(1, C, *spatial)`` to maps ``(1, K, *spatial)``."""
-
-LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of output, target and weight."""
 
 _MOST_PIXELS = 1 << 20
 """Largest window that is computed at once."""
@@ -62,9 +60,7 @@ class Verdict:
 Judge = Callable[[Apply], Verdict]
 
 
-def segmentation_judge(
-    examples: Sequence[Example], architecture: Architecture, loss: LossFunction, *, n_classes: int
-) -> Judge:
+def segmentation_judge(examples: Sequence[Example], architecture: Architecture, loss: Loss, *, n_classes: int) -> Judge:
     """Return the judge of a segmentation network: loss and pooled foreground IoU."""
 
     def judge(network: Apply) -> Verdict:
@@ -112,9 +108,7 @@ def temperature_of(
     return learnt_at * float(np.clip(fit_temperature(softmax(maps / learnt_at, axis=0), true), low, high))
 
 
-def denoising_judge(
-    examples: Sequence[Example], architecture: Architecture, loss: LossFunction = denoising_loss
-) -> Judge:
+def denoising_judge(examples: Sequence[Example], architecture: Architecture, loss: Loss = denoising_loss) -> Judge:
     """Return the judge of a denoiser: its loss, and the mean PSNR (dB) over the clean images that have a range.
 
     The PSNR is that of `evaluate`, in grey values; where noise is synthetic, in normalized intensity.
@@ -133,7 +127,7 @@ def denoising_judge(
 
 
 def noisy_judge(
-    examples: Sequence[Example], architecture: Architecture, loss: LossFunction = denoising_loss, *, hide: bool
+    examples: Sequence[Example], architecture: Architecture, loss: Loss = denoising_loss, *, hide: bool
 ) -> Judge:
     """Return the judge of a denoiser where every target is noisy: a loss, and no PSNR, which would mean nothing.
 
@@ -203,8 +197,6 @@ def _psnr(output: NDArray[np.float32], example: Example) -> float:
     return 10 * math.log10(1 / max(error, _LEAST_ERROR))
 
 
-def _error(
-    output: NDArray[np.float32], example: Example, weight: NDArray[np.float32], loss: LossFunction = denoising_loss
-) -> float:
+def _error(output: NDArray[np.float32], example: Example, weight: NDArray[np.float32], loss: Loss) -> float:
     maps, target, judged = (torch.from_numpy(a)[None] for a in (output, example.target, weight))
     return float(loss(maps, target, judged))
