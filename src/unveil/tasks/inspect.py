@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unveil.errors import ConfigError, ImageError
+from unveil.errors import ConfigError
 from unveil.events import Monitor, Progress, warn_only
 from unveil.image import Frame, Image, frames, n_frames
-from unveil.inference.reading import FilledFrame, NormalizedFrame, blocks, kept, survey
+from unveil.inference.reading import NormalizedFrame, blocks, kept, survey
 from unveil.inference.tiling import Tile, round_up
 from unveil.model.card import ModelCard
 from unveil.model.lipschitz import LipschitzBounds, lipschitz_bounds
@@ -26,9 +26,8 @@ from unveil.networks.summary import INPUT, LayerSummary, NetworkSummary, summari
 from unveil.networks.tracing import Operation, trace
 from unveil.operators.lipschitz import at_least, at_most
 from unveil.operators.montage import montage
-from unveil.operators.normalization import fit
-from unveil.operators.receptive_field import extension
 from unveil.tasks.matching import card_of, check_match, choose_channels
+from unveil.tasks.seen_frame import as_seen, blank_error
 
 __all__ = ["FeatureMaps", "LipschitzTable", "feature_maps", "layer_filters", "lipschitz_table", "montage", "summarize"]
 
@@ -147,7 +146,7 @@ def feature_maps(
     channels = choose_channels(image, card, channel)
     if size_px is not None and size_px < 1:
         raise ConfigError(f"The region is {size_px} pixels wide; at least 1 is needed. Choose a larger one.")
-    normalized = _normalized(_frame(image, card, channels, frame), model, monitor)
+    normalized = _normalized(_frame(image, card, channels, frame), card, monitor)
     tile = _region(normalized.shape[1:], card, centre, size_px or _REGION_PX[card.n_dims])
     batch = torch.from_numpy(normalized.read(tile.window)[np.newaxis])
     maps = _activations(model, batch, summary, chosen, monitor)[0]
@@ -216,7 +215,7 @@ def _frame(image: Image, card: ModelCard, channels: tuple[int, ...], number: int
     return found
 
 
-def _normalized(frame: Frame, model: Model, monitor: Monitor) -> NormalizedFrame:
+def _normalized(frame: Frame, card: ModelCard, monitor: Monitor) -> NormalizedFrame:
     """Normalize as in a run: by the whole frame."""
     readable = kept(frame)
 
@@ -227,12 +226,8 @@ def _normalized(frame: Frame, model: Model, monitor: Monitor) -> NormalizedFrame
 
     found = survey(heard())
     if found.is_blank:
-        raise ImageError(
-            f"Image '{frame.image.name}' holds no finite pixel: all are NaN or infinite. "
-            f"Check how it was computed or saved."
-        )
-    intensities = fit(model.card.normalization, heard)
-    return NormalizedFrame(FilledFrame(readable, found), intensities, extension(model.card.architecture))
+        raise blank_error(frame.image.name)
+    return as_seen(readable, found, card, heard)
 
 
 def _region(frame: tuple[int, ...], card: ModelCard, centre: Sequence[int] | None, size_px: int) -> Tile:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import unveil
 from unveil.config.architecture import FilterConfig
 from unveil.config.options import RunOptions
-from unveil.errors import EngineError, ImageError
+from unveil.errors import EngineError
 from unveil.events import Monitor, Notice, Progress, Unlike
 from unveil.image import Image, whole
 from unveil.inference.cluster import Cluster, ClusterEngine
@@ -37,13 +37,11 @@ from unveil.inference.reading import (
 from unveil.inference.tiling import Tile, Tiling, Window, economical_tiling, round_up
 from unveil.inference.views import borrowed_views
 from unveil.model.model import Model
-from unveil.operators.normalization import fit
-from unveil.operators.receptive_field import extension
 from unveil.operators.uncertainty import NAMES
 from unveil.tasks.probing import Probe, probe, probed_tiles
 from unveil.tasks.rescaling import resized, resized_shape
 from unveil.tasks.results import Journal, RunReport, WritableArray, common_grain
-from unveil.tasks.seen_frame import resized_frame
+from unveil.tasks.seen_frame import as_seen, blank_error, resized_frame
 from unveil.tasks.suitability import judge
 from unveil.tasks.tile_work import Skip, TileWork, Write, skip_silently
 
@@ -141,10 +139,7 @@ class Run:
         self._n_blank += found.is_blank
         self._n_filled += found.n_filled
         if self._n_blank == self._n_frames:
-            raise ImageError(
-                f"Image '{self._image.name}' holds no finite pixel: all are NaN or infinite. "
-                f"Check how it was computed or saved."
-            )
+            raise blank_error(self._image.name)
         if not found.is_constant:
             self._compute(frame, found, write, skip)
         self._n_done += 1
@@ -219,8 +214,7 @@ class Run:
 
     def _normalized(self, frame: Readable, found: Survey) -> NormalizedFrame:
         """Fit the model's normalization to the finite pixels of `frame`, once for all its tiles."""
-        intensities = fit(self._card.normalization, lambda: self._blocks(frame))
-        return NormalizedFrame(FilledFrame(frame, found), intensities, extension(self._card.architecture))
+        return as_seen(frame, found, self._card, lambda: self._blocks(frame))
 
     def _blocks(self, frame: Readable) -> Iterator[NDArray[Any]]:
         """Pass over `frame`; the monitor is called between the blocks, so that a request to cancel is heard."""

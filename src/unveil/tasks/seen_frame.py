@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from numpy.typing import NDArray
+
 from unveil.errors import ImageError
 from unveil.image import Frame, Image, middle_frame, whole
 from unveil.inference.reading import ArrayFrame, FilledFrame, NormalizedFrame, Readable, Survey, blocks, kept, survey
@@ -51,12 +56,27 @@ def normalized(frame: Readable, card: ModelCard, scale: tuple[float, ...] = (), 
     return as_seen(frame, found, card)
 
 
-def as_seen(frame: Readable, found: Survey, card: ModelCard) -> NormalizedFrame:
-    """Normalize `frame`, of which `found` was found, as the model's card says."""
-    intensities = fit(card.normalization, lambda: blocks(frame))
+def as_seen(
+    frame: Readable, found: Survey, card: ModelCard, pieces: Callable[[], Iterable[NDArray[Any]]] | None = None
+) -> NormalizedFrame:
+    """Normalize `frame`, of which `found` was found, as the model's card says.
+
+    Parameters
+    ----------
+    pieces
+        Gives what `blocks` makes of the frame, anew at each call; `blocks` itself if not given.
+    """
+    intensities = fit(card.normalization, pieces or (lambda: blocks(frame)))
     return NormalizedFrame(FilledFrame(frame, found), intensities, extension(card.architecture))
 
 
 def resized_frame(frame: Readable, shape: tuple[int, ...]) -> ArrayFrame:
     """Resize all of `frame`, whose pixels are finite, to the spatial `shape`."""
     return ArrayFrame(resized(frame.read(whole(frame.shape[1:])), shape))
+
+
+def blank_error(name: str) -> ImageError:
+    """Say that no pixel of the image called `name` can be used."""
+    return ImageError(
+        f"Image '{name}' holds no finite pixel: all are NaN or infinite. Check how it was computed or saved."
+    )

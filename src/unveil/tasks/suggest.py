@@ -18,7 +18,7 @@ from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Frame, Image, frames, n_frames
 from unveil.inference.engines import choose_device
-from unveil.inference.reading import FilledFrame, NormalizedFrame, kept
+from unveil.inference.reading import NormalizedFrame, kept
 from unveil.inference.reading import blocks as strips_of
 from unveil.inference.tiling import Window
 from unveil.model.card import ModelCard
@@ -35,12 +35,11 @@ from unveil.operators.acquisition import (
     sure_foreground,
     worth,
 )
-from unveil.operators.normalization import fit
-from unveil.operators.receptive_field import extension
 from unveil.tasks.matching import card_of, check_match, choose_channels
 from unveil.tasks.rescaling import scale_factors, size_conflict
 from unveil.tasks.running import Run, check_device, running
 from unveil.tasks.seen_blocks import seen_blocks
+from unveil.tasks.seen_frame import as_seen
 from unveil.words import count
 
 BLOCK_PX = 96
@@ -125,7 +124,7 @@ def suggest_blocks(
     looks = _looks_of(images, model, annotations, block_px, options, monitor)
     planes = [plane for look in looks for plane in look]
     compared = _most_valuable(planes, max(_MOST_COMPARED, _PER_SUGGESTION * n))
-    if not any(not block.is_annotated for block in compared):
+    if all(block.is_annotated for block in compared):
         return []
     features = np.concatenate(list(_features(planes, compared, model, block_px, options, monitor)))
     corners = np.array([(block.plane, *block.corner) for block in compared])
@@ -252,9 +251,8 @@ def _look(
     sums = _BlockSums(starts, (height, width), block_px, len(card.classes))
     readable = kept(frame)
     found = run.predict(readable, sums.write)
-    intensities = fit(card.normalization, lambda: strips_of(readable))
     judged = _judged(frame, annotation, starts, block_px)
-    normalized = NormalizedFrame(FilledFrame(frame, found), intensities, extension(card.architecture))
+    normalized = as_seen(frame, found, card, lambda: strips_of(readable))  # which is not held in memory for later
     return _Plane(number, frame, normalized, scale, starts, sums.found(), judged)
 
 
@@ -372,8 +370,8 @@ def _check(
         raise MismatchError(
             f"Model '{card.name}' is {kind}; blocks are chosen by a network for planes. Choose another."
         )
+    check_device(options)
     if annotations is None:
-        check_device(options)
         return
     if len(annotations) != len(images):
         raise ImageError(
@@ -386,4 +384,3 @@ def _check(
                 f"Labels '{annotation.labels.name}' have shape {annotation.labels.shape} and image '{image.name}' "
                 f"{image.shape}; both must show the same pixels. Give the labels that belong to it."
             )
-    check_device(options)
