@@ -90,7 +90,9 @@ def test_a_further_image_lies_beside(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.zarr"
     with GrowingResult.open(path, IDENTITY) as result:
         write_all(result)
-        array = result.companion("noise", source(), "CZYX", (2, 3, 50, 41), np.float32, channel_names=("grey", "red"))
+        array = result.image(
+            source(), "CZYX", (2, 3, 50, 41), np.float32, channel_names=("grey", "red"), folder="noise"
+        )
         array[...] = pixels = np.random.default_rng(1).random(array.shape, dtype=np.float32)
         result.finish({})
     found = read_image(path / "noise")

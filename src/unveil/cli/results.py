@@ -59,7 +59,7 @@ def denoise_one(job: Job, monitor: Monitor, *, model: Model, axes: str | None, o
     from unveil.io.images import read_image
     from unveil.io.writing import write_image
     from unveil.tasks.denoise import denoise as denoise_image
-    from unveil.tasks.result_memory import denoised_shape
+    from unveil.tasks.results import denoised_shape
 
     image = read_image(job.image, axes=axes)
     with result_arrays(job.results[0].parent) as make:

@@ -86,9 +86,8 @@ class GrowingResult:
         self._part = part
         self._lock = lock
         self._store = ResultStore(part, target=path, run=begin_run(part))
-        self._image: Image | None = None
+        self._images: dict[str, Image] = {}  # by their folder
         self._labels: dict[str, Image] = {}
-        self._companions: dict[str, Image] = {}
 
     @classmethod
     def open(cls, path: Path, identity: Mapping[str, JsonValue]) -> Self:
@@ -143,8 +142,9 @@ class GrowingResult:
         *,
         channel_names: Sequence[str] = (),
         n_dims: int = 2,
+        folder: str = "",
     ) -> zarr.Array[Any]:
-        """Return the finest level of the result's image, to be written: intensities or probabilities.
+        """Return the finest level of the result's image, or of a further one, to be written.
 
         Parameters
         ----------
@@ -154,30 +154,16 @@ class GrowingResult:
             Of the result.
         n_dims
             Whether planes (2) or volumes (3) are computed at once: chunks are made for it.
+        folder
+            Where a further image will lie in the result, and what it is called; the result's own image has none.
 
         Raises
         ------
         FileError
             If it cannot be written.
         """
-        array = self._array(_RESULT, "0", shape, dtype, n_dims)
-        self._image = image_like.like(array, axes, channel_names=tuple(channel_names))
-        return array
-
-    def companion(
-        self,
-        name: str,
-        image_like: Image,
-        axes: str,
-        shape: Sequence[int],
-        dtype: Any,
-        *,
-        channel_names: Sequence[str] = (),
-        n_dims: int = 2,
-    ) -> zarr.Array[Any]:
-        """Return the finest level of a further image that will lie in the folder `name` of the result; see `image`."""
-        array = self._array(f"{_RESULT}/{name}", "0", shape, dtype, n_dims)
-        self._companions[name] = image_like.like(array, axes, name=name, channel_names=tuple(channel_names))
+        array = self._array(f"{_RESULT}/{folder}", "0", shape, dtype, n_dims)
+        self._images[folder] = image_like.like(array, axes, name=folder, channel_names=tuple(channel_names))
         return array
 
     def labels(
@@ -236,13 +222,12 @@ class GrowingResult:
         return array
 
     def _group(self, path: str) -> zarr.Group:
-        return zarr.open_group(self._store, path=path, mode="a", zarr_format=2)
+        return zarr.open_group(self._store, path=path.rstrip("/"), mode="a", zarr_format=2)
 
     def _members(self) -> list[tuple[zarr.Group, Image, bool]]:
         """Return group, finest level and whether these are labels, for the images and all labels."""
-        members = [] if self._image is None else [(self._group(_RESULT), self._image, False)]
-        members += [(self._group(f"{_RESULT}/{name}"), image, False) for name, image in self._companions.items()]
-        return members + [(self._group(f"{_RESULT}/labels/{name}"), one, True) for name, one in self._labels.items()]
+        images = [(self._group(f"{_RESULT}/{folder}"), one, False) for folder, one in self._images.items()]
+        return images + [(self._group(f"{_RESULT}/labels/{name}"), one, True) for name, one in self._labels.items()]
 
     def _build(self, monitor: Monitor) -> None:
         members = self._members()
@@ -257,7 +242,7 @@ class GrowingResult:
             n_levels = len(level_shapes(image.shape))
             attributes: dict[str, Any] = {"multiscales": [multiscale(image, n_levels, as_labels=as_labels)]}
             if as_labels:
-                attributes["image-label"] = image_label(has_image=self._image is not None)
+                attributes["image-label"] = image_label(has_image="" in self._images)
             elif image.channel_names:
                 attributes["omero"] = omero(image, np.asarray(group[str(n_levels - 1)]))
             group.update_attributes(attributes)
@@ -267,7 +252,7 @@ class GrowingResult:
 
     def _stand_in(self) -> dict[str, Any]:
         """Without an image, show the first labels at the top too: most viewers open what is described there alone."""
-        if self._image is not None or not self._labels:
+        if "" in self._images or not self._labels:
             return {}
         name, image = next(iter(self._labels.items()))
         described = multiscale(image, len(level_shapes(image.shape)), as_labels=True, folder=f"labels/{name}/")

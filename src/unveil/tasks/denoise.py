@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.axes import without
 from unveil.config.options import DenoisingOptions
 from unveil.errors import ImageError
 from unveil.events import Monitor, warn_only
@@ -20,7 +19,7 @@ from unveil.tasks.filters import with_chosen_size
 from unveil.tasks.matching import card_of, channel_sets, check_match
 from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.residual import residual_of
-from unveil.tasks.results import Denoised, Journal, WritableArray
+from unveil.tasks.results import Denoised, Journal, WritableArray, denoised_axes
 from unveil.tasks.running import running
 
 _DEFAULTS = DenoisingOptions()
@@ -82,7 +81,7 @@ def denoise(
     card = model.card
     sets = channel_sets(image, card, options.channel)
     scale = scale_factors(image, card, options.rescale)
-    axes = image.axes if options.channel is None else without(image.axes, "C")
+    axes = denoised_axes(image, options.channel)
     result = _target(image, axes, into)
     count = n_frames(image, card.n_dims) * len(sets)
     assessment, assessed = Assessment(), set() if options.skip_assessment else spread_over(count)

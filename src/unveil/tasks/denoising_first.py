@@ -16,7 +16,7 @@ from unveil.model.card import ModelCard
 from unveil.operators.finite import usable
 from unveil.operators.noise_estimation import relative_noise
 from unveil.tasks.denoise import denoise
-from unveil.tasks.results import MakeArray
+from unveil.tasks.results import MakeArray, denoised_shape
 
 WORTH_IT = 0.05
 """Relative noise above which `nuclei` finds more once it is gone (`benchmarks/accuracy/denoise_first.py`)."""
@@ -60,8 +60,8 @@ def denoised(image: Image, options: SegmentationOptions, make: MakeArray, monito
     """
     shared = RunOptions.model_fields.keys() - {"rescale", "size_px", "strength"}
     how = DenoisingOptions(skip_assessment=True, skip_check=True, **{name: getattr(options, name) for name in shared})
-    shape = tuple(image.size(axis) for axis in image.axes if axis != "C" or options.channel is None)
-    return denoise(image, load_model(_DENOISER), options=how, into=make(shape, np.float32), monitor=monitor).image
+    into = make(denoised_shape(image, options.channel), np.float32)
+    return denoise(image, load_model(_DENOISER), options=how, into=into, monitor=monitor).image
 
 
 def _seen(frame: Frame) -> Iterator[NDArray[np.float64]]:

@@ -19,7 +19,7 @@ from unveil.image import Image
 from unveil.io.growing_result import GrowingResult, is_growing, is_result
 from unveil.model.card import ModelCard
 from unveil.operators.uncertainty import NAMES
-from unveil.tasks.results import SegmentationSink, WritableArray, segmentation_shapes
+from unveil.tasks.results import SegmentationSink, WritableArray, denoised_axes, denoised_shape, segmentation_shapes
 
 LABELS = "objects"
 """What the labels are called in an OME-Zarr result."""
@@ -95,16 +95,15 @@ def segmentation_sink(
 ) -> SegmentationSink:
     """Return the arrays of a segmentation: probabilities as the image of `result`, labels as its labels.
 
-    The uncertainty, where it is asked for, becomes an image in the folder `UNCERTAINTY` of the result.
-
-    What lies between, as the distance, is gone once the result is whole.
+    The uncertainty, where it is asked for, becomes an image in the folder `UNCERTAINTY` of the result. What lies
+    between, as the distance, is gone once the result is whole.
     """
     axes, n_dims = without(image.axes, "C"), card.n_dims
     shapes = segmentation_shapes(image, card, options)
-    unsure = None
-    if "uncertainty" in shapes:
-        shape, inner = shapes["uncertainty"], in_order(axes + "C")
-        unsure = result.companion(UNCERTAINTY, image, inner, shape, "f4", channel_names=NAMES, n_dims=n_dims)
+
+    def maps(name: str, channels: Sequence[str], folder: str = "") -> WritableArray:
+        inner = in_order(axes + "C")
+        return result.image(image, inner, shapes[name], "f4", channel_names=channels, n_dims=n_dims, folder=folder)
 
     def scratch(name: str) -> WritableArray | None:
         return result.scratch(name, shapes[name], "f4", n_dims=n_dims) if name in shapes else None
@@ -114,24 +113,16 @@ def segmentation_sink(
 
     return SegmentationSink(
         labels=result.labels(LABELS, image, axes, shapes["labels"], n_dims=n_dims),
-        probabilities=result.image(
-            image,
-            in_order(axes + "C"),
-            shapes["probabilities"],
-            "f4",
-            channel_names=card.classes[1:],
-            n_dims=n_dims,
-        ),
+        probabilities=maps("probabilities", card.classes[1:]),
         distance=scratch("distance"),
         features=scratch("features"),
-        uncertainty=unsure,
+        uncertainty=maps("uncertainty", NAMES, UNCERTAINTY) if "uncertainty" in shapes else None,
         make=make,
     )
 
 
 def denoised_array(result: GrowingResult, image: Image, card: ModelCard, options: DenoisingOptions) -> WritableArray:
     """Return the array that the denoised image is written to, the image of `result`."""
-    axes = image.axes if options.channel is None else without(image.axes, "C")
-    shape = tuple(image.size(axis) for axis in axes)
+    axes, shape = denoised_axes(image, options.channel), denoised_shape(image, options.channel)
     names = image.channel_names if "C" in axes else ()
     return result.image(image, axes, shape, "f4", channel_names=names, n_dims=card.n_dims)

@@ -9,7 +9,7 @@ import psutil
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.image import Image
 from unveil.model.card import ModelCard
-from unveil.tasks.results import segmentation_shapes
+from unveil.tasks.results import denoised_shape, segmentation_shapes
 
 SHARE_OF_MEMORY = 0.25
 """Results of one image beyond this share of the free memory go to the disk."""
@@ -30,8 +30,3 @@ def result_bytes(image: Image, card: ModelCard, options: RunOptions) -> int:
         assert isinstance(options, DenoisingOptions)
         shapes = [denoised_shape(image, options.channel)] * (1 + options.residual)
     return sum(math.prod(shape) for shape in shapes) * _BYTES_PER_PIXEL
-
-
-def denoised_shape(image: Image, channel: int | str | None) -> tuple[int, ...]:
-    """Return the shape of `image` once denoised: less its channels where one is chosen."""
-    return tuple(image.size(axis) for axis in image.axes if axis != "C" or channel is None)

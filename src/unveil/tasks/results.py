@@ -214,6 +214,16 @@ def common_grain(arrays: Sequence[WritableArray], n_dims: int) -> tuple[int, ...
     return tuple(lcm(*sides) for sides in zip(*chunks, strict=True))
 
 
+def denoised_axes(image: Image, channel: int | str | None) -> str:
+    """Return the axes of `image` once denoised: less its channels where one is chosen."""
+    return image.axes if channel is None else without(image.axes, "C")
+
+
+def denoised_shape(image: Image, channel: int | str | None) -> tuple[int, ...]:
+    """Return the shape of `image` once denoised."""
+    return tuple(image.size(axis) for axis in denoised_axes(image, channel))
+
+
 def segmentation_shapes(
     image: Image, card: ModelCard, options: SegmentationOptions = _DEFAULTS
 ) -> dict[str, tuple[int, ...]]:
