@@ -31,8 +31,8 @@ from unveil.events import Cancelled, Event, Monitor, StopEarly
 from unveil.image import Image
 from unveil.io.runs import Run
 from unveil.tasks.wire import Message, receive, send
+from unveil.training.child_process import end, last_words
 
-_LAST_WORDS = 400
 _IN_THE_BACKGROUND = sum(getattr(subprocess, name, 0) for name in ("CREATE_NO_WINDOW", "BELOW_NORMAL_PRIORITY_CLASS"))
 """On Windows; elsewhere the process lowers its priority itself."""
 
@@ -150,7 +150,7 @@ class IsolatedTraining:
                 return self.run.model
         if self._is_cancelled:
             raise Cancelled
-        raise TrainingError(_last_words(process.wait(), self.run))
+        raise TrainingError(_how_it_ended(process.wait(), self.run))
 
     def _hand_on(self, event: Event, monitor: Monitor) -> None:
         try:
@@ -162,12 +162,7 @@ class IsolatedTraining:
         """End the process, which has said all that it had to say, and leave nothing of it behind."""
         with self._lock:
             self._process = None
-        process.kill()
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            with suppress(OSError):  # what could not be sent is lost
-                stream.close()
-        process.wait()
+        end(process)
         self.run.sweep()
 
 
@@ -193,14 +188,12 @@ def _error(message: Message, run: Run) -> UnveilError:
     )
 
 
-def _last_words(code: int, run: Run) -> str:
+def _how_it_ended(code: int, run: Run) -> str:
     """Say how the process ended, what is left, and what it said at last."""
     how = f"ended unexpectedly (code {code})"
     if code < 0:
         how = f"was killed (signal {-code}{', often because memory ran out' if code == -9 else ''})"
-    log = run.log.read_text(encoding="utf-8", errors="replace").strip()
-    said = f" It said at last: …{log[-_LAST_WORDS:]}" if log else ""
-    return f"The training process {how}. {_saved(run)}{said}"
+    return f"The training process {how}. {_saved(run)}{last_words(run.log)}"
 
 
 def _saved(run: Run) -> str:

@@ -15,7 +15,7 @@ from unveil.events import EpochEnd, Event, StepEnd, StopEarly
 from unveil.image import Image
 from unveil.io.runs import Run
 from unveil.tasks.wire import Message, receive, send, send_event
-from unveil.training.parent_watch import ABANDONED, leave_with_parent
+from unveil.training.child_process import ABANDONED, leave_with_parent
 
 _NICENESS = 10
 

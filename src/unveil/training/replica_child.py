@@ -8,8 +8,8 @@ import sys
 
 import torch
 
+from unveil.training.child_process import leave_with_parent
 from unveil.training.forward import to_device
-from unveil.training.parent_watch import leave_with_parent
 from unveil.training.precision import number_format
 from unveil.training.replicas import READY, Enrolment, join
 from unveil.training.state import TrainingState

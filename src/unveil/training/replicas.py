@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from unveil.errors import ConfigError, TrainingError
+from unveil.training.child_process import end, last_words
 from unveil.training.norm_limits import NormLimiter, norm_limits
 from unveil.training.plan import Plan
 from unveil.training.state import TrainingState
@@ -43,7 +44,6 @@ _TIMEOUT = timedelta(minutes=2)
 """After which a replica that does not answer counts as lost."""
 _LAST_MOMENTS_S = 2.0
 """What a process may take to end after its connection broke."""
-_LAST_WORDS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,21 +236,14 @@ class _Replica:
         """Say how it ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_LAST_MOMENTS_S)
-        said = self._log.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:]
         return TrainingError(
             f"Replica {self.rank} of the network ended unexpectedly (code {self._process.poll()}). Resume the training "
-            f"from its last epoch where it has a checkpoint, or set replicas to 1."
-            + (f" It said at last: …{said}" if said else "")
+            f"from its last epoch where it has a checkpoint, or set replicas to 1." + last_words(self._log)
         )
 
     def end(self) -> None:
         """End the process."""
-        self._process.kill()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            with suppress(OSError):  # what could not be sent is lost
-                stream.close()
-        self._process.wait()
+        end(self._process)
 
 
 @contextmanager
