@@ -127,7 +127,6 @@ def classes(*numbers, extent=None):
 def test_numbers_are_classes():
     data = classes(1, 2, 3)
     assert data.class_numbers == (1, 2, 3)
-    assert data.n_classes == 4
     assert data.notices == ()
     assert one(image_layer(20, 24), labels_layer(20, 24))[1].labels.data.max() == 2
 

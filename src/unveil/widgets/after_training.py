@@ -37,8 +37,8 @@ class AfterTraining(QWidget):
     train_on = Signal(object)
     """Train again, from this model (`Trained`)."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._trained: Trained | None = None
         self.line = QLabel()
         self.line.setWordWrap(True)
@@ -103,7 +103,7 @@ class AfterTraining(QWidget):
 class CardDialog(QDialog):
     """A model's card in words, and the curves of its training."""
 
-    def __init__(self, card: ModelCard, parent: QWidget | None = None) -> None:
+    def __init__(self, card: ModelCard, parent: QWidget) -> None:
         from unveil.widgets.loss_plot import LossPlot  # pyqtgraph takes its time
 
         super().__init__(parent)

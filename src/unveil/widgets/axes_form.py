@@ -24,8 +24,8 @@ class AxesForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._chosen: dict[_Kind, str] = {}
         self._shown: list[_Kind] = []
         self.lists: list[QComboBox] = []

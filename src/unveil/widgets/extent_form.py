@@ -22,7 +22,7 @@ class ExtentForm(QObject):
 
     changed = Signal()
 
-    def __init__(self, viewer: Any, form: QFormLayout, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: Any, form: QFormLayout, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer, self._form = viewer, form
         self._is_visible = True

@@ -62,8 +62,8 @@ class FolderRow(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._task = TrainingTask.OBJECTS
         self._images: Path | None = None
         self._targets: Path | None = None

@@ -57,8 +57,8 @@ class Inspected(QWidget):
     changed = Signal()
     """Another model, image or layer is chosen, or more is known of them."""
 
-    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
         self.viewer = viewer
         self.summary: NetworkSummary | None = None
         self.norms: LipschitzTable | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtGui import QHelpEvent, QPaintEvent
-from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip, QWidget
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip
 
 _SCROLL_BAR_PX = 24
 
@@ -16,8 +16,8 @@ _SCROLL_BAR_PX = 24
 class Names(QComboBox):
     """A list of names that may be longer than there is room."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(10)
 
@@ -55,8 +55,8 @@ class Choices(Names):
 class LayerNames(Names):
     """A list of layers, one of which is chosen while there is any."""
 
-    def __init__(self, tooltip: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, tooltip: str) -> None:
+        super().__init__()
         self._tooltip = tooltip
         self.currentIndexChanged.connect(self._name_whole)
         self._name_whole()
@@ -100,8 +100,8 @@ class LayerList(LayerNames):
         The first item, which says that no layer is chosen.
     """
 
-    def __init__(self, placeholder: str, tooltip: str, parent: QWidget | None = None) -> None:
-        super().__init__(tooltip, parent)
+    def __init__(self, placeholder: str, tooltip: str) -> None:
+        super().__init__(tooltip)
         self._placeholder = placeholder
         self.setMinimumContentsLength(4)
         self.fill([])

@@ -195,7 +195,7 @@ class Source:
         space = self.result_space(image.axes + "".join(start)).starting_at(start)
         return space.arrange(image.data, image.axes), space.layer_arguments()
 
-    def taken_back(self, data: NDArray[Any], image: Image, cut: str = "") -> Image:
+    def taken_back(self, data: NDArray[Any], image: Image, cut: str) -> Image:
         """Return `image` with other pixels: `data` have the form that `place` gave to those of `image`."""
         axes = self.result_space(image.axes + "".join(letter for letter in cut if letter in self.space.axes)).axes
         own = "".join(letter for letter in axes if letter in image.axes)

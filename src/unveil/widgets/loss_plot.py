@@ -33,8 +33,8 @@ class LossPlot(QWidget):
     the panel around it.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.legend = QLabel(wordWrap=True)
         self.loss_chart, self.metric_chart = _Chart("loss"), _Chart()
         self.curves = {

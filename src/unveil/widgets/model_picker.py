@@ -36,8 +36,8 @@ class ModelPicker(QWidget):
 
     changed = Signal()
 
-    def __init__(self, task: Task | None, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, task: Task | None) -> None:
+        super().__init__()
         self.task = task
         self._entries: list[ModelEntry] = []
         self._checks: dict[tuple[Path, int], str] = {}

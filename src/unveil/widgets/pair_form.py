@@ -45,8 +45,8 @@ class PairForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
         self._viewer = viewer
         self._task = TrainingTask.OBJECTS
         self._watched: list[Layer] = []
@@ -66,10 +66,6 @@ class PairForm(QWidget):
         """Return one pair per row as it stands; places that are still empty are None."""
         layers = {layer.unique_id: layer for layer in self._viewer.layers}
         return [self._pair(row, layers) for row in self.rows]
-
-    def axes(self) -> list[str]:
-        """Return the axes of each row's image, in the image's order; empty where there is none."""
-        return [pair.axes for pair in self.pairs()]
 
     def problem(self) -> str | None:
         """Return in one sentence what is missing, or None."""

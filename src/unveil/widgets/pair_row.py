@@ -20,7 +20,7 @@ class PairRow(QObject):
     changed = Signal()
     removed = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.image_list = LayerList("choose…", "The image to learn from")
         self.labels_list = LayerList("choose…", "The Labels layer in which its objects are painted")

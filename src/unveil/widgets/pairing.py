@@ -23,7 +23,7 @@ def completed(
     images: Sequence[ImageLayer],
     labels: Sequence[Labels],
     *,
-    active: Layer | None = None,
+    active: Layer | None,
 ) -> list[LayerPair]:
     """Fill the empty places of `pairs` with layers that fit and stand in no other pair; others stay as they are.
 

@@ -63,7 +63,7 @@ class PanelRunner(QObject):
         compute_on_disk: Callable[[Request, Monitor], Any],
         show: Callable[[Request, Any], str],
         compute_folder: Callable[[FolderRequest, Monitor], FolderReport],
-        more_options: Callable[[], dict[str, Any]] = dict,
+        more_options: Callable[[], dict[str, Any]],
     ) -> None:
         super().__init__(form)
         self._viewer, self._verb, self._doing, self._layers = viewer, verb, doing, layers

@@ -27,8 +27,8 @@ class RefineForm(QWidget):
     changed = Signal()
     """The sliders rest at new values."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._own: dict[str, float] = {}
         self._weights = ""
         self.sliders = {

@@ -14,8 +14,8 @@ class ResumeRow(QWidget):
     resume = Signal(object)
     """Go on with this `Run`."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._runs: list[Run] = []
         self.list = QComboBox()
         self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

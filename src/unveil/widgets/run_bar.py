@@ -34,8 +34,8 @@ class RunBar(QWidget):
     run = Signal()
     cancel = Signal()
 
-    def __init__(self, verb: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, verb: str) -> None:
+        super().__init__()
         self._verb = verb
         self._state = PanelState.BLOCKED
         self._started = 0.0

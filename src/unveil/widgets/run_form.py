@@ -31,8 +31,8 @@ class RunForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, viewer: Any, task: Task, options: type[RunOptions], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Any, task: Task, options: type[RunOptions]) -> None:
+        super().__init__()
         self._rows = QFormLayout()
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.source = SourceForm(viewer, self._rows, self)

@@ -30,8 +30,8 @@ _BRIGHTEST = 99.8
 class StabilitySection(QWidget):
     """One sentence below the button, the figures below it, and a layer if it is wanted."""
 
-    def __init__(self, inspected: Inspected, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, inspected: Inspected) -> None:
+        super().__init__()
         self._inspected, self._layers = inspected, ResultLayers(inspected.viewer)
         self.result: Stability | None = None
         self.form = ConfigForm(StabilityOptions, ("strength",))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QWidget
-
 from unveil.widgets.layer_list import Names
 from unveil.widgets.run_bar import format_seconds
 
@@ -20,8 +18,8 @@ _TIMES_S = {
 class TimeList(Names):
     """A list of durations; another one comes from a settings file."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         for words, seconds in _TIMES_S.items():
             self.addItem(words, seconds)
         self.setToolTip("How long to train; Stop ends it earlier and keeps the best")

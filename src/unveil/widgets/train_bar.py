@@ -34,8 +34,8 @@ class TrainBar(QWidget):
     stop = Signal()
     cancel = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._state = TrainState.BLOCKED
         self.start_button = QPushButton("Train")
         font = self.start_button.font()

@@ -63,8 +63,8 @@ class TrainForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
         self._viewer = viewer
         self._was_chosen = False
         self._proposal: Proposal | None = None

@@ -53,8 +53,8 @@ class TrainSettings(QWidget):
     loaded = Signal(object)
     """A file's settings, those that are asked beside the fold among them."""
 
-    def __init__(self, asked: Callable[[], dict[str, Any]] = dict, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, asked: Callable[[], dict[str, Any]]) -> None:
+        super().__init__()
         self._asked = asked
         self._kind: Kind = "segmentation"
         self._loaded: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}

@@ -51,11 +51,6 @@ class TrainingData:
     class_numbers: tuple[int, ...] = ()
     notices: tuple[str, ...] = ()
 
-    @property
-    def n_classes(self) -> int:
-        """How many classes there are, background included."""
-        return 1 + len(self.class_numbers)
-
 
 def training_data(
     pairs: Sequence[LayerPair], task: TrainingTask, extent: Extent = _WHOLE, *, n_dims: int = 2

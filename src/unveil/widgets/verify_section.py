@@ -28,8 +28,8 @@ class VerifySection(QWidget):
     Without an image a sample is taken.
     """
 
-    def __init__(self, inspected: Inspected, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, inspected: Inspected) -> None:
+        super().__init__()
         self._inspected = inspected
         self.result: Verification | None = None
         self.button = JobButton("Verify on this computer", self._prepare, self)

@@ -14,8 +14,8 @@ class WarningRow(QWidget):
     rescale = Signal(float)
     """The button was pressed: the image is to be resized by this factor."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._factor: float | None = None
         self.line = QLabel()
         self.line.setWordWrap(True)
