@@ -11,9 +11,9 @@ from qtpy.QtGui import QGuiApplication
 from unveil.io.model_file import load_model
 from unveil.tasks.inspect import feature_maps, layer_filters, montage, summarize
 from unveil.widgets.inspect_panel import InspectPanel
+from unveil.widgets.layer_roles import images_among, shapes_among
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.source_form import SourceForm
-from unveil.widgets.training_layers import images_among, shapes_among
 
 WAIT_MS = 20_000
 

@@ -12,12 +12,13 @@ from qtpy.QtCore import Qt
 from unveil.errors import ImageError
 from unveil.tasks.suggest import SuggestedBlock
 from unveil.widgets.drawn_areas import areas_on
+from unveil.widgets.layer_roles import shapes_among
 from unveil.widgets.layers import source_of
 from unveil.widgets.pixel_grid import grid_of
 from unveil.widgets.run_bar import PanelState
-from unveil.widgets.suggested_layer import SUGGESTED
+from unveil.widgets.suggested_layer import ANNOTATE_NEXT
 from unveil.widgets.train_panel import TrainPanel
-from unveil.widgets.training_layers import ANNOTATED, LayerPair, Rectangles, Whole, shapes_among
+from unveil.widgets.training_layers import ANNOTATED, LayerPair, Rectangles, Whole
 
 WAIT_MS = 60_000
 
@@ -51,7 +52,7 @@ def ask(qtbot: Any, panel: TrainPanel) -> None:
 
 
 def blocks(scene: Any) -> Any:
-    return scene.layers[SUGGESTED]
+    return scene.layers[ANNOTATE_NEXT]
 
 
 def test_blocks_are_drawn_where_there_is_something_to_learn_and_nothing_else_changes(qtbot, scene, panel):
@@ -88,7 +89,7 @@ def test_selected_blocks_become_what_is_annotated_and_do_not_return(qtbot, scene
     assert annotation.mask[288:, 96:192].all()
 
     ask(qtbot, panel)
-    assert sum(layer.name.startswith(SUGGESTED) for layer in scene.layers) == 1
+    assert sum(layer.name.startswith(ANNOTATE_NEXT) for layer in scene.layers) == 1
     assert blocks(scene).nshapes == 10
     again = {tuple(corners.min(axis=0)) for corners in blocks(scene).data}
     assert not again & {tuple(corners.min(axis=0)) for corners in taken}
@@ -130,7 +131,10 @@ def test_each_image_has_a_layer_of_its_own(qtbot, scene, panel):
     names = ("cells", "painted"), ("more", "more painted")
     panel.form.pairs.set_pairs([LayerPair(scene.layers[image], scene.layers[labels]) for image, labels in names])
     ask(qtbot, panel)
-    assert {layer.name for layer in panel.next.layers.layers()} == {f"{SUGGESTED} · cells", f"{SUGGESTED} · more"}
+    assert {layer.name for layer in panel.next.layers.layers()} == {
+        f"{ANNOTATE_NEXT} · cells",
+        f"{ANNOTATE_NEXT} · more",
+    }
 
 
 @pytest.fixture

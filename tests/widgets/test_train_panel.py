@@ -27,6 +27,7 @@ from unveil.io.runs import Run, resumable_runs
 from unveil.io.settings import read_settings
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.after_training import CardDialog
+from unveil.widgets.layer_roles import role_of
 from unveil.widgets.layers import source_of
 from unveil.widgets.preview_layer import PreviewLayer
 from unveil.widgets.proposal import propose_task
@@ -41,7 +42,6 @@ from unveil.widgets.training_layers import (
     TrainingTask,
     Whole,
     blocks_name,
-    role_of,
 )
 
 WAIT_MS = 90_000

@@ -86,4 +86,4 @@ def _kind_of(layer: ImageLayer) -> _Kind:
 def _possible(kind: _Kind) -> list[str]:
     """Return what the axes may mean, those that the layer's labels name first."""
     n_dims, rgb, known = kind
-    return list(dict.fromkeys(([known] if known else []) + possible_axes(n_dims, rgb=rgb)))
+    return possible_axes(n_dims, rgb=rgb, known=known)

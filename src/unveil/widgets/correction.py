@@ -9,8 +9,8 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from unveil.widgets.layers import pixels
 from unveil.widgets.training_data import numbers_of_classes
-from unveil.widgets.training_layers import pixels
 
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 

@@ -8,7 +8,8 @@ from napari.layers import Shapes
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
 
-from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, rectangles_among, shapes_among
+from unveil.widgets.layer_roles import shapes_among
+from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, rectangles_among
 
 _KINDS = {
     Whole: "the whole image",

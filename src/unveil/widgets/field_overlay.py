@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.layers import Layer, Shapes
+from napari.layers import Image as ImageLayer
+from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
@@ -14,10 +15,9 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from unveil.operators.layer_fields import AxisField
 from unveil.widgets.aside import insert_aside
 from unveil.widgets.inspected import Inspected
-from unveil.widgets.layers import index_at, source_of
-from unveil.widgets.results import INSPECTION
+from unveil.widgets.layer_roles import INSPECTION, marked
+from unveil.widgets.layers import index_at, pixels, source_of
 
-_METADATA = {"unveil": {"role": INSPECTION}}
 _FOLLOW_MS = 40
 """The rectangle is drawn at most so often."""
 _LINES_PER_IMAGE = 250
@@ -108,7 +108,7 @@ class FieldSection(QWidget):
             face_color="transparent",
             edge_width=max(0.2, min(_shape(image)[-2:]) / _LINES_PER_IMAGE),
             name="receptive field",
-            metadata=_METADATA,
+            metadata=marked(INSPECTION),
             **source_of(image, source.axes).space.layer_arguments(),
         )
         self._layer_id, self._place = layer.unique_id, rectangle.place
@@ -151,11 +151,10 @@ def _sides(field: AxisField | None, pixel: int, size: int) -> tuple[float, float
     return max(first, 0) - 0.5, min(last, size - 1) + 0.5
 
 
-def _where(image: Layer) -> tuple[float, ...]:
+def _where(image: ImageLayer) -> tuple[float, ...]:
     """Return where two pixels lie in the world: they lie elsewhere once the image is moved or scaled."""
     return (*image.data_to_world(np.zeros(image.ndim)), *image.data_to_world(np.arange(1, image.ndim + 1)))
 
 
-def _shape(image: Layer) -> tuple[int, ...]:
-    data = image.data[0] if image.multiscale else image.data
-    return tuple(data.shape[: image.ndim])
+def _shape(image: ImageLayer) -> tuple[int, ...]:
+    return tuple(pixels(image).shape[: image.ndim])

@@ -15,7 +15,7 @@ from unveil.image import Image
 from unveil.io.library import ModelEntry
 from unveil.model.card import ModelCard
 from unveil.widgets.job import Job
-from unveil.widgets.layers import Source
+from unveil.widgets.layers import Source, pixels
 from unveil.widgets.model_picker import ModelPicker
 from unveil.widgets.notify import tell_failure
 from unveil.widgets.source_form import SourceForm
@@ -167,7 +167,7 @@ class Inspected(QWidget):
         layer, axes = self.source.layer, self.source.axes
         if layer is None or not axes:
             return ()
-        sizes = dict(zip(axes, (layer.data[0] if layer.multiscale else layer.data).shape, strict=False))
+        sizes = dict(zip(axes, pixels(layer).shape, strict=False))
         seen = "ZYX"[-card.n_dims :]
         return tuple(int(sizes[axis]) for axis in seen) if set(seen) <= sizes.keys() else ()
 

@@ -8,8 +8,8 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
+from unveil.widgets.layer_roles import INSPECTION, marked
 from unveil.widgets.layers import Source, Space
-from unveil.widgets.results import INSPECTION
 
 if TYPE_CHECKING:
     from unveil.tasks.inspect import FeatureMaps
@@ -47,7 +47,7 @@ def maps_layer(source: Source, cut: str, maps: FeatureMaps, model: str) -> Image
         name=f"{source.name} · {model} {maps.layer}",
         colormap="viridis",
         contrast_limits=(dark, bright) if bright > dark else (dark, dark + 1),
-        metadata={"unveil": {"source": source.name, "role": INSPECTION, "model": model, "layer": maps.layer}},
+        metadata=marked(INSPECTION, source=source.name, model=model, layer=maps.layer),
         **with_outer_axis(space.coarser(stride).layer_arguments(), "map"),
     )
 
@@ -67,7 +67,7 @@ def filters_layer(source: Source | None, sheet: NDArray[np.float32], model: str,
         colormap="PiYG",
         contrast_limits=(-largest, largest),
         interpolation2d="nearest",
-        metadata={"unveil": {"role": INSPECTION, "model": model, "layer": layer}},
+        metadata=marked(INSPECTION, model=model, layer=layer),
         **place,
     )
 

@@ -16,9 +16,9 @@ from unveil.data.annotation import Annotation, annotated_frames, judged_numbers,
 from unveil.errors import ImageError
 from unveil.image import ArrayLike, Image
 from unveil.widgets.drawn_areas import Area, areas_on, fill
-from unveil.widgets.layers import source_of
+from unveil.widgets.layers import pixels, source_of
 from unveil.widgets.pixel_grid import grid_of, labels_axes, place_labels
-from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, pixels
+from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole
 
 _Index: TypeAlias = tuple[int, ...]
 _Frame: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]

@@ -13,7 +13,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from unveil.image import ArrayLike
-from unveil.widgets.training_layers import pixels
+from unveil.widgets.layers import pixels
 
 _WINDOW_PX = 256
 """Edge of what is read of a plane of an image: always the same, so that it is read once."""

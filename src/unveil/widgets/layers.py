@@ -25,6 +25,7 @@ from unveil.widgets.lazy_view import LazyView
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
+    from napari.layers import Labels
 
 _LETTERS = {
     **dict.fromkeys(("t", "time", "frame", "frames"), "T"),
@@ -237,7 +238,7 @@ def source_of(layer: ImageLayer, axes: str, point: Sequence[float] = (), units: 
         raise ImageError(
             f"Layer '{layer.name}' has {layer.ndim} axes, not '{axes}'. Choose one letter of T, C, Z, Y, X for each."
         )
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = pixels(layer)
     if not isinstance(data, np.ndarray):
         data = LazyView(data)
     names: tuple[str, ...] = ()
@@ -257,6 +258,12 @@ def source_of(layer: ImageLayer, axes: str, point: Sequence[float] = (), units: 
     )
 
 
+def pixels(layer: ImageLayer | Labels) -> ArrayLike:
+    """Return the layer's array, the finest level where it has several."""
+    data: ArrayLike = layer.data[0] if layer.multiscale else layer.data
+    return data
+
+
 def known_axes(layer: ImageLayer) -> str | None:
     """Return the axes that the layer's own axis labels name, or None where they name none or not all."""
     letters = "".join(_LETTERS.get(str(label).strip().lower(), "?") for label in layer.axis_labels)
@@ -264,12 +271,20 @@ def known_axes(layer: ImageLayer) -> str | None:
     return letters if fits and not (layer.rgb and "C" in letters) else None
 
 
-def possible_axes(n_dims: int, *, rgb: bool) -> list[str]:
-    """Return what the axes of a layer may mean, the likeliest first: never channels unless chosen."""
+def likely_axes(layer: ImageLayer | None) -> str:
+    """Return what the axes of `layer` probably mean, or nothing where it cannot be an image."""
+    if layer is None:
+        return ""
+    return next(iter(possible_axes(layer.ndim, rgb=bool(layer.rgb), known=known_axes(layer))), "")
+
+
+def possible_axes(n_dims: int, *, rgb: bool, known: str | None = None) -> list[str]:
+    """Return what the axes of a layer may mean, the likeliest first: those that are known, else never channels."""
     outer = "TZ" if rgb else "TZC"
     found = ["".join(letters) + "YX" for letters in permutations(outer, n_dims - 2)] if n_dims >= 2 else []
     likeliest = {3: "ZYX", 4: "TZYX", 5: "TCZYX"}.get(n_dims, "")
-    return sorted(found, key=lambda axes: (axes != likeliest, "C" in axes, axes != in_order(axes)))
+    found.sort(key=lambda axes: (axes != likeliest, "C" in axes, axes != in_order(axes)))
+    return list(dict.fromkeys([known, *found])) if known else found
 
 
 def cut_axes(axes: str, n_dims: int) -> str:
@@ -304,9 +319,10 @@ def _space_of(layer: ImageLayer, axes: str) -> Space:
 def _position(layer: ImageLayer, axes: str, point: Sequence[float], units: Sequence[Any] | None) -> dict[str, int]:
     """Index of the plane shown, inside the layer."""
     index = np.rint(index_at(layer, point, units)).astype(int)
-    shape = (layer.data[0] if layer.multiscale else layer.data).shape
     return {
-        letter: int(np.clip(i, 0, n - 1)) for letter, i, n in zip(axes, index, shape, strict=False) if letter != "C"
+        letter: int(np.clip(i, 0, n - 1))
+        for letter, i, n in zip(axes, index, pixels(layer).shape, strict=False)
+        if letter != "C"
     }
 
 

@@ -14,15 +14,13 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxL
 
 from unveil.axes import without
 from unveil.widgets.axes_form import AxesForm
-from unveil.widgets.layers import source_of
+from unveil.widgets.layer_roles import images_among, labels_among
+from unveil.widgets.layers import pixels, source_of
 from unveil.widgets.pair_row import PairRow
 from unveil.widgets.pairing import completed
 from unveil.widgets.training_layers import (
     LayerPair,
     TrainingTask,
-    images_among,
-    labels_among,
-    pixels,
     what_is_missing,
 )
 

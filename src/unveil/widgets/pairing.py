@@ -11,8 +11,10 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
 from unveil.errors import ImageError
+from unveil.widgets.layer_roles import role_of
+from unveil.widgets.layers import likely_axes, pixels
 from unveil.widgets.pixel_grid import is_same_size, place_labels
-from unveil.widgets.training_layers import LayerPair, TrainingTask, likely_axes, n_channels, pixels, role_of
+from unveil.widgets.training_layers import LayerPair, TrainingTask, n_channels
 
 Found = TypeVar("Found", bound=Layer)
 

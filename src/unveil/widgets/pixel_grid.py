@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unveil.axes import without
 from unveil.errors import ImageError
-from unveil.widgets.training_layers import pixels
+from unveil.widgets.layers import pixels
 
 _TOLERANCE_PX = 0.25
 """Pixels that lie closer together are the same one."""

@@ -13,9 +13,8 @@ from unveil.axes import without
 from unveil.events import Preview
 from unveil.image import Image
 from unveil.widgets.aside import insert_aside
+from unveil.widgets.layer_roles import PREVIEW, marked
 from unveil.widgets.layers import Source
-
-_METADATA = {"unveil": {"role": "preview"}}
 
 
 class PreviewLayer:
@@ -69,7 +68,7 @@ class PreviewLayer:
             if task == "segmentation"
             else {"colormap": source.colormap, "contrast_limits": source.contrast_limits, "blending": "translucent"}
         )
-        layer = ImageLayer(data, name=f"{source.name} · training preview", metadata=_METADATA, **look, **place)
+        layer = ImageLayer(data, name=f"{source.name} · training preview", metadata=marked(PREVIEW), **look, **place)
         self._layer_id = layer.unique_id
         insert_aside(self._viewer, layer)
 

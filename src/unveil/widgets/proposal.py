@@ -11,8 +11,9 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
 from unveil.widgets.label_facts import LabelFacts, label_facts
+from unveil.widgets.layer_roles import images_among, labels_among, role_of
 from unveil.widgets.layer_samples import central_window, painted_window
-from unveil.widgets.layers import known_axes
+from unveil.widgets.layers import known_axes, likely_axes, pixels
 from unveil.widgets.pairing import has_same_pixels, pair_up
 from unveil.widgets.training_layers import (
     Extent,
@@ -20,12 +21,7 @@ from unveil.widgets.training_layers import (
     Scribbles,
     TrainingTask,
     Whole,
-    images_among,
-    labels_among,
-    likely_axes,
-    pixels,
     rectangles_among,
-    role_of,
 )
 
 _WHOLE = Whole()

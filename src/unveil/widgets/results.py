@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unveil.axes import without
 from unveil.config.options import SegmentationOptions
 from unveil.image import Image
+from unveil.widgets.layer_roles import GROWING, LABELS, PROBABILITY, marked
 from unveil.widgets.requests import Request, Restored, Segmented, Stored
 
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 
     from unveil.tasks.results import Denoised, RunReport, Segmentation
 
-GROWING = "growing"
-"""The role, in a layer's metadata, of a result that is not whole yet."""
-INSPECTION = "inspection"
-"""The role of layers that show a network: nothing to compute with."""
-_METADATA = "unveil"
 _USUAL_DISAGREEMENT = 0.25
 """Of the largest there can be: the contrast of its layer."""
 
@@ -89,7 +85,7 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
     """
     result, stored = segmented.segmentation, segmented.stored
     named = f"{request.source.name} · {result.card.name}"
-    metadata = _metadata(request, "labels", result.report, stored)
+    metadata = _metadata(request, LABELS, result.report, stored)
     labels = Labels(
         **_placed(request, [result.labels] if stored is None else stored.labels),
         name=f"{named} labels",
@@ -99,7 +95,7 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
     if stored is not None:
         labels.editable = False
     levels = [result.probabilities] if stored is None else stored.image
-    metadata = _metadata(request, "probability", result.report, stored)
+    metadata = _metadata(request, PROBABILITY, result.report, stored)
     probabilities = _probability_layers(request, levels, named, metadata=metadata, visible=False)
     return [
         *_feature_layers(request, result, named),
@@ -182,7 +178,7 @@ def denoised_layers(request: Request, restored: Restored) -> list[Layer]:
 
 def growing_layers(request: Request) -> list[Layer]:
     """Return what is there of a result that grows on the disk: the probabilities, or the denoised image."""
-    levels, metadata = request.growth.levels, {_METADATA: {"source": request.source.name, "role": GROWING}}
+    levels, metadata = request.growth.levels, marked(GROWING, source=request.source.name)
     if not levels:
         return []
     named = f"{request.source.name} · {request.growth.model}"
@@ -245,7 +241,7 @@ def update_labels(layer: Labels, request: Request, segmented: Segmented) -> None
     """Put other objects into a labels layer that is there already."""
     layer.data = np.asarray(request.source.place(segmented.segmentation.labels, request.cut)[0])
     update_features(layer, segmented)
-    layer.metadata = layer.metadata | _metadata(request, "labels", segmented.segmentation.report)
+    layer.metadata = layer.metadata | _metadata(request, LABELS, segmented.segmentation.report)
 
 
 def update_features(layer: Labels, segmented: Segmented) -> None:
@@ -286,5 +282,4 @@ def _channel(image: Image, number: int) -> Image:
 
 def _metadata(request: Request, role: str, report: RunReport, stored: Stored | None = None) -> dict[str, Any]:
     where = {} if stored is None else {"file": str(stored.file)}
-    source = {"source": request.source.name, "layer": request.layer_id}
-    return {_METADATA: {**report.provenance(), **source, "role": role, **where}}
+    return marked(role, **report.provenance(), source=request.source.name, layer=request.layer_id, **where)

@@ -12,9 +12,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout
 from unveil.errors import ImageError
 from unveil.model.card import ModelCard
 from unveil.widgets.layer_list import Choices, LayerNames
-from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, possible_axes, source_of
-from unveil.widgets.results import GROWING, INSPECTION
-from unveil.widgets.training_layers import role_of
+from unveil.widgets.layer_roles import images_among
+from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, pixels, possible_axes, source_of
 
 _CHOOSE, _EACH = "choose…", "each by itself"
 
@@ -64,7 +63,7 @@ class SourceForm(QObject):
     def layer(self) -> ImageLayer | None:
         """The chosen layer, or None."""
         chosen = self.layer_list.chosen
-        return next((layer for layer in self._layers() if layer.unique_id == chosen), None)
+        return next((layer for layer in images_among(self._viewer.layers) if layer.unique_id == chosen), None)
 
     @property
     def axes(self) -> str:
@@ -142,21 +141,10 @@ class SourceForm(QObject):
         self.channel_list.currentIndexChanged.connect(self._take_channel)
         self.planes_list.currentIndexChanged.connect(self.changed)
 
-    def _layers(self) -> list[ImageLayer]:
-        """Return image layers that may be worked on, the topmost first; our own probabilities are none.
-
-        Nor is what is not whole yet, nor the preview of a training, nor what a network's layers made.
-        """
-        return [
-            layer
-            for layer in reversed(list(self._viewer.layers))
-            if isinstance(layer, ImageLayer) and role_of(layer) not in ("probability", "preview", GROWING, INSPECTION)
-        ]
-
     def _fill_layers(self, event: Any = None) -> None:
         """List the layers as they are now and keep the choice; else the active layer is chosen, if it is listed."""
         chosen = self.layer_list.chosen
-        layers = self._layers()
+        layers = images_among(self._viewer.layers)
         for layer in layers:
             self._unwatch(layer)
             self._watch(layer)
@@ -206,9 +194,7 @@ class SourceForm(QObject):
         with QSignalBlocker(self.axes_list):
             self.axes_list.clear()
             if layer is not None:
-                known = known_axes(layer)
-                possible = possible_axes(layer.ndim, rgb=bool(layer.rgb))
-                for axes in dict.fromkeys(([known] if known else []) + possible):
+                for axes in possible_axes(layer.ndim, rgb=bool(layer.rgb), known=known_axes(layer)):
                     self.axes_list.addItem(describe_axes(axes), axes)
                 self.axes_list.setCurrentIndex(max(0, self.axes_list.findData(self._axes_chosen.get(layer.unique_id))))
         self._fill_channels()
@@ -232,8 +218,7 @@ class SourceForm(QObject):
             return []
         if layer.rgb:
             return ["red", "green", "blue"]
-        shape = (layer.data[0] if layer.multiscale else layer.data).shape
-        return [f"{i}" for i in range(shape[axes.index("C")])] if "C" in axes else []
+        return [f"{i}" for i in range(pixels(layer).shape[axes.index("C")])] if "C" in axes else []
 
     def _needs_channel(self) -> bool:
         n_channels = self.channel_list.count() - 1

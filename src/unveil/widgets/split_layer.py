@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from unveil.events import HeldOut
 from unveil.widgets.aside import insert_aside
+from unveil.widgets.layer_roles import SPLIT, marked, role_of
 from unveil.widgets.layers import Source
-from unveil.widgets.training_layers import role_of
 
-_ROLE = "split"
 _COLORS = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: (1.0, 0.69, 0.0, 1.0)}
 
 
@@ -54,14 +53,14 @@ class SplitLayer:
             name="held out for validation",
             colormap=DirectLabelColormap(color_dict=_COLORS),
             opacity=0.25,
-            metadata={"unveil": {"role": _ROLE}},
+            metadata=marked(SPLIT),
             **place,
         )
         layer.editable = False
         insert_aside(self._viewer, layer)
 
     def _layer(self) -> Labels | None:
-        return next((layer for layer in self._viewer.layers if role_of(layer) == _ROLE), None)
+        return next((layer for layer in self._viewer.layers if role_of(layer) == SPLIT), None)
 
 
 def _tinted(parts: Sequence[HeldOut], source: Source) -> NDArray[np.uint8]:

@@ -17,8 +17,9 @@ from unveil.tasks.stability_report import first_centre
 from unveil.widgets.config_form import ConfigForm
 from unveil.widgets.inspected import Inspected, Subject
 from unveil.widgets.job_button import Assignment, JobButton
+from unveil.widgets.layer_roles import INSPECTION, marked
 from unveil.widgets.requests import load
-from unveil.widgets.results import INSPECTION, ResultLayers
+from unveil.widgets.results import ResultLayers
 
 if TYPE_CHECKING:
     from unveil.tasks.stability_report import Stability
@@ -104,7 +105,7 @@ def sensitivity_layer(subject: Subject, found: Stability) -> ImageLayer:
         colormap="inferno",
         blending="additive",
         contrast_limits=(dark, bright) if bright > dark else (dark, dark + 1),
-        metadata={"unveil": {**found.as_dict(), "source": source.name, "role": INSPECTION}},
+        metadata=marked(INSPECTION, source=source.name, **found.as_dict()),
         **space.layer_arguments(),
     )
 

@@ -11,23 +11,21 @@ from numpy.typing import NDArray
 
 from unveil.axes import without
 from unveil.widgets.aside import insert_aside
+from unveil.widgets.layer_roles import BLOCKS, SUGGESTED, facts_of, marked, role_of
 from unveil.widgets.layers import Source
 from unveil.widgets.training_layers import (
     ANNOTATED,
-    BLOCKS,
     Rectangles,
     blocks_name,
     holds_blocks_of,
     is_of_blocks,
     rectangles_among,
-    role_of,
 )
 
 if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock
 
-SUGGESTED = "annotate next"
-_ROLE = "suggested"
+ANNOTATE_NEXT = "annotate next"
 _FIRST, _LAST = np.array([1.0, 0.45, 0.0, 1.0]), np.array([1.0, 0.95, 0.6, 1.0])
 """Colours of the edges of the first and the last block."""
 
@@ -46,12 +44,12 @@ class SuggestedLayers:
         used = sorted({block.image for block in blocks})
         for number in used:
             mine = [(rank, block) for rank, block in ranked if block.image == number]
-            name = SUGGESTED if len(used) == 1 else f"{SUGGESTED} · {sources[number].name}"
+            name = ANNOTATE_NEXT if len(used) == 1 else f"{ANNOTATE_NEXT} · {sources[number].name}"
             insert_aside(self._viewer, _drawn(mine, len(blocks), sources[number], name, ids[number]))
 
     def layers(self) -> list[Shapes]:
         """Return the layers of the present ranking."""
-        return [layer for layer in self._viewer.layers if role_of(layer) == _ROLE]
+        return [layer for layer in self._viewer.layers if role_of(layer) == SUGGESTED]
 
     def take_selected(self) -> Rectangles | None:
         """Move the selected blocks to those of their image that were annotated; return all these, None without any."""
@@ -65,7 +63,7 @@ class SuggestedLayers:
 
     def _annotated(self, suggested: Shapes) -> Shapes:
         """Return the layer for annotated blocks of the same image, a new one where there is none."""
-        of = suggested.metadata["unveil"]
+        of = facts_of(suggested)
         fitting = (layer for layer in self._viewer.layers if is_of_blocks(layer) and layer.ndim == suggested.ndim)
         layer = next((layer for layer in fitting if holds_blocks_of(layer, of["image"], of["source"])), None)
         if layer is None:
@@ -74,7 +72,7 @@ class SuggestedLayers:
                 name=blocks_name(of["source"]),
                 edge_color="#7fd17f",
                 face_color="transparent",
-                metadata={"unveil": {"role": BLOCKS, "image": of["image"]}},
+                metadata=marked(BLOCKS, image=of["image"]),
                 **_place(suggested),
             )
             insert_aside(self._viewer, layer)
@@ -98,7 +96,7 @@ def _drawn(ranked: Sequence[tuple[int, SuggestedBlock]], n: int, source: Source,
             "reason": [block.reason for _, block in ranked],
         },
         text={"string": "{rank}", "color": "yellow", "size": 12, "anchor": "upper_left"},
-        metadata={"unveil": {"role": _ROLE, "image": image_id, "source": source.name}},
+        metadata=marked(SUGGESTED, image=image_id, source=source.name),
         **space.layer_arguments(),
     )
 

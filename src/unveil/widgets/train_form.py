@@ -21,6 +21,7 @@ from unveil.widgets.correction import to_correct
 from unveil.widgets.extent_form import ExtentForm
 from unveil.widgets.folder_pairs import FolderRow
 from unveil.widgets.layer_list import Names
+from unveil.widgets.layer_roles import LABELS, facts_of, is_by_product, role_of
 from unveil.widgets.layers import Source, cut_axes, source_of
 from unveil.widgets.notify import tell, warn
 from unveil.widgets.pair_form import PairForm
@@ -35,8 +36,6 @@ from unveil.widgets.training_layers import (
     Scribbles,
     TrainingTask,
     Whole,
-    is_by_product,
-    role_of,
     what_is_missing,
 )
 
@@ -175,7 +174,7 @@ class TrainForm(QWidget):
 
     def correct_prediction(self) -> None:
         """Copy the topmost predicted labels into an annotation of their whole image, ready to be corrected."""
-        predicted = next((layer for layer in reversed(self._viewer.layers) if role_of(layer) == "labels"), None)
+        predicted = next((layer for layer in reversed(self._viewer.layers) if role_of(layer) == LABELS), None)
         image = self._image_of(predicted)
         if predicted is None or image is None:
             tell("There is no prediction to correct: press 'Segment with it' first.")
@@ -262,7 +261,7 @@ class TrainForm(QWidget):
     def _image_of(self, predicted: Any) -> ImageLayer | None:
         if predicted is None:
             return None
-        made = predicted.metadata["unveil"]
+        made = facts_of(predicted)
         return self.pairs.image_of(made.get("layer"), made.get("source", ""))
 
     def _propose(self, event: Any = None) -> None:

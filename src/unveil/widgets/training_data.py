@@ -12,7 +12,7 @@ from unveil.data.annotation import Annotation, renumbered
 from unveil.errors import ImageError
 from unveil.image import Image
 from unveil.widgets.layer_annotation import Annotated, annotate
-from unveil.widgets.layers import source_of
+from unveil.widgets.layers import pixels, source_of
 from unveil.widgets.training_layers import (
     Extent,
     LayerPair,
@@ -20,7 +20,6 @@ from unveil.widgets.training_layers import (
     TrainingTask,
     Whole,
     n_channels,
-    pixels,
     what_is_missing,
 )
 

@@ -10,15 +10,12 @@ from typing import Any, Literal, TypeAlias
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Shapes
 
-from unveil.image import ArrayLike
-from unveil.widgets.layers import known_axes, possible_axes
-from unveil.widgets.results import GROWING, INSPECTION
+from unveil.widgets.layer_roles import BLOCKS, facts_of, role_of, shapes_among
+from unveil.widgets.layers import likely_axes, pixels
 
 TargetKind: TypeAlias = Literal["labels", "image", "none"]
 ANNOTATED = "annotated blocks"
 """What layers with blocks that were annotated are called, each with the name of its image behind it."""
-BLOCKS = "blocks"
-"""Their role."""
 
 
 class TrainingTask(Enum):
@@ -128,13 +125,6 @@ class LayerPair:
         return self.axes or likely_axes(self.shown)
 
 
-def likely_axes(layer: ImageLayer | None) -> str:
-    """Return what the axes of `layer` probably mean, or nothing where it cannot be an image."""
-    if layer is None:
-        return ""
-    return known_axes(layer) or next(iter(possible_axes(layer.ndim, rgb=bool(layer.rgb))), "")
-
-
 def what_is_missing(pair: LayerPair, task: TrainingTask, number: int) -> str:
     """Say what the pair in row `number`, counted from 1, lacks for `task`; nothing where it is complete."""
     image, target = pair.image, pair.target
@@ -162,42 +152,11 @@ def what_is_missing(pair: LayerPair, task: TrainingTask, number: int) -> str:
     return ""
 
 
-def pixels(layer: ImageLayer | Labels) -> ArrayLike:
-    """Return the layer's array, the finest level where it has several."""
-    data: ArrayLike = layer.data[0] if layer.multiscale else layer.data
-    return data
-
-
 def n_channels(layer: ImageLayer, axes: str) -> int:
     """Count the channels of an image layer of `axes`."""
     if layer.rgb:
         return 3
     return int(pixels(layer).shape[axes.index("C")]) if "C" in axes else 1
-
-
-def role_of(layer: Layer) -> str:
-    """Return what our own layers are for: "probability", "labels", "denoised", "preview", …; else nothing."""
-    return str(layer.metadata.get("unveil", {}).get("role", ""))
-
-
-def is_by_product(layer: Layer) -> bool:
-    """Say whether `layer` is one of ours from which nothing can be proposed: predicted labels and blocks can."""
-    return role_of(layer) not in ("", "labels", BLOCKS)
-
-
-def images_among(layers: Iterable[Layer]) -> list[ImageLayer]:
-    """Return the image layers that can be learnt from, the topmost first."""
-    return _topmost_first(layers, ImageLayer, ("probability", "preview", GROWING, INSPECTION))
-
-
-def labels_among(layers: Iterable[Layer]) -> list[Labels]:
-    """Return the Labels layers that can be learnt from, the topmost first."""
-    return _topmost_first(layers, Labels, ("split",))
-
-
-def shapes_among(layers: Iterable[Layer]) -> list[Shapes]:
-    """Return the Shapes layers that a person may have drawn, the topmost first."""
-    return _topmost_first(layers, Shapes, (INSPECTION, "suggested"))
 
 
 def rectangles_among(layers: Iterable[Layer]) -> dict[Any, Rectangles]:
@@ -216,15 +175,10 @@ def is_of_blocks(layer: Layer) -> bool:
 
 def holds_blocks_of(layer: Layer, image_id: Any, image_name: str) -> bool:
     """Say whether the annotated blocks in `layer` are those of an image: by its id, or its name if it was reopened."""
-    is_same = role_of(layer) == BLOCKS and layer.metadata["unveil"]["image"] == image_id
+    is_same = role_of(layer) == BLOCKS and facts_of(layer)["image"] == image_id
     return bool(is_same or layer.name == blocks_name(image_name))
 
 
 def blocks_name(image: str) -> str:
     """Return what the layer with the annotated blocks of an image is called."""
     return f"{ANNOTATED} · {image}"
-
-
-def _topmost_first(layers: Iterable[Layer], kind: type[Layer], roles_left_out: tuple[str, ...]) -> list[Any]:
-    found = [layer for layer in layers if isinstance(layer, kind) and role_of(layer) not in roles_left_out]
-    return found[::-1]
