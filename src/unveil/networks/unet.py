@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -39,10 +40,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute the output maps; see the class for shapes."""
-        features, skips = self.down[0](image), []
-        for pool, down in zip(self.pool, list(self.down)[1:], strict=True):
-            skips.append(features)
-            features = down(pool(features))
+        *skips, features = self._levels(image)
         for up, merge in zip(reversed(list(self.up)), reversed(list(self.merge)), strict=True):
             features = merge(torch.cat([skips.pop(), up(features)], dim=1))
         output: Tensor = self.head(features)
@@ -50,10 +48,16 @@ class UNet(nn.Module):
 
     def encode(self, image: Tensor) -> Tensor:
         """Compute the features of the deepest level, ``(N, C, *coarse)``: what tells kinds of images apart."""
+        *_, features = self._levels(image)
+        return features
+
+    def _levels(self, image: Tensor) -> Iterator[Tensor]:
+        """Yield the features of each level, the finest first."""
         features: Tensor = self.down[0](image)
+        yield features
         for pool, down in zip(self.pool, list(self.down)[1:], strict=True):
             features = down(pool(features))
-        return features
+            yield features
 
 
 def _double_conv(conv: type[nn.Module], in_channels: int, out_channels: int) -> nn.Sequential:

@@ -67,15 +67,13 @@ class Affine:
 
     def apply(self, grey: NDArray[Any]) -> NDArray[np.float32]:
         """Normalize ``(C, *spatial)`` of any real dtype to float32."""
-        offset, scale = (a.astype(np.float32).reshape(-1, *[1] * (grey.ndim - 1)) for a in (self.offset, self.scale))
+        offset, scale = _broadcast(grey.ndim, self.offset, self.scale)
         normalized: NDArray[np.float32] = (grey.astype(np.float32) - offset) / scale
         return normalized
 
     def invert(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return normalized ``(C, *spatial)`` to grey values, float32."""
-        offset, scale = (
-            a.astype(np.float32).reshape(-1, *[1] * (normalized.ndim - 1)) for a in (self.offset, self.scale)
-        )
+        offset, scale = _broadcast(normalized.ndim, self.offset, self.scale)
         grey: NDArray[np.float32] = normalized * scale + offset
         return grey
 
@@ -138,8 +136,13 @@ class Stabilized:
         """Return black, the unit, and the scale in this unit: no square of a grey value could leave float32 then."""
         unit = self.scale
         terms = (self.black, unit, self.gain / unit, np.ones_like(unit), self.least / self.variance)
-        black, scale, *noise = (a.astype(np.float32).reshape(-1, *[1] * (n_axes - 1)) for a in terms)
+        black, scale, *noise = _broadcast(n_axes, *terms)
         return black, scale, Stabilization(*noise)
+
+
+def _broadcast(n_axes: int, *per_channel: NDArray[np.float64]) -> list[NDArray[np.float32]]:
+    """Return numbers ``(C,)`` as float32 that meet arrays ``(C, …)`` of `n_axes` axes."""
+    return [numbers.astype(np.float32).reshape(-1, *[1] * (n_axes - 1)) for numbers in per_channel]
 
 
 IntensityMap = Affine | Stabilized
