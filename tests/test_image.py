@@ -57,6 +57,7 @@ def test_what_cannot_be_an_image_is_refused(data, axes, problem):
         ({"pixel_size_um": {"X": float("nan")}}, "positive numbers of micrometres"),
         ({"pixel_size_um": 0.5}, r"The pixel size of image 'image' is 0.5; micrometres per axis are expected"),
         ({"pixel_size_um": {"Y": 0.5, "X": None}}, "Leave out axes of which nothing is known"),
+        ({"frame_interval_s": 60.0}, "positive number of seconds, along an axis T"),
         ({"origin_um": {"X": 1.0}}, "along axes of known pixel size"),
         ({"pixel_size_um": {"X": 1.0}, "origin_um": {"X": float("inf")}}, "an origin must be finite"),
     ],
@@ -136,6 +137,18 @@ def test_a_result_lies_in_the_space_of_its_image():
     assert (volume.name, volume.channel_names) == ("nuclei", ("nucleus",))
     again = pickle.loads(pickle.dumps(image))
     assert (again.pixel_size_um, again.origin_um, again.name) == (size, origin, "cells")
+
+
+def test_a_result_has_the_interval_between_frames_where_it_has_frames():
+    movie = _image("TCYX", frame_interval_s=30)
+    assert movie.like(np.zeros((5, 6)), "YX").frame_interval_s is None
+    assert pickle.loads(pickle.dumps(movie)).like(np.zeros((2, 5, 6)), "TYX").frame_interval_s == 30
+
+
+@pytest.mark.parametrize("interval", [0, -1.0, float("nan"), float("inf"), "30"])
+def test_an_interval_between_frames_is_a_positive_number(interval):
+    with pytest.raises(ImageError, match="an interval between frames must be a positive number of seconds"):
+        _image("TYX", frame_interval_s=interval)
 
 
 @pytest.mark.parametrize("axes", ALL_AXES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from numbers import Integral
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -56,6 +56,8 @@ class Image:
         What messages and results call the image.
     origin_um
         Where the centre of the first pixel lies, in micrometres per axis of known pixel size; 0 along the others.
+    frame_interval_s
+        Seconds from one T to the next; None where they are not known.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     name: str = "image"
     origin_um: Mapping[str, float] = field(default_factory=dict)
+    frame_interval_s: float | None = None
 
     def __post_init__(self) -> None:
         _check_array(self.data, self.name)
@@ -79,7 +82,7 @@ class Image:
 
     def __reduce__(self) -> tuple[type[Image], tuple[Any, ...]]:
         size, origin = dict(self.pixel_size_um), dict(self.origin_um)
-        return Image, (self.data, self.axes, size, self.channel_names, self.name, origin)
+        return Image, (self.data, self.axes, size, self.channel_names, self.name, origin, self.frame_interval_s)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,7 +127,8 @@ class Image:
         """Return an image of other `data` and `axes` in the same space: a result made from this one."""
         size = {axis: um for axis, um in self.pixel_size_um.items() if axis in axes}
         origin = {axis: um for axis, um in self.origin_um.items() if axis in axes}
-        return Image(data, axes, pixel_size_um=size, name=name or self.name, origin_um=origin, **changes)
+        interval = self.frame_interval_s if "T" in axes else None
+        return Image(data, axes, size, name=name or self.name, origin_um=origin, frame_interval_s=interval, **changes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -265,6 +269,9 @@ def _check(image: Image) -> None:
         problems.append("pixel sizes must be positive numbers of micrometres")
     if not set(image.origin_um) <= set(image.pixel_size_um) or not np.isfinite([*image.origin_um.values()]).all():
         problems.append("an origin must be finite numbers of micrometres, along axes of known pixel size")
+    interval = image.frame_interval_s
+    if interval is not None and not ("T" in image.axes and isinstance(interval, Real) and 0 < interval < np.inf):
+        problems.append("an interval between frames must be a positive number of seconds, along an axis T")
     if problems:
         raise ImageError(f"{found}: {'; '.join(problems)}.")
 

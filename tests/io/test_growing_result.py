@@ -118,6 +118,17 @@ def test_levels_lie_where_their_pixels_come_from(tmp_path: Path) -> None:
     assert made_by == ["mean", "nearest"]
 
 
+@pytest.mark.parametrize("interval_s", [90.0, None])
+def test_a_result_has_the_interval_between_frames(tmp_path: Path, interval_s: float | None) -> None:
+    path = tmp_path / "movie.ome.zarr"
+    movie = Image(np.zeros((3, 20, 30)), "TYX", frame_interval_s=interval_s)
+    with GrowingResult.open(path, IDENTITY) as result:
+        result.image(movie, "TCYX", (3, 1, 20, 30), np.float32)
+        result.labels("cells", movie, "TYX", (3, 20, 30))
+        result.finish({})
+    assert read_image(path).frame_interval_s == read_labels(path).frame_interval_s == interval_s
+
+
 def test_a_result_lies_where_its_image_does(tmp_path: Path) -> None:
     path, origin = tmp_path / "cells.ome.zarr", {"Y": 100.0, "X": -20.0}
     image = replace(source(), origin_um=origin)

@@ -108,6 +108,17 @@ def test_units_other_than_lengths_are_no_pixel_size(tmp_path: Path) -> None:
     assert read_image(path).pixel_size_um == {"Y": 0.5, "X": 0.25}
 
 
+@pytest.mark.parametrize(
+    ("unit", "interval_s"), [("second", 2.5), ("minute", 150), ("millisecond", 0.0025), (None, None)]
+)
+def test_the_interval_between_frames_is_read_in_seconds(
+    tmp_path: Path, unit: str | None, interval_s: float | None
+) -> None:
+    axes = [{"name": "t", "type": "time"} | ({"unit": unit} if unit else {}), *axes_of("YX")]
+    path = write_zarr(tmp_path / "movie.zarr", noise(3, 20, 30), axes=axes, scale=[2.5, 1, 1])
+    assert read_image(path).frame_interval_s == interval_s
+
+
 def test_the_origin_is_read_in_micrometres(tmp_path: Path) -> None:
     path = write_zarr(tmp_path / "cells.zarr", noise(4, 20, 30), version="0.4", axes=axes_of("ZYX", "nanometer"))
     attributes = json.loads((path / ".zattrs").read_text())

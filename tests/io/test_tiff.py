@@ -103,7 +103,28 @@ def test_imagej_hyperstacks(tmp_path: Path, axes: str) -> None:
     expected = [a for a in "TCZYX" if a in axes]
     assert image.axes == "".join(expected)
     assert image.pixel_size_um == {"Y": 0.5, "X": 0.65} | ({"Z": 1.5} if "Z" in axes else {})
+    assert image.frame_interval_s == (2.0 if "T" in axes else None)
     np.testing.assert_array_equal(np.asarray(image.data), pixels.transpose([axes.index(a) for a in expected]))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "interval_s"),
+    [
+        ({"finterval": 1.5, "tunit": "min"}, 90),
+        ({"finterval": 0}, None),
+        ({"finterval": 2, "tunit": "frame"}, None),
+        ({"TimeIncrement": 250, "TimeIncrementUnit": "ms"}, 0.25),
+        ({"TimeIncrement": 5}, 5),
+        ({}, None),
+    ],
+)
+def test_intervals_between_frames_are_seconds(
+    tmp_path: Path, metadata: dict[str, Any], interval_s: float | None
+) -> None:
+    path, is_ome = tmp_path / "movie.ome.tif", "TimeIncrement" in metadata
+    tifffile.imwrite(path, noise(3, 20, 30), imagej=not is_ome, ome=is_ome, metadata={"axes": "TYX", **metadata})
+    assert read_image(path).frame_interval_s == interval_s
+    assert read_image(path, axes="ZYX").frame_interval_s is None
 
 
 @pytest.mark.parametrize("unit", ["nanometer", "micrometer", "millimeter", "centimeter"])

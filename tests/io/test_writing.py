@@ -41,6 +41,7 @@ def images(draw: st.DrawFn) -> Image:
         axes,
         pixel_size_um={axis: draw(st.floats(0.001, 1000)) for axis in sorted(known)},
         channel_names=tuple(draw(names)[: shape[axes.index("C")]]) if "C" in axes else (),
+        frame_interval_s=draw(st.none() | st.floats(1e-3, 1e5)) if "T" in axes else None,
     )
 
 
@@ -55,6 +56,8 @@ def test_write_then_read_is_identity(image: Image, tmp_path_factory: pytest.Temp
     np.testing.assert_array_equal(np.asarray(again.data), np.asarray(image.data))
     assert dict(again.pixel_size_um) == pytest.approx(dict(image.pixel_size_um), rel=1e-6)
     assert again.channel_names == image.channel_names
+    interval_s = image.frame_interval_s
+    assert again.frame_interval_s == (interval_s and pytest.approx(interval_s, rel=1e-6))
     assert [entry.name for entry in path.parent.iterdir()] == ["image.tif"]
 
 

@@ -85,6 +85,13 @@ def test_a_plane_and_its_result_lie_where_they_do_in_the_stack():
     np.testing.assert_allclose(source.place(plane, "Z")[1]["translate"], [14, 100, 50])
 
 
+def test_the_interval_between_frames_is_that_of_the_layer_where_its_unit_is_a_time():
+    movie = source_of(_layer((5, 8, 9), scale=(2, 0.5, 0.5), units=("min", "um", "um")), "TYX")
+    assert movie.image().frame_interval_s == pytest.approx(120)
+    assert movie.image("T").frame_interval_s is None
+    assert source_of(_layer((5, 8, 9), scale=(2, 0.5, 0.5)), "TYX").image().frame_interval_s is None
+
+
 def test_pixels_of_unknown_unit_have_no_size():
     assert not source_of(_layer((8, 9), scale=(0.5, 0.5)), "YX").image().pixel_size_um
 

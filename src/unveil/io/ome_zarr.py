@@ -12,7 +12,7 @@ import zarr
 from unveil.errors import FileError, UnveilError
 from unveil.io.finding import natural_key
 from unveil.io.raster import Raster
-from unveil.io.tiff_metadata import plausible, um_per_unit
+from unveil.io.tiff_metadata import plausible, seconds, um_per_unit
 
 PIECE_LIMIT_BYTES = 2**31
 """Largest chunk that is decoded in one piece."""
@@ -66,7 +66,13 @@ def _image(group: zarr.Group, path: Path) -> Raster:
     letters = "".join(_letter(str(axis["name"])) for axis in named)
     if len(letters) != array.ndim:
         raise FileError(f"{path} names {len(letters)} axes for pixels of {array.ndim} dimensions. Export it again.")
-    size, origin = _space_um(named, letters, multiscale, level)
+    scale, translation = _transformation(multiscale, level, len(letters))
+    size, origin = _space_um(named, letters, scale, translation)
+    intervals = [
+        seconds(step, axis.get("unit"))
+        for letter, axis, step in zip(letters, named, scale, strict=True)
+        if letter == "T"
+    ]
     channels = (attributes.get("omero") or {}).get("channels") or []
     return Raster(
         _checked(array, path),
@@ -74,6 +80,7 @@ def _image(group: zarr.Group, path: Path) -> Raster:
         pixel_size_um=size,
         channel_names=_names([channel.get("label") for channel in channels]),
         origin_um=origin,
+        frame_interval_s=intervals[0] if intervals else None,
     )
 
 
@@ -123,10 +130,9 @@ def _letter(name: str) -> str:
 
 
 def _space_um(
-    named: list[dict[str, Any]], letters: str, multiscale: Mapping[str, Any], level: Mapping[str, Any]
+    named: list[dict[str, Any]], letters: str, scale: list[float], translation: list[float]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return pixel size and origin in micrometres, per spatial axis of known pixel size."""
-    scale, translation = _transformation(multiscale, level, len(letters))
     sizes, origins = {}, {}
     for letter, axis, size, start in zip(letters, named, scale, translation, strict=True):
         factor = um_per_unit(axis.get("unit"))

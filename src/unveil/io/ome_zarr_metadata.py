@@ -20,7 +20,7 @@ _COLOURS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
 def multiscale(image: Image, n_levels: int, *, as_labels: bool, folder: str = "") -> dict[str, JsonValue]:
-    """Describe the `n_levels` levels of `image` in `folder`: axes, pixel sizes, where the first pixel's centre lies.
+    """Describe the `n_levels` levels of `image` in `folder`: axes, steps along them, and where they begin.
 
     The first pixel of level 0 lies at the origin of `image`. A pixel that is a mean has its centre between those of the
     pixels it is made of, ``(2**level - 1) / 2`` pixels of level 0 further; labels keep every second pixel where it is.
@@ -68,11 +68,14 @@ def image_label(*, has_image: bool) -> dict[str, JsonValue]:
 
 def _axis(letter: str, image: Image) -> JsonValue:
     unit = {"unit": "micrometer"} if letter in image.pixel_size_um else {}
+    if letter == "T" and image.frame_interval_s is not None:
+        unit = {"unit": "second"}
     return {"name": letter.lower(), "type": _TYPES[letter], **unit}
 
 
 def _scale(image: Image, level: int) -> list[JsonValue]:
-    return [image.pixel_size_um.get(axis, 1.0) * (2**level if axis in "YX" else 1) for axis in image.axes]
+    steps = {**image.pixel_size_um, "T": image.frame_interval_s or 1.0}
+    return [steps.get(axis, 1.0) * (2**level if axis in "YX" else 1) for axis in image.axes]
 
 
 def _translation(image: Image, level: int) -> list[JsonValue]:

@@ -36,6 +36,8 @@ class Raster:
         One letter per dimension of `array`; besides T, C, Z, Y, X also S (colours), I and Q (not named) and others.
     origin_um
         Where the centre of the first pixel lies, along axes of known pixel size; 0 along the others.
+    frame_interval_s
+        Seconds from one T to the next; None where they are not known.
     channel_names
         Names of the channels or colours, or empty.
     n_colours
@@ -51,6 +53,7 @@ class Raster:
     n_colours: int | None = None
     convert: Callable[[NDArray[Any]], NDArray[Any]] = native
     origin_um: Mapping[str, float] = field(default_factory=dict)
+    frame_interval_s: float | None = None
 
 
 def to_image(
@@ -87,7 +90,8 @@ def to_image(
     size, origin = (
         {axis: um for axis, um in known.items() if axis in target} for known in (raster.pixel_size_um, raster.origin_um)
     )
-    return Image(data, target, pixel_size_um=size, channel_names=names, name=name, origin_um=origin)
+    interval = raster.frame_interval_s if "T" in target else None
+    return Image(data, target, size, names, name, origin, interval)
 
 
 def _override(raster: Raster, axes: str, path: Path, *, as_labels: bool) -> str:

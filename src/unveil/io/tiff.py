@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from unveil.errors import FileError, UnveilError, UnveilWarning
 from unveil.io.raster import Raster
 from unveil.io.reordered import native
-from unveil.io.tiff_metadata import channel_names, pixel_size_um
+from unveil.io.tiff_metadata import channel_names, frame_interval_s, pixel_size_um
 from unveil.words import count
 
 AT_ONCE_BYTES = 2**29
@@ -81,12 +81,20 @@ def _read(tif: tifffile.TiffFile, path: Path, logs: list[str], as_labels: bool) 
     _check_pages(series, path)
     page, axes = series.keyframe, series.get_axes(False)
     convert = native if as_labels else _intensities_of(page, path, is_imagej=bool(tif.is_imagej))
-    size_um = pixel_size_um(tif, series)
+    size_um, interval_s = pixel_size_um(tif, series), frame_interval_s(tif, series)
     names, n_colours = _colours(page)
     if "S" not in axes or page.samplesperpixel == 1:
         names = channel_names(tif, series)
     pixels = _pixels(tif, series, path)  # last: it closes the file
-    return Raster(pixels, axes, pixel_size_um=size_um, channel_names=names, n_colours=n_colours, convert=convert)
+    return Raster(
+        pixels,
+        axes,
+        pixel_size_um=size_um,
+        channel_names=names,
+        n_colours=n_colours,
+        convert=convert,
+        frame_interval_s=interval_s,
+    )
 
 
 def _main_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:

@@ -1,4 +1,4 @@
-"""Pixel size and channel names from what microscopes write into TIFF files.
+"""Pixel size, interval between frames and channel names from what microscopes write into TIFF files.
 
 Resolution tags are trusted where a microscope's software wrote them: with an ImageJ unit of length, or in pixels per
 centimetre for pixels under 20 µm. Dots per inch, and the 96 or 300 dpi of office software, say nothing.
@@ -25,14 +25,28 @@ UM_PER_UNIT = {
     "m": 1e6, "meter": 1e6, "metre": 1e6,
 }  # fmt: skip
 """Micrometres per unit of length, by the names that files use."""
+S_PER_UNIT = {
+    "ns": 1e-9, "nanosecond": 1e-9, "µs": 1e-6, "us": 1e-6, "microsecond": 1e-6, "ms": 1e-3, "msec": 1e-3,
+    "millisecond": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "minute": 60.0,
+    "minutes": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0,
+    "days": 86400.0,
+}  # fmt: skip
+"""Seconds per unit of time, by the names that files use."""
 _LARGEST_TRUSTED_CM_UM = 20.0
 _PLAUSIBLE_UM = (1e-5, 1e5)
 
 
 def um_per_unit(unit: object) -> float | None:
     """Return how many micrometres `unit` is; None for pixels, inches and what is not known."""
-    name = str(unit).strip().replace("\\u00B5", "µ").replace("\u03bc", "µ").lower()
-    return UM_PER_UNIT.get(name)
+    return UM_PER_UNIT.get(_plain(unit))
+
+
+def seconds(value: object, unit: object) -> float | None:
+    """Return an interval of time, rounded to 7 digits; None where it is no positive number, or the unit not known."""
+    number, factor = _number(value), S_PER_UNIT.get(_plain(unit))
+    if number is None or factor is None or not (math.isfinite(number) and number > 0):
+        return None
+    return float(f"{number * factor:.7g}")
 
 
 def plausible(sizes: Mapping[str, float]) -> dict[str, float]:
@@ -54,6 +68,19 @@ def pixel_size_um(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> di
     if page.resolutionunit == tifffile.RESUNIT.CENTIMETER:
         return _trusted_cm(_resolution_sizes(page, 1e4))
     return {}
+
+
+def frame_interval_s(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> float | None:
+    """Return the seconds from one time point to the next; None where the file does not say."""
+    if tif.is_ome:
+        pixels = _ome_pixels(tif, series)
+        return seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+    if tif.is_imagej:
+        metadata = tif.imagej_metadata or {}
+        return seconds(metadata.get("finterval"), metadata.get("tunit", "sec"))
+    if tif.is_lsm:
+        return seconds((tif.lsm_metadata or {}).get("TimeIntervall"), "s")
+    return None
 
 
 def channel_names(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[str, ...]:
@@ -86,6 +113,10 @@ def _ome_sizes(pixels: Element) -> dict[str, float]:
         if factor is not None and size is not None:
             sizes[axis] = size * factor
     return sizes
+
+
+def _plain(unit: object) -> str:
+    return str(unit).strip().replace("\\u00B5", "µ").replace("\u03bc", "µ").lower()
 
 
 def _tag(element: Element) -> str:

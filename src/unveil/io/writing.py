@@ -239,6 +239,8 @@ def _imagej_options(image: Image, axes: str) -> dict[str, Any]:
         n_planes = int(np.prod([image.size(axis) for axis in without(axes, "CYX")], dtype=int))
         metadata["Labels"] = list(image.channel_names) * n_planes
         metadata["mode"] = "composite" if image.size("C") <= 7 else "grayscale"
+    if image.frame_interval_s is not None:
+        metadata["finterval"] = image.frame_interval_s
     if not size:
         return {"imagej": True, "metadata": metadata}
     metadata["unit"] = "um"
@@ -251,6 +253,8 @@ def _ome_options(image: Image, axes: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": axes, "Name": image.name}
     for axis, um in image.pixel_size_um.items():
         metadata |= {f"PhysicalSize{axis}": um, f"PhysicalSize{axis}Unit": "µm"}
+    if image.frame_interval_s is not None:
+        metadata |= {"TimeIncrement": image.frame_interval_s, "TimeIncrementUnit": "s"}
     if image.channel_names and "C" in axes:
         metadata["Channel"] = {"Name": list(image.channel_names)}
     return {"ome": True, "metadata": metadata}

@@ -111,6 +111,14 @@ class Space:
         origins = self._in_um(self.affine[:-1, :-1] @ self.translate + self.affine[:-1, -1])
         return {letter: um for letter, um in origins.items() if letter in self.pixel_size_um() and um != 0}
 
+    def frame_interval_s(self) -> float | None:
+        """Return the seconds from one T to the next, where the layer tells a time."""
+        at = self.axes.find("T")
+        if at < 0 or not self.units[at].is_compatible_with("second"):
+            return None
+        seconds = float((np.linalg.norm(self._to_world()[:, at]) * self.units[at]).to("second").magnitude)
+        return seconds if np.isfinite(seconds) and seconds > 0 else None
+
     def layer_arguments(self) -> dict[str, Any]:
         """Return the arguments that put a new layer into this space."""
         return {
@@ -185,6 +193,7 @@ class Source:
             channel_names=self.channel_names,
             name=self.name,
             origin_um=origin,
+            frame_interval_s=self.space.frame_interval_s() if "T" in axes else None,
         )
 
     def place(self, image: Image, cut: str = "") -> tuple[ArrayLike, dict[str, Any]]:
