@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
-from unveil.errors import FileError
+from unveil.errors import FileError, UnveilWarning
 from unveil.io.finding import stem
 from unveil.io.images import find_images, pair_files, read_image
 
@@ -30,6 +32,60 @@ def test_files_stay_in_the_order_given_and_come_once(tmp_path: Path) -> None:
     b, a = touch(tmp_path, "b.tif", "a.tif")
     assert find_images([b, a, b]) == [b, a]
     assert find_images([b, tmp_path]) == [b, a]
+
+
+def write_parts(folder: Path, n_images: int, n_files: int) -> list[Path]:
+    """Write images of several time points as microscopes do: a file per time point, and all files tell of all."""
+    names = [[f"pos{i}_t{t}.ome.tif" for t in range(n_files)] for i in range(n_images)]
+    images = "".join(
+        f'<Image ID="Image:{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint8" SizeX="30" SizeY="20" '
+        f'SizeZ="1" SizeC="1" SizeT="{n_files}"><Channel ID="Channel:{i}:0" SamplesPerPixel="1"/>'
+        + "".join(
+            f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{name}</UUID></TiffData>'
+            for t, name in enumerate(files)
+        )
+        + "</Pixels></Image>"
+        for i, files in enumerate(names)
+    )
+    for i, files in enumerate(names):
+        for t, name in enumerate(files):
+            xml = (
+                f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{name}">{images}</OME>'
+            )
+            pixels = np.full((20, 30), 10 * i + t, np.uint8)
+            tifffile.imwrite(folder / name, pixels, description=xml, metadata=None)
+    return [folder / name for files in names for name in files]
+
+
+def test_files_that_are_one_image_together_are_one(tmp_path: Path) -> None:
+    files = write_parts(tmp_path, n_images=2, n_files=3)
+    with pytest.warns(UnveilWarning) as told:
+        found = find_images([tmp_path])
+    assert [path.name for path in found] == ["pos0_t0.ome.tif", "pos1_t0.ome.tif"]
+    assert str(told[0].message) == (
+        "pos0_t0.ome.tif and 2 other files (pos0_t1.ome.tif, pos0_t2.ome.tif) are one image, which is read once, "
+        "as pos0_t0.ome.tif."
+    )
+    assert len(told) == 2
+    movie = read_image(found[1])
+    assert (movie.axes, np.asarray(movie.data)[:, 0, 0].tolist()) == ("TYX", [10, 11, 12])
+    with pytest.warns(UnveilWarning, match="are one image"):
+        assert find_images([files[2], files[1]]) == [files[2]]
+    assert find_images([files[2]]) == [files[2]]
+
+
+def test_files_that_tell_of_each_other_and_hold_an_image_each_are_all_found(tmp_path: Path) -> None:
+    files = write_parts(tmp_path, n_images=3, n_files=1)
+    assert find_images([tmp_path]) == files
+
+
+def test_a_file_that_was_renamed_and_one_that_is_damaged_are_images_of_their_own(tmp_path: Path) -> None:
+    first, second = write_parts(tmp_path, n_images=1, n_files=2)
+    second.rename(tmp_path / "renamed.ome.tif")
+    (tmp_path / "empty.ome.tif").touch()
+    (tmp_path / "gone.ome.tif").symlink_to(tmp_path / "nothing")
+    names = [path.name for path in find_images([tmp_path])]
+    assert names == ["empty.ome.tif", "gone.ome.tif", first.name, "renamed.ome.tif"]
 
 
 def test_links_to_nothing_are_told_by_reading_them(tmp_path: Path) -> None:

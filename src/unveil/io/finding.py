@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from unveil.errors import FileError
+from unveil.io.split_images import without_parts
 
 TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
 """Endings of files that are taken from a folder, in lower case."""
@@ -19,6 +20,8 @@ READABLE = "Unveil reads TIFF of any kind and OME-Zarr"
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Return the images among `paths`: files as they are, folders replaced by the images in them in natural order.
+
+    Of files that hold one image together, the first stands for it.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         if not images:
             raise FileError(f"The folder {path} holds no images: {_inventory(path)}. {READABLE}.")
         found |= dict.fromkeys(images)
-    return list(found)
+    return without_parts(found)
 
 
 def is_ome_zarr(path: Path) -> bool:
