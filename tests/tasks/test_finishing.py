@@ -15,7 +15,12 @@ from unveil.tasks.train import train
 
 Make = Callable[..., Any]
 
-PARTS = ["layers for the certificate", "images for the rule of objects", "images for the intervals"]
+PARTS = [
+    "layers for the certificate",
+    "images for the calibration",
+    "images for the rule of objects",
+    "images for the intervals",
+]
 LIKENESS = ["images for the record of likeness", "groups of images for the record of likeness"]
 
 
@@ -51,16 +56,22 @@ def test_it_can_be_cancelled_at_any_time(unit: str, everything: tuple[Any, ...])
         train(*everything, monitor=at(unit, Cancelled, []))
 
 
-@pytest.mark.parametrize(("unit", "n_found"), [*zip(PARTS, range(3), strict=True), *((unit, 3) for unit in LIKENESS)])
+@pytest.mark.parametrize(("unit", "n_found"), [*zip(PARTS, range(4), strict=True), *((unit, 4) for unit in LIKENESS)])
 def test_a_stop_keeps_the_model_and_says_what_is_missing(unit: str, n_found: int, everything: tuple[Any, ...]) -> None:
     events: list[Event] = []
     card = train(*everything, monitor=at(unit, StopEarly, events)).card
-    assert [card.certificate is not None, card.conformal is not None] == [n_found > 0, n_found > 2]
+    assert [card.certificate is not None, card.conformal is not None] == [n_found > 0, n_found > 3]
     assert card.appearance is None
     assert card.training.ended_by == "schedule"
     said = events[-1].message
-    parts = ("a certificate", "a rule of objects of its own", "intervals", "a record of what its images look like")
-    assert [part in said for part in parts] == [number >= n_found for number in range(4)]
+    parts = (
+        "a certificate",
+        "calibrated probabilities",
+        "a rule of objects of its own",
+        "intervals",
+        "a record of what its images look like",
+    )
+    assert [part in said for part in parts] == [number >= n_found for number in range(5)]
 
 
 def test_who_stopped_the_training_has_the_whole_record(everything: tuple[Any, ...]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree.ElementTree import ParseError, fromstring
 
 from unveil.errors import UnveilWarning
-from unveil.model.listing import count, listed
+from unveil.words import count, listed
 
 _ENDINGS = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
 _MOST_NAMED = 3

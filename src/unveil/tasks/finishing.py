@@ -1,4 +1,4 @@
-"""What is found out about a network that has learnt: certificate, rule of objects, how far off it is, likeness.
+"""What is found out about a network that has learnt, from its certificate to what its images look like.
 
 All of it takes its time after the last epoch, so each part tells how far it is and can be stopped.
 """
@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from unveil.config.options import Device
@@ -25,8 +26,10 @@ from unveil.operators.objects import ObjectFacts
 from unveil.tasks.intervals import outcomes, record_of
 from unveil.tasks.object_rule import fit_object_rule, judged_windows
 from unveil.tasks.recording import with_appearance
+from unveil.training.lesson import Lesson
 from unveil.training.norm_limits import Limits, settle
 from unveil.training.pairs import Targets, pair_up
+from unveil.training.validation import on_device
 
 Found = TypeVar("Found")
 
@@ -57,6 +60,14 @@ class Finish:
             self._monitor(Progress(n_done, len(limits), "layers for the certificate"))
 
         return self._attempt("a certificate", partial(settle, limits, watch), {}) if limits else {}
+
+    def temperature(self, lesson: Lesson, network: nn.Module) -> float:
+        """Find the temperature on what was held out; that of the training stays where nothing was."""
+        if lesson.temperature is None:
+            return lesson.learnt_at
+        apply = on_device(network, next(network.parameters()).device, None)
+        find = partial(lesson.temperature, apply, monitor=self._monitor)
+        return self._attempt("calibrated probabilities", find, lesson.learnt_at)
 
     def rule(
         self, model: Model, pairs: Sequence[tuple[Image, Annotation]], objects: ObjectFacts, device: Device

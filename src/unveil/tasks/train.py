@@ -44,7 +44,6 @@ from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_lists,
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import number_format, training_dtype
 from unveil.training.replicas import Lot, check_replicas, shared_steps
-from unveil.training.validation import on_device
 from unveil.words import count, listed
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
@@ -283,12 +282,11 @@ def _sealed(course: Course, lesson: Lesson, start: Model | None, finish: Finish)
     )
     network = course.kept_network()
     bounds = finish.bounds(norm_limits(network, lip1_layers=settings.lip1_layers))
-    apply = on_device(network, next(network.parameters()).device, None)
     card = ModelCard.describe(
         lesson.architecture,
         name=settings.name,
         normalization=lesson.normalization,
-        temperature=lesson.temperature(apply) if lesson.temperature is not None else lesson.learnt_at,
+        temperature=finish.temperature(lesson, network),
         training=record,
         **lesson.card_fields,
     )

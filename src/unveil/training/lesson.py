@@ -61,7 +61,6 @@ from unveil.training.pairs import (
 from unveil.training.plan import Plan
 from unveil.training.steps import Batches, Loss
 from unveil.training.validation import (
-    Apply,
     Judge,
     denoising_judge,
     noisy_judge,
@@ -99,7 +98,8 @@ class Lesson:
     learnt_at
         Temperature of the softmax over classes while a segmentation network learns.
     temperature
-        Finds the temperature of the finished one on what was held out; None where nothing was.
+        Finds the temperature of the finished one (an `Apply`) on what was held out, telling a `monitor`; None where
+        nothing was.
     judged
         The images that judge a segmentation as a whole, with their annotations.
     is_adaptation
@@ -123,7 +123,7 @@ class Lesson:
     held_out: tuple[HeldOut, ...]
     objects: ObjectFacts = _NO_OBJECTS
     learnt_at: float = 1.0
-    temperature: Callable[[Apply], float] | None = None
+    temperature: Callable[..., float] | None = None
     judged: Sequence[tuple[Image, Annotation]] = ()
     is_adaptation: bool = False
 

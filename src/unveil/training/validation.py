@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unveil.config.architecture import Architecture
 from unveil.data.examples import Example
+from unveil.events import Monitor, ignore, told
 from unveil.inference.tiling import fit_tiling
 from unveil.operators.blind_spot import hide_pixels
 from unveil.operators.calibration import fit_temperature
@@ -87,14 +88,15 @@ def temperature_of(
     *,
     n_classes: int,
     learnt_at: float = 1.0,
+    monitor: Monitor = ignore,
 ) -> float:
     """Return the temperature at which the probabilities of a segmentation network fit `examples` best.
 
     At most some million pixels of them, as many as a validation may take; `learnt_at`, the temperature of the training,
-    where all judged pixels are of one class, or too few to say.
+    where all judged pixels are of one class, or too few to say. `monitor` is told image by image how far this is.
     """
     scores, classes, n_seen = [], [], 0
-    for example in examples:
+    for example in told(examples, monitor, "images for the calibration"):
         if n_seen > _MOST_PIXELS:
             break
         judged = example.weight[0] > 0
