@@ -130,6 +130,13 @@ def test_the_stem_is_the_name_less_its_endings(name: str) -> None:
     assert stem(Path(name)) == "cells"
 
 
+def test_fields_of_a_plate_are_named_by_their_well() -> None:
+    plate = Path("screens") / "plate.ome.zarr"
+    assert [stem(plate / "A" / "1" / "0"), stem(plate / "B" / "12" / "3")] == ["plate_A_1_0", "plate_B_12_3"]
+    assert stem(plate / "labels" / "cells") == "cells"
+    assert stem(Path("days") / "1") == "1"
+
+
 def test_a_point_in_a_name_is_kept() -> None:
     assert stem(Path("cells.1.tif")) == "cells.1"
     assert stem(Path("cells.one")) == "cells.one"

@@ -60,9 +60,13 @@ def is_file(path: Path) -> bool:
 def stem(path: Path) -> str:
     """Return the name of an image without its ending: ``cells`` for ``cells.ome.tif`` and ``cells.ome.zarr``.
 
-    A folder given as ``.`` or ``..`` has its own name.
+    A folder given as ``.`` or ``..`` has its own name. What is but a number within a Zarr store, as the fields of a
+    plate are, has the names down to it, too: ``plate_A_1_0`` for ``plate.zarr/A/1/0``.
     """
     name = path.resolve().name if path.name in ("", "..") else path.name
+    store = next((above for above in path.absolute().parents if above.suffix.lower() == ".zarr"), None)
+    if store is not None and name.isdecimal():
+        return "_".join([stem(store), *path.absolute().relative_to(store).parts])
     for ending in (*TIFF_ENDINGS, ".zarr"):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
