@@ -73,10 +73,9 @@ class Autosave(QObject):
         copies = {name: np.array(layer.data, order="C") for name, layer in layers.items()}
         self._changed.clear()
         write = partial(_write, self.folder, copies, self._written)
-        job = Job(lambda monitor: write(), "Saving annotations", self, in_activity_dock=False)
-        self._job = job
+        self._job = job = Job(lambda _: write(), "Saving annotations", self, in_activity_dock=False)
         job.failed.connect(self._tell_once)
-        job.finished.connect(partial(self._end, job, layers, copies))
+        job.finished.connect(partial(self._end, layers, copies))
         job.start()
 
     def close_for_good(self) -> None:
@@ -98,11 +97,10 @@ class Autosave(QObject):
             self._last_told = str(error)
             tell_failure(error)
 
-    def _end(self, job: Job, layers: Mapping[str, Labels], left: Iterable[str]) -> None:
+    def _end(self, layers: Mapping[str, Labels], left: Iterable[str]) -> None:
         self._job = None
         for name in left:
             self._changed.setdefault(layers[name].unique_id, layers[name])
-        job.deleteLater()
 
 
 def _write(folder: Path, copies: dict[str, np.ndarray[Any, Any]], written: dict[str, _Content]) -> None:

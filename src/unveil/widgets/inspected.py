@@ -188,7 +188,6 @@ class Inspected(QWidget):
             self.changed.emit()
 
     def _end(self, job: Job, listed: tuple[Any, ...]) -> None:
-        job.deleteLater()
         if job is self._job:
             self._job = None
             if listed != self._listed:

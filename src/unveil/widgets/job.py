@@ -1,7 +1,8 @@
 """One task off the main thread: its events become Qt signals.
 
 A job ends in exactly one of `succeeded`, `failed` and `cancelled`, and then always emits `finished`. The thread never
-touches Qt: it leaves its events in a mailbox, which the main thread empties ten times a second.
+touches Qt: it leaves its events in a mailbox, which the main thread empties ten times a second. What has finished
+deletes itself.
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ class Job(QObject):
             self.cancelled.emit()
         else:
             self.succeeded.emit(outcome.value)
+        self.deleteLater()
         self.finished.emit()
 
 

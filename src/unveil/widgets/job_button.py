@@ -130,4 +130,3 @@ class JobButton(QObject):
             self._job = None
             self._draw()
             self.ended.emit()
-        job.deleteLater()

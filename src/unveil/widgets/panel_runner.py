@@ -251,7 +251,6 @@ class PanelRunner(QObject):
             self._job = None
             self._draw()
             self.ended.emit()
-        job.deleteLater()
 
     def _on_layer_removed(self, event: Any) -> None:
         if self._job is not None and self._layer_id is not None and event.value.unique_id == self._layer_id:

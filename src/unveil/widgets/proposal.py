@@ -10,6 +10,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
+from unveil.model.listing import count
 from unveil.widgets.label_facts import LabelFacts, label_facts
 from unveil.widgets.layer_roles import images_among, labels_among, role_of
 from unveil.widgets.layer_samples import central_window, painted_window
@@ -115,7 +116,7 @@ def _reason(labels: Labels, facts: LabelFacts) -> str:
             f"{facts.background} on the background."
         )
     if facts.are_classes:
-        numbers = "1 number" if facts.n_numbers == 1 else f"{facts.n_numbers} numbers"
+        numbers = count(facts.n_numbers, "number")
         return f"Labels '{labels.name}' hold {numbers} in {facts.n_regions} separate regions: each number is a class."
     if facts.n_numbers == 1:
         return f"Labels '{labels.name}' hold one object so far: every object has a number of its own."

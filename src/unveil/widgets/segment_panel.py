@@ -177,7 +177,7 @@ class SegmentPanel(QWidget):
         self._separation, self._is_outdated = job, False
         job.succeeded.connect(lambda segmented: self._update(shown, segmented))
         job.failed.connect(tell_failure)
-        job.finished.connect(lambda: self._end_separation(job))
+        job.finished.connect(self._end_separation)
         job.start()
 
     def _update(self, shown: _Shown, segmented: Segmented) -> None:
@@ -186,8 +186,7 @@ class SegmentPanel(QWidget):
             update_labels(shown.layer, shown.request, segmented)
             self.runner.say(_about(segmented))
 
-    def _end_separation(self, job: Job) -> None:
-        job.deleteLater()
+    def _end_separation(self) -> None:
         self._separation = None
         if self._is_outdated:
             self._separate()
@@ -219,7 +218,7 @@ class SegmentPanel(QWidget):
         self.measurements.setEnabled(False)
         job.succeeded.connect(partial(self._take_measurements, shown, act))
         job.failed.connect(tell_failure)
-        job.finished.connect(partial(self._end_measuring, job))
+        job.finished.connect(self._end_measuring)
         job.start()
 
     def _take_measurements(self, shown: _Shown, act: Callable[[_Shown], None], segmented: Segmented) -> None:
@@ -227,8 +226,7 @@ class SegmentPanel(QWidget):
         update_features(shown.layer, segmented)
         act(shown)
 
-    def _end_measuring(self, job: Job) -> None:
-        job.deleteLater()
+    def _end_measuring(self) -> None:
         self._measuring = None
         self.measurements.setEnabled(True)
 
@@ -288,8 +286,7 @@ def _write(path: Path, segmented: Segmented) -> None:
 def _about(segmented: Segmented) -> str:
     """Say in one line what a run gave and what computed it."""
     report = segmented.segmentation.report
-    objects = "object" if report.n_objects == 1 else "objects"
-    found = "Done" if report.n_objects is None else f"{report.n_objects} {objects}{report.objects_range}"
+    found = "Done" if report.n_objects is None else f"{count(report.n_objects, 'object')}{report.objects_range}"
     line = f"{found} in {format_seconds(report.seconds)} ({report.device}, {report.engine}, {report.precision})"
     if report.expected_iou is not None:
         line += f"\nExpected overlap with the truth: IoU {report.expected_iou:.2f}{report.iou_range}"

@@ -67,7 +67,6 @@ class TrainForm(QWidget):
         self._viewer = viewer
         self._was_chosen = False
         self._proposal: Proposal | None = None
-        self._used: list[Source] = []
         self.task_list, self.sees_list, self.start_list = (Names() for _ in range(3))
         self.time_list = TimeList()
         self.reason = _small_print()
@@ -113,12 +112,12 @@ class TrainForm(QWidget):
         data = TrainingData(None, None) if is_bare else training_data(pairs, self.task, extent, n_dims=self.n_dims)
         settings = self._settings(data)
         self.pairs.keep()
-        self._used = [self._source(pair) for pair in pairs]
         return TrainingRequest(
             data.images,
             data.targets,
             settings,
             parent=self._parent(settings),
+            taught=[self._source(pair) for pair in pairs],
             shown=self.shown(),
             notices=data.notices,
             folder=self.folder.pairs(extent),
@@ -131,10 +130,6 @@ class TrainForm(QWidget):
         if pair is None or self.task is TrainingTask.CLEAN_ONLY:
             return None
         return self._source(pair), cut_axes(pair.axes_meant, self.n_dims)
-
-    def sources_used(self) -> Sequence[Source]:
-        """Return the layers of the last request as they were."""
-        return self._used
 
     def first_image(self) -> tuple[str, str]:
         """Return name and axes of the first image, or nothing."""

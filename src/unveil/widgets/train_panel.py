@@ -169,16 +169,16 @@ class TrainPanel(QWidget):
     def _begin(self, order: TrainingRequest | Run) -> None:
         if self._job is not None:
             return
-        name = order.settings.name if isinstance(order, TrainingRequest) else order.facts["title"]
-        self._task = order.settings.task if isinstance(order, TrainingRequest) else order.facts["task"]
+        if isinstance(order, TrainingRequest):
+            name, self._task, self._taught = order.settings.name, order.settings.task, order.taught
+            if order.shown is not None:
+                self.preview.begin(*order.shown)
+        else:  # what a run goes on with may be here no more
+            name, self._task, self._taught = order.facts["title"], order.facts["task"], ()
         self._work = work = TrainingWork(order)
         # napari's sign of activity repaints the window all the time, which without a graphics card takes a core
         self._job = job = Job(work, f"Training {name}", self, interrupt=work.interrupt, in_activity_dock=False)
         self._last_words, self._architecture = "", None
-        is_new = isinstance(order, TrainingRequest)
-        self._taught = self.form.sources_used() if is_new else ()  # what a run goes on with may be here no more
-        if isinstance(order, TrainingRequest) and order.shown is not None:
-            self.preview.begin(*order.shown)
         job.progressed.connect(partial(self._on_progress, job))
         job.happened.connect(partial(self._on_events, job))
         job.noticed.connect(tell)
@@ -247,7 +247,6 @@ class TrainPanel(QWidget):
             self._last_words = "Cancelled."
 
     def _on_finish(self, job: Job) -> None:
-        job.deleteLater()
         if job is not self._job:
             return
         self._job = self._work = None

@@ -45,6 +45,8 @@ class TrainingRequest:
         As the task `train` takes them.
     parent
         Model file to start from, or None.
+    taught
+        The layers of the first images, those that are not of the folder, as they were.
     shown
         The layer to show the network's output on, and the axes along which only the plane in view is meant.
     folder
@@ -57,6 +59,7 @@ class TrainingRequest:
     targets: Sequence[Annotation] | Sequence[Image] | None
     settings: Settings
     parent: Path | None = None
+    taught: Sequence[Source] = ()
     shown: tuple[Source, str] | None = None
     notices: tuple[str, ...] = ()
     folder: FolderPairs | None = None
