@@ -66,8 +66,7 @@ class AxesForm(QWidget):
         self.setVisible(bool(self.lists))
 
     def _list(self, kind: _Kind) -> QComboBox:
-        choices = Choices()
-        choices.setToolTip("What the dimensions of the images mean")
+        choices = Choices("What the dimensions of the images mean")
         for axes in _possible(kind):
             choices.addItem(describe_axes(axes), axes)
         choices.setCurrentIndex(max(0, choices.findData(self._chosen.get(kind))))

@@ -9,16 +9,13 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from unveil.widgets.layers import pixels
+from unveil.widgets.layers import pixels, placement
 from unveil.widgets.training_data import numbers_of_classes
-
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 def to_correct(predicted: Labels, image: ImageLayer) -> Labels:
     """Return a copy of labels predicted on `image`, in which a class has the number that it was painted with."""
-    place = {name: getattr(predicted, name) for name in _PLACE}
-    return Labels(_as_painted(predicted), name=f"{image.name} corrected", **place)
+    return Labels(_as_painted(predicted), name=f"{image.name} corrected", **placement(predicted))
 
 
 def _as_painted(predicted: Labels) -> NDArray[Any]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from napari.layers import Shapes
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QFormLayout, QSpinBox, QWidget
 
+from unveil.widgets.layer_list import Names
 from unveil.widgets.layer_roles import shapes_among
 from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, rectangles_among
 
@@ -30,10 +31,7 @@ class ExtentForm(QObject):
         self._was_chosen = False
         self._groups: dict[Any, Rectangles] = {}
         self._watched: list[Shapes] = []
-        self.kind_list, self.shapes_list, self.background = QComboBox(), QComboBox(), QSpinBox()
-        for box in (self.kind_list, self.shapes_list):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(10)
+        self.kind_list, self.shapes_list, self.background = Names(), Names(), QSpinBox()
         for kind, words in _KINDS.items():
             self.kind_list.addItem(words, kind)
         self.kind_list.setToolTip(

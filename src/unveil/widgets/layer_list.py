@@ -44,6 +44,10 @@ class Names(QComboBox):
 class Choices(Names):
     """A list whose tooltip ends with what is chosen, in full."""
 
+    def __init__(self, tooltip: str) -> None:
+        super().__init__()
+        self.setToolTip(tooltip)
+
     def event(self, event: QEvent) -> bool:
         """Show the tooltip."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:

@@ -25,7 +25,7 @@ from unveil.widgets.lazy_view import LazyView
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
 
 _LETTERS = {
     **dict.fromkeys(("t", "time", "frame", "frames"), "T"),
@@ -34,6 +34,8 @@ _LETTERS = {
     **dict.fromkeys(("y", "row", "height"), "Y"),
     **dict.fromkeys(("x", "column", "width"), "X"),
 }
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""What a layer says about space, as napari calls it."""
 _RGB = ("red", "green", "blue")
 _ROUNDING = 1e-9
 """Of the longest step of a pixel: less beside an axis is none."""
@@ -121,15 +123,7 @@ class Space:
 
     def layer_arguments(self) -> dict[str, Any]:
         """Return the arguments that put a new layer into this space."""
-        return {
-            "scale": self.scale,
-            "translate": self.translate,
-            "rotate": self.rotate,
-            "shear": self.shear,
-            "affine": self.affine,
-            "units": self.units,
-            "axis_labels": self.axis_labels,
-        }
+        return {name: getattr(self, name) for name in _PLACE}
 
     def _in_um(self, values: NDArray[np.float64]) -> dict[str, float]:
         """Return one value per spatial axis in micrometres, where the unit is a length."""
@@ -271,6 +265,11 @@ def pixels(layer: ImageLayer | Labels) -> ArrayLike:
     """Return the layer's array, the finest level where it has several."""
     data: ArrayLike = layer.data[0] if layer.multiscale else layer.data
     return data
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Return the arguments that put a new layer where `layer` lies."""
+    return {name: getattr(layer, name) for name in _PLACE}
 
 
 def known_axes(layer: ImageLayer) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from unveil.io.runs import Run, resumable_runs
+from unveil.widgets.layer_list import Names
 
 
 class ResumeRow(QWidget):
@@ -17,9 +18,7 @@ class ResumeRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._runs: list[Run] = []
-        self.list = QComboBox()
-        self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.list.setMinimumContentsLength(10)
+        self.list = Names()
         self.resume_button = QPushButton("Resume")
         self.discard_button = QPushButton("Discard")
         self.discard_button.setToolTip("Give this training up; the annotations in its folder stay")

@@ -41,9 +41,9 @@ class SourceForm(QObject):
         self._axes_chosen: dict[Any, str] = {}
         self._channel_chosen: dict[Any, int | None] = {}
         self.layer_list = LayerNames("The image layer to work on")
-        self.axes_list = _list("What the dimensions of this layer mean")
-        self.channel_list = _list("The channel to work on")
-        self.planes_list = _list("All planes and time points, or the one shown now")
+        self.axes_list = Choices("What the dimensions of this layer mean")
+        self.channel_list = Choices("The channel to work on")
+        self.planes_list = Choices("All planes and time points, or the one shown now")
         self.planes_list.addItems(["the whole stack", "this plane only"])
         self._form = form
         for name, row in self._rows().items():
@@ -241,9 +241,3 @@ class SourceForm(QObject):
     def _show(self, row: QComboBox, visible: bool) -> None:
         row.setVisible(visible)
         self._form.labelForField(row).setVisible(visible)
-
-
-def _list(tooltip: str) -> QComboBox:
-    box = Choices()
-    box.setToolTip(tooltip)
-    return box

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unveil.axes import without
 from unveil.widgets.aside import insert_aside
 from unveil.widgets.layer_roles import BLOCKS, SUGGESTED, facts_of, marked, role_of
-from unveil.widgets.layers import Source
+from unveil.widgets.layers import Source, placement
 from unveil.widgets.training_layers import (
     ANNOTATED,
     Rectangles,
@@ -73,7 +73,7 @@ class SuggestedLayers:
                 edge_color="#7fd17f",
                 face_color="transparent",
                 metadata=marked(BLOCKS, image=of["image"]),
-                **_place(suggested),
+                **placement(suggested),
             )
             insert_aside(self._viewer, layer)
         return layer
@@ -115,12 +115,6 @@ def _corners(block: SuggestedBlock, axes: str) -> NDArray[np.float64]:
         for low, left in turns
     ]
     return np.array([[corner.get(axis, 0.0) for axis in axes] for corner in at])
-
-
-def _place(layer: Shapes) -> dict[str, Any]:
-    """Return the arguments that put a new layer where `layer` lies."""
-    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-    return {name: getattr(layer, name) for name in names}
 
 
 def _moved(corners: NDArray[np.float64], source: Shapes, target: Shapes) -> NDArray[np.float64]:
