@@ -10,7 +10,6 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
-from unveil.model.listing import count
 from unveil.widgets.label_facts import LabelFacts, label_facts
 from unveil.widgets.layer_roles import images_among, labels_among, role_of
 from unveil.widgets.layer_samples import central_window, painted_window
@@ -24,6 +23,7 @@ from unveil.widgets.training_layers import (
     Whole,
     rectangles_among,
 )
+from unveil.words import count
 
 _WHOLE = Whole()
 _BUDGET_PX = 1_000_000
