@@ -113,11 +113,14 @@ def train(
     course = Course(network, config, lesson, checkpoints, parent=parent, device=device, autocast=autocast)
     if course.settings is not None:  # it goes on with the steps chosen then, in the time that was allowed
         settled = course.settings.model_copy(update={"time_budget_s": config.time_budget_s})
+    facts = _facts(lesson, device, is_fine_tuning=start is not None)
+    patches = choose_patches(settled, lesson.architecture, facts)
     with _nothing_to_keep_yet(), number_format(device, autocast):
         for advice in advise(lesson, parent, pair_up(images, targets)):
             monitor(Notice(advice))
-        pace = _pace(settled, lesson, network, device, autocast, preview) if needs_pace(settled) else None
-        plan = _plan(settled, lesson, device, pace, is_fine_tuning=start is not None)
+        share = patches.share(settled.replicas)
+        pace = _pace(share, lesson, network, device, autocast, preview) if needs_pace(settled) else None
+        plan = complete(patches, settled, facts, pace)
         course.settings = plan.settings(settled)
         course.state.seconds += pace.spent_s if pace is not None else 0.0
         monitor(_opening(plan, course.settings, lesson, device, autocast, parent))
@@ -192,7 +195,7 @@ def _nothing_to_keep_yet() -> Iterator[None]:
 
 
 def _pace(
-    settled: TrainingSettings,
+    plan: Plan,
     lesson: Lesson,
     network: nn.Module,
     device: torch.device,
@@ -201,10 +204,9 @@ def _pace(
 ) -> Pace:
     """Measure how fast steps are, and reckon what validations and previews take."""
     image = preview() if preview is not None else None
-    patches = choose_patches(settled, lesson.architecture, _facts(lesson, device))
     return measure_pace(
         network,
-        lesson.batches(patches.share(settled.replicas), device),
+        lesson.batches(plan, device),
         lesson.loss,
         device=device,
         autocast=autocast,
@@ -212,20 +214,7 @@ def _pace(
     )
 
 
-def _plan(
-    settled: TrainingSettings,
-    lesson: Lesson,
-    device: torch.device,
-    pace: Pace | None,
-    *,
-    is_fine_tuning: bool,
-) -> Plan:
-    """Choose what the settings leave open."""
-    facts = _facts(lesson, device, is_fine_tuning=is_fine_tuning)
-    return complete(choose_patches(settled, lesson.architecture, facts), settled, facts, pace)
-
-
-def _facts(lesson: Lesson, device: torch.device, *, is_fine_tuning: bool = False) -> Facts:
+def _facts(lesson: Lesson, device: torch.device, *, is_fine_tuning: bool) -> Facts:
     return Facts(
         device=device.type,
         shapes=[example.spatial_shape for example in lesson.teaching],

@@ -168,7 +168,7 @@ def needs_pace(config: TrainingSettings) -> bool:
     return config.recipe == "auto" and (config.epochs is None or config.steps_per_epoch is None)
 
 
-def choose_steps(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace | None) -> tuple[int, int, list[str]]:
+def _choose_steps(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace | None) -> tuple[int, int, list[str]]:
     """Return epochs, steps per epoch, and why."""
     n_windows = max(1.0, facts.n_judged / math.prod(plan.patch))
     if config.recipe == "lecture":
@@ -197,7 +197,7 @@ def choose_steps(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace 
 
 def complete(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace | None) -> Plan:
     """Choose how long to train, and when to give up."""
-    epochs, per_epoch, reasons = choose_steps(plan, config, facts, pace)
+    epochs, per_epoch, reasons = _choose_steps(plan, config, facts, pace)
     patience = config.patience
     if patience is None:
         patience = 0 if config.recipe == "lecture" else max(8, epochs // 2)
