@@ -84,7 +84,8 @@ def to_image(
         target, colours = target.replace("C", ""), None
     convert = _numbers_of(raster) if as_labels and np.dtype(raster.array.dtype).kind == "b" else raster.convert
     view = Reordered(raster.array, order, path, open_again=open_again, convert=convert, first=colours)
-    data: ArrayLike = view[...] if isinstance(raster.array, np.ndarray) and not _is_mapped(raster.array) else view
+    is_in_memory = isinstance(raster.array, np.ndarray) and not isinstance(raster.array, np.memmap)
+    data: ArrayLike = view[...] if is_in_memory else view
     n_channels = view.shape[target.index("C")] if "C" in target else 1
     names = raster.channel_names if len(raster.channel_names) == n_channels else ()
     size, origin = (
@@ -164,7 +165,3 @@ def _example(n_dims: int) -> str:
 
 def _numbers_of(raster: Raster) -> Callable[[NDArray[Any]], NDArray[Any]]:
     return lambda block: raster.convert(block).astype(np.uint8)
-
-
-def _is_mapped(array: ArrayLike) -> bool:
-    return isinstance(array, np.memmap)

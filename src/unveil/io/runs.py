@@ -28,6 +28,7 @@ from typing import Any
 
 import platformdirs
 import psutil
+from pydantic import ValidationError
 
 from unveil.config.explanation import explain
 from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
@@ -126,8 +127,6 @@ class Run:
         ConfigError
             If they do not fit this version.
         """
-        from pydantic import ValidationError
-
         kind = SegmentationTraining if self.facts["task"] == "segmentation" else DenoisingTraining
         try:
             return kind.model_validate(read_settings(self.settings_file))

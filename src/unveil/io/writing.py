@@ -42,9 +42,7 @@ def write_labels(path: Path, image: Image) -> None:
         raise ImageError(
             f"'{image.name}' holds {image.data.dtype} pixels; labels are whole numbers from 0. Round them."
         )
-    low, high = 0, 0
-    for plane in _planes(image, image.axes):
-        low, high = min(low, int(plane.min())), max(high, int(plane.max()))
+    low, high = _extremes(image)
     if low < 0 or high > np.iinfo(np.uint32).max:
         raise ImageError(f"'{image.name}' holds labels from {low} to {high}; they must lie between 0 and 2³²−1.")
     _write_tiff(path, image, "uint16" if high <= np.iinfo(np.uint16).max else "uint32", compress=True)
@@ -190,8 +188,7 @@ def _file_dtype(image: Image) -> str:
         return str(dtype.name)
     if dtype.kind == "f":
         return "float32" if dtype.itemsize < 4 else "float64"
-    planes = list(_extremes(image))
-    low, high = min(low for low, _ in planes), max(high for _, high in planes)
+    low, high = _extremes(image)
     for name in ("int32", "uint32"):
         if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
             return name
@@ -201,9 +198,10 @@ def _file_dtype(image: Image) -> str:
     )
 
 
-def _extremes(image: Image) -> Iterator[tuple[int, int]]:
-    for plane in _planes(image, image.axes):
-        yield int(plane.min()), int(plane.max())
+def _extremes(image: Image) -> tuple[int, int]:
+    """Return the lowest and the highest pixel of an image of integers."""
+    lows, highs = zip(*((int(plane.min()), int(plane.max())) for plane in _planes(image, image.axes)), strict=True)
+    return min(lows), max(highs)
 
 
 def _write_tiff(path: Path, image: Image, dtype: str, *, compress: bool) -> None:

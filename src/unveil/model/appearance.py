@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from math import inf, pi
-from typing import Annotated, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from unveil.config.base import Config
 from unveil.operators.likeness import Cloud
@@ -18,13 +18,7 @@ _CONTENT = {2: pi / 4, 3: pi / 6}
 """Of the disc and the ball of diameter 1."""
 
 
-def _check_finite(values: tuple[float, ...]) -> tuple[float, ...]:
-    if not all(-inf < value < inf for value in values):
-        raise ValueError("all values must be finite")
-    return values
-
-
-Values: TypeAlias = Annotated[tuple[float, ...], AfterValidator(_check_finite)]
+Values: TypeAlias = tuple[FiniteFloat, ...]
 
 
 class CloudRecord(Config):
@@ -74,7 +68,7 @@ class MagnificationRecord(Config):
     inner_biases: Values = ()
     """Of the second hidden layer; older files have one."""
     output: Values
-    offset: float = Field(gt=-inf, lt=inf)
+    offset: FiniteFloat
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -53,7 +53,8 @@ class Model:
         network = network.float().cpu().eval().requires_grad_(False)
         check_output = compute(with_activation(network, card), check_input)
         unsealed = cls(card, network, check_input, check_output)
-        return cls(card.model_copy(update={"weights_sha256": digest(unsealed.tensors())}), *unsealed._parts())
+        sealed = card.model_copy(update={"weights_sha256": digest(unsealed.tensors())})
+        return replace(unsealed, card=sealed)
 
     @classmethod
     def restore(cls, card: ModelCard, tensors: Mapping[str, Tensor]) -> Self:
@@ -87,9 +88,6 @@ class Model:
         with _one_thread():
             output = compute(self.inference_module(), self.check_input)
         return float(np.abs(output - self.check_output).max())
-
-    def _parts(self) -> tuple[nn.Module, NDArray[np.float32], NDArray[np.float32]]:
-        return self.network, self.check_input, self.check_output
 
 
 class SegmentationActivation(nn.Module):

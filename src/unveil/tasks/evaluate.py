@@ -109,7 +109,8 @@ def evaluate(
     options = EvaluationOptions.from_values(options)
     card = card_of(model)
     if isinstance(images, list | tuple) and isinstance(references, list | tuple):
-        _raise(_count_problems(len(images), len(references)))
+        if len(images) != len(references):
+            _raise([f"found {count(len(images), 'image')} and {count(len(references), 'reference')}"])
         _raise([p for pair in zip(images, references, strict=True) for p in _problems(card, options, *pair)])
     listener = _Listener(monitor, max(length_hint(images), length_hint(references)))
     pairs = _checked(card, options, images, references)
@@ -299,12 +300,6 @@ def _pixel_problems(card: ModelCard, image: Image, reference: Image) -> list[str
     if card.objects is None and n_classes > 2 and high >= n_classes:
         return [f"'{reference.name}' holds the number {high}; the classes of '{card.name}' end at {n_classes - 1}"]
     return []
-
-
-def _count_problems(n_images: int, n_references: int) -> list[str]:
-    return (
-        [f"found {count(n_images, 'image')} and {count(n_references, 'reference')}"] if n_images != n_references else []
-    )
 
 
 def _raise(problems: list[str]) -> None:

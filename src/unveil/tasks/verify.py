@@ -202,14 +202,18 @@ class _Results:
     def difference(self, one: Maps, other: Maps) -> NDArray[np.float64]:
         """Return the differences in probability, or as a part of the range of `other`."""
         difference = one.astype(np.float64) - other
-        if self.card.task == "segmentation" and not self.card.gives_features:
+        if self._is_probability:
             return difference
         return difference / _above_rounding(float(other.max()) - float(other.min()), other)
 
     @property
     def unit(self) -> str:
         """Of a difference."""
-        return "in probability" if self.card.task == "segmentation" and not self.card.gives_features else "of the range"
+        return "in probability" if self._is_probability else "of the range"
+
+    @property
+    def _is_probability(self) -> bool:
+        return self.card.task == "segmentation" and not self.card.gives_features
 
     def _run(self, changes: dict[str, Any]) -> tuple[Maps, RunReport]:
         chosen = self._options.model_dump(exclude={"channel"}) | {"rescale": "off"} | changes
