@@ -136,6 +136,49 @@ def test_the_card_tells_how_the_training_went(
     assert "epoch" not in unveil("models", "show", "mine").out
 
 
+def test_the_card_tells_scores_and_what_intervals_rest_on(
+    unveil: Callable[..., Any], own_models: Path, make_tiny_model: Callable[..., Any]
+) -> None:
+    from unveil.io.model_file import save_model
+    from unveil.model.card import ConformalRecord, MeasuredScores
+
+    scores = MeasuredScores(data="9 dishes", values={"iou": 0.9125, "n": 40, "ap": {"0.50": 0.851}})
+    record = ConformalRecord(data="other dishes", iou=(0.1, 0.2, 0.3))
+    model = make_tiny_model()
+    card = model.card.model_copy(update={"scores": (scores,), "conformal": record})
+    save_model(replace(model, card=card), own_models / "scored.safetensors")
+    save_model(make_tiny_model("denoising"), own_models / "denoiser.safetensors")
+
+    scored, mine, denoiser = (
+        " ".join(unveil("models", "show", name).out.replace("│", " ").split())
+        for name in ("scored", "mine", "denoiser")
+    )
+
+    assert "9 dishes: iou 0.912, n 40, ap@0.50 0.851" in scored
+    assert "intervals other dishes (n = 3)" in scored
+    assert "intervals none: they need" in mine
+    assert "intervals" not in denoiser
+
+
+@pytest.mark.parametrize("promised", [1.0, 1e-6])
+def test_a_certificate_that_the_weights_do_not_bear_out_is_said_loudly(
+    unveil: Callable[..., Any], own_models: Path, make_tiny_model: Callable[..., Any], promised: float
+) -> None:
+    from unveil.io.model_file import save_model
+    from unveil.model.lipschitz import with_certificate
+
+    model = with_certificate(make_tiny_model("denoising"))
+    lowered = model.card.certificate.model_copy(update={"bound": promised * model.card.certificate.bound})
+    save_model(
+        replace(model, card=model.card.model_copy(update={"certificate": lowered})), own_models / "a.safetensors"
+    )
+
+    outcome = unveil("models", "show", "a")
+
+    assert ("Do not rely on it" in outcome.err) == (promised < 1)
+    assert unveil("models", "show", "a", "--json").json["certificate_check"]["holds"] == (promised == 1)
+
+
 @pytest.mark.parametrize("name", ["nix", "nowhere/model.safetensors", "broken"])
 def test_no_such_model(refused: Callable[..., str], own_models: Path, name: str) -> None:
     assert Path(name).name in refused("models", "show", name)

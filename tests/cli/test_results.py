@@ -23,7 +23,9 @@ def test_a_segmentation_in_ome_zarr_holds_what_the_tiff_files_hold(
     command = "segment", image, "--output", tmp_path / "out", "--model", segmenter, "--table", "--precision", "exact"
     command += ("--uncertainty",)
     assert unveil(*command, "--probabilities").code == 0
-    table = (tmp_path / "out/a_objects.csv").read_text()
+    written = tmp_path / "out/a_objects.csv"
+    table = written.read_text()
+    written.unlink()
 
     outcome = unveil(*command, "--format", "ome-zarr")
 
@@ -39,7 +41,7 @@ def test_a_segmentation_in_ome_zarr_holds_what_the_tiff_files_hold(
     assert unsure.channel_names == ("entropy", "disagreement")
     np.testing.assert_allclose(unsure.data[...], read_image(tmp_path / "out/a_uncertainty.tif").data, rtol=0, atol=1e-5)
     assert (labels.axes, dict(labels.pixel_size_um)) == ("ZYX", pytest.approx({"Y": 0.5, "X": 0.5}))
-    assert (tmp_path / "out/a_objects.csv").read_text() == table
+    assert written.read_text() == table
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 

@@ -34,6 +34,15 @@ def test_large_results_go_to_a_file_that_vanishes(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_results_of_an_image_share_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_memory, "memory_for_results", lambda: 100)
+
+    with result_arrays(tmp_path) as make:
+        assert not isinstance(make((15,), np.float32), np.memmap)
+        assert isinstance(make((15,), np.float32), np.memmap)
+        assert not isinstance(make((10,), np.float32), np.memmap)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 def test_a_disk_without_room_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import resource

@@ -220,3 +220,11 @@ def test_denoisers_with_nothing_to_learn_are_said(noisy: int | None, clean: int 
     config = with_recipe(DenoisingTraining())
     said = advise(prepare_lesson(images, targets, config, None), None, pair_up(images, targets))
     assert [words in sentence for sentence in said] == [True] * bool(words)
+
+
+def test_one_pair_of_noisy_and_clean_that_differs_is_enough() -> None:
+    rng = np.random.default_rng(0)
+    same, noisy, clean = (Image(rng.normal(size=(40, 40))) for _ in range(3))
+    images, targets = [same, noisy], [Image(np.asarray(same.data).copy()), clean]
+    lesson = prepare_lesson(images, targets, with_recipe(DenoisingTraining()), None)
+    assert advise(lesson, None, pair_up(images, targets)) == []

@@ -207,6 +207,15 @@ def test_too_little_for_an_honest_validation_is_said(size: tuple[int, int], n: i
     assert (len(division.teaching), division.judging, division.held_out) == (1, [], ())
 
 
+@pytest.mark.parametrize("n_images", [1, 3])
+@pytest.mark.parametrize(("value", "words"), [(1, "hold no background"), (0, "hold background only")])
+def test_a_kind_that_is_missing_altogether_is_named(n_images: int, value: int, words: str) -> None:
+    images = [Image(np.random.default_rng(n).random((64, 64)), name=f"{n}") for n in range(n_images)]
+    alike = [Annotation(Image(np.full((64, 64), value, np.uint8)))] * n_images
+    with pytest.raises(ImageError, match=words):
+        prepare_lesson(images, alike, segmentation(), None)
+
+
 def test_strokes_of_a_few_pixels_are_too_little() -> None:
     strokes = np.zeros((64, 160), np.uint8)
     strokes[10, 10:150] = 1

@@ -9,7 +9,7 @@ from torch import nn
 
 from unveil.config.architecture import Architecture, DnCNNConfig, UNetConfig
 from unveil.data.examples import Example
-from unveil.training.initial_weights import random_network, root_mean_square
+from unveil.training.initial_weights import inherit, random_network, root_mean_square
 
 
 def strengths(network: nn.Module, image: torch.Tensor) -> dict[str, float]:
@@ -68,3 +68,16 @@ def test_every_example_counts_alike() -> None:
         for edge, value in ((4, 3.0), (100, 4.0))
     ]
     assert root_mean_square(examples) == pytest.approx((25 / 2) ** 0.5)
+
+
+def test_what_fits_is_taken_from_a_parent_and_the_rest_is_named() -> None:
+    parent, child = (random_network(UNetConfig(width=4, poolings=2, out_channels=n), n) for n in (2, 3))
+    before = {name: tensor.clone() for name, tensor in child.state_dict().items()}
+
+    left_out = inherit(child, parent)
+
+    theirs = parent.state_dict()
+    assert left_out == sorted(name for name, own in before.items() if own.shape != theirs[name].shape)
+    assert 0 < len(left_out) < len(before)
+    for name, tensor in child.state_dict().items():
+        assert torch.equal(tensor, before[name] if name in left_out else theirs[name])

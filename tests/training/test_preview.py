@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.data.annotation import Annotation
+from unveil.errors import ImageError
 from unveil.image import Image
 from unveil.training.initial_weights import random_network
 from unveil.training.lesson import Lesson, prepare_lesson
@@ -66,6 +68,17 @@ def test_channels_are_denoised_each_by_itself(denoising: Lesson, make_blobs: Cal
     maps = shown(denoising, both)
     assert maps.shape == (2, 40, 40)
     np.testing.assert_array_equal(maps[1], shown(denoising, Image(np.asarray(both.data)[1]))[0])
+
+
+def test_an_image_of_other_channels_is_refused(segmentation: Lesson, make_blobs: Callable[..., Image]) -> None:
+    with pytest.raises(ImageError, match="preview has 2 channels; the network in training takes 1"):
+        shown(segmentation, make_blobs((2, 40, 40), "CYX"))
+
+
+def test_probabilities_are_as_sure_as_the_training_takes_them_for(segmentation: Lesson) -> None:
+    image = Image(np.random.default_rng(0).random((40, 40)).astype(np.float32))
+    usual, warm = (shown(replace(segmentation, learnt_at=temperature), image) for temperature in (1.0, 2.0))
+    np.testing.assert_allclose(np.log(warm[1] / warm[0]), np.log(usual[1] / usual[0]) / 2, atol=1e-5)
 
 
 @pytest.mark.parametrize("nothing", [np.nan, np.inf, -3.4e38])
