@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,25 @@ def test_shipped_models_and_samples_are_the_default(
     assert [model["setting"]["model"] for model in models] == ["tiny-denoising"]
     assert models[0]["setting"]["image"] == "noisy"
     assert models[0]["setting"]["engine"] == "torch"
+
+
+def test_one_model_that_fails_gives_the_code_1_and_is_shown(
+    unveil: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, denoiser: Path
+) -> None:
+    (tmp_path / "b").mkdir()
+    shutil.copy(altered(denoiser, tmp_path), tmp_path / "b" / "bad.safetensors")
+    shutil.copy(denoiser, tmp_path / "b" / "good.safetensors")
+    monkeypatch.setattr("unveil.io.library.shipped_models_folder", lambda: tmp_path / "b")
+    monkeypatch.setenv("UNVEIL_MODELS", str(tmp_path / "none"))
+
+    outcome = unveil("verify", "--engine", "torch")
+
+    assert outcome.code == 1
+    assert [line.split("│")[2].strip() for line in outcome.out.splitlines() if line.startswith("│ weights")] == [
+        "FAILED",
+        "passed",
+    ]
+    assert "…" not in outcome.out, "digests are cut off"
 
 
 def test_what_can_be_mended_is_refused(refused: Callable[..., str], segmenter: Path, tmp_path: Path) -> None:

@@ -79,9 +79,10 @@ def verify(
 
 def _table(verification: Verification) -> Table:
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("check", "outcome", "what was found", title=escape(f"{verification.setting.model}"))
+    found = Column("what was found", overflow="fold")
+    table = Table("check", "outcome", found, title=escape(f"{verification.setting.model}"))
     for check in verification.checks:
         table.add_row(check.name, check.verdict, escape(check.words))
     return table
