@@ -63,6 +63,26 @@ def test_a_scanning_detector_smears_the_noise_into_the_next_pixel() -> None:
     assert (rest * rest.roll(1, -2)).mean().item() == pytest.approx(0, abs=0.02)
 
 
+def test_every_image_draws_its_own_smear_within_the_range() -> None:
+    noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1), correlation=(0.1, 0.4))
+    noisy, clean, _ = synthetic_noise(torch.full((32, 1, 100, 100), 0.5), noise, generator())
+    rest = (noisy - clean).flatten(1, 2)
+    rest = rest - rest.mean(dim=(1, 2), keepdim=True)
+    found = (rest * rest.roll(1, -1)).mean(dim=(1, 2)) / rest.square().mean(dim=(1, 2))
+    assert 0.06 < found.min().item() < 0.17
+    assert 0.33 < found.max().item() < 0.44
+
+
+def test_a_spread_of_the_gain_makes_bright_outliers() -> None:
+    def skewness(*spread: float) -> float:
+        noise = NoiseConfig(poisson=(0.1, 0.1), gaussian=(0, 0), gain_spread=spread)  # type: ignore[arg-type]
+        noisy, clean, _ = synthetic_noise(torch.full((1, 1, 300, 300), 0.5), noise, generator(), (0.0, 1.0))
+        rest = noisy - clean
+        return float((rest / rest.std()).pow(3).mean())
+
+    assert skewness(1, 1) > 1.2 * skewness(0, 0)
+
+
 def plan(**augmentation: float) -> Plan:
     """Patches of 32 pixels, four at a time, changed by nothing but what is given."""
     nothing = {"flips": False, "scale": 0, "gain": 0, "offset": 0, "gamma": 0, "noise": 0, "blur_px": 0}
@@ -87,6 +107,20 @@ def test_noise_is_added_anew_to_each_patch_and_the_target_stays_clean() -> None:
     assert noisy.shape == clean.shape == weight.shape == (4, 1, 32, 32)
     assert clean.flatten(1).std(dim=1).max() < 1e-5
     assert len({round(s.item(), 7) for s in noisy.flatten(1).std(dim=1)}) == 4
+
+
+def test_gain_and_offset_stay_within_what_was_set() -> None:
+    squares = (np.indices((1, 64, 64)).sum(axis=0) % 2).astype(np.float32)  # of 0 and 1
+    windows = window_source([Example(squares, squares, np.ones_like(squares), np.ones(1))], torch.device("cpu"))
+    stream = denoising_batches(
+        windows, plan(gain=0.2, offset=0.1), DenoisingTraining(), "clean_only", 0, torch.device("cpu"), (0.0, 1.0)
+    )
+    clean = torch.cat([next(stream)[1] for _ in range(8)]).flatten(1)
+    offset, gain = clean.amin(dim=1), clean.amax(dim=1) - clean.amin(dim=1)
+    assert 0.8 - 1e-4 < gain.min() < 0.9
+    assert 1.1 < gain.max() < 1.2 + 1e-4
+    assert -0.1 - 1e-4 < offset.min() < -0.05
+    assert 0.05 < offset.max() < 0.1 + 1e-4
 
 
 def pair() -> Example:

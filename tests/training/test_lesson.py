@@ -116,6 +116,28 @@ def test_what_cannot_be_learnt_from_is_named(labels: Any, words: str, fraction: 
         segmentation(labels, validation_fraction=fraction)
 
 
+@pytest.mark.parametrize("alike", [0, 1], ids=["without an object", "without background"])
+def test_an_image_of_one_kind_teaches_beside_others(alike: int) -> None:
+    labels = [np.full((64, 128), alike, np.uint8), (LABELS > 0).astype(np.uint8)]
+    small = {"architecture": {"width": 2, "poolings": 1}, "validation_fraction": 0}
+    config = with_recipe(SegmentationTraining.model_validate(small))
+    annotations = [Annotation(Image(array)) for array in labels]
+    assert len(prepare_lesson([Image(GREY)] * 2, annotations, config, None).teaching) == 2
+
+
+def test_images_and_targets_that_are_no_pairs_are_named() -> None:
+    image, annotation = Image(GREY), Annotation(Image(LABELS))
+    segmenting, cleaning = with_recipe(SegmentationTraining()), with_recipe(DenoisingTraining())
+    with pytest.raises(ImageError, match=r"2 images and 1 target; .* one target for each"):
+        prepare_lesson([image] * 2, [annotation], segmenting, None)
+    with pytest.raises(ImageError, match="0 images and 0 targets"):
+        prepare_lesson([], [], segmenting, None)
+    with pytest.raises(ConfigError, match="Wrap labels in Annotation"):
+        prepare_lesson([image], [image], segmenting, None)
+    with pytest.raises(ConfigError, match=r"annotations were given\. Give images"):
+        prepare_lesson([image], [annotation], cleaning, None)
+
+
 def test_images_that_do_not_fit_each_other_are_named_together() -> None:
     grey, labels = Image(GREY, name="a"), Annotation(Image(LABELS))
     colour = Image(np.stack([GREY] * 3), "CYX", name="b")
@@ -206,6 +228,12 @@ def test_psnr_is_claimed_only_where_the_truth_is_known(images: Any, targets: Any
     assert isinstance(lesson.held_out[0], HeldOut)
 
 
+def test_noisy_images_alone_are_judged_by_pixels_that_the_network_does_not_see() -> None:
+    lesson = denoising([Image(GREY)], None)
+    assert lesson.judge is not None
+    assert lesson.judge(lambda batch: batch).loss > 0.03  # who gives back what was seen knows nothing of these
+
+
 def test_noisy_images_are_judged_by_clean_ones_where_these_are_given() -> None:
     def metric(validation: Any) -> float | None:
         lesson = denoising([Image(GREY)], None, validation)
@@ -259,9 +287,20 @@ def test_strokes_are_learnt_as_objects_or_as_classes() -> None:
     assert segmentation(scribbled(Image(strokes)), objects=False).card_fields["objects"] is None
 
 
-def test_pixel_sizes_that_differ_are_left_out() -> None:
-    images = [Image(GREY, pixel_size_um={"Y": 0.5, "X": x}) for x in (0.5, 0.7)]
-    assert denoising(None, images).card_fields["pixel_size_um"] == {"Y": 0.5}
+@pytest.mark.parametrize(
+    ("other", "shared"),
+    [
+        ({"Y": 0.123456, "X": 0.7}, {"Y": 0.123456}),
+        ({"Y": 0.123456, "X": 0.51}, {"Y": 0.123456, "X": 0.505}),
+        ({"Y": 0.123456}, {"Y": 0.123456}),
+        ({}, {}),
+    ],
+    ids=["differ", "hardly differ", "one unknown", "all unknown"],
+)
+def test_the_pixel_size_is_what_all_images_share(other: dict[str, float], shared: dict[str, float]) -> None:
+    for sizes in ([{"Y": 0.123456, "X": 0.5}, other], [other, {"Y": 0.123456, "X": 0.5}]):
+        images = [Image(GREY, pixel_size_um=each) for each in sizes]
+        assert denoising(None, images).card_fields["pixel_size_um"] == shared
 
 
 def test_a_class_outside_of_what_was_judged_teaches_nothing() -> None:
