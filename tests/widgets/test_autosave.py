@@ -41,6 +41,18 @@ def test_what_was_painted_is_written_once(qtbot, autosave):
     assert not saved(autosave)
 
 
+def test_what_was_painted_last_is_written_when_the_panel_closes(qtbot, autosave, notifications):
+    layer, bad = Labels(np.zeros((20, 30), int), name="cells"), Labels(np.full((20, 30), -1), name="bad")
+    autosave.watch([layer, bad])
+    layer.paint((5, 5), 3)
+    bad.paint((5, 5), 3)
+    autosave.close_for_good()
+    (path,) = saved(autosave)
+    np.testing.assert_array_equal(np.asarray(read_labels(path).data), layer.data)
+    ((severity, text),) = notifications
+    assert (severity, "bad_" in text) == ("error", True)
+
+
 def test_layers_with_almost_the_same_long_name_are_kept_apart(qtbot, autosave):
     names = [f"2026-11-28_experiment_with_a_very_long_name_DAPI_63x_position_{n} labels" for n in ("012", "013")]
     layers = [Labels(np.zeros((20, 30), int), name=name) for name in names]

@@ -192,8 +192,7 @@ def _check_fit(image: Image, card: ModelCard, options: RunOptions) -> None:
     from unveil.tasks.rescaling import scale_factors
 
     check_fit(image, card, options.channel)
-    if card.task == "segmentation":
-        scale_factors(image, card, options.rescale)
+    scale_factors(image, card, options.rescale)
 
 
 def _check_ensemble(model: str, others: Sequence[str]) -> list[Path]:

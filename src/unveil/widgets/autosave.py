@@ -69,9 +69,7 @@ class Autosave(QObject):
         """Write what has changed since the last time; nothing is painted, nothing is written."""
         if not self._changed or self._job is not None:
             return
-        layers = {_file_name(layer): layer for layer in self._changed.values()}
-        copies = {name: np.array(layer.data, order="C") for name, layer in layers.items()}
-        self._changed.clear()
+        layers, copies = self._take()
         write = partial(_write, self.folder, copies, self._written)
         self._job = job = Job(lambda _: write(), "Saving annotations", self, in_activity_dock=False)
         job.failed.connect(self._tell_once)
@@ -79,9 +77,21 @@ class Autosave(QObject):
         job.start()
 
     def close_for_good(self) -> None:
-        """Stop watching; what was written stays."""
+        """Write what has changed, and stop watching; what was written stays."""
         self._timer.stop()
         self.watch([])
+        if self._job is None:
+            _, copies = self._take()
+            try:
+                _write(self.folder, copies, self._written)
+            except Exception as error:  # shown as in the panel's lifetime, which ends all the same
+                self._tell_once(error)
+
+    def _take(self) -> tuple[dict[str, Labels], dict[str, np.ndarray[Any, Any]]]:
+        """Return what has changed by the names of its files, with copies of the pixels."""
+        layers = {_file_name(layer): layer for layer in self._changed.values()}
+        self._changed.clear()
+        return layers, {name: np.array(layer.data, order="C") for name, layer in layers.items()}
 
     def _note(self, event: Any) -> None:
         self._changed[event.source.unique_id] = event.source
