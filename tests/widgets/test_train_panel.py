@@ -408,6 +408,17 @@ def test_without_a_prediction_there_is_nothing_to_correct(scene, panel, notifica
     assert "no prediction to correct" in notifications[-1][1]
 
 
+def test_a_prediction_that_was_converted_to_an_image_is_not_corrected(scene, panel, notifications):
+    earlier = predict(scene, np.ones((160, 160), int))
+    converted = scene.add_image(earlier.data, name="converted", metadata=dict(earlier.metadata))
+    panel.form.correct_prediction()
+    np.testing.assert_array_equal(scene.layers["cells corrected"].data, earlier.data)
+    scene.layers.remove(earlier)
+    panel.form.correct_prediction()
+    assert "no prediction to correct" in notifications[-1][1]
+    assert converted in scene.layers
+
+
 def test_corrected_labels_are_no_scribbles(scene, panel, notifications):
     scene.add_image(scene.layers["cells"].data, name="other")
     scene.add_labels(scene.layers["painted"].data, name="strokes")

@@ -14,6 +14,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from unveil.config.architecture import UNetConfig
+from unveil.config.training import TrainingSettings
 from unveil.errors import ConfigError, ImageError
 from unveil.events import TrainingStart
 from unveil.io.library import default_parent
@@ -21,7 +22,7 @@ from unveil.widgets.correction import to_correct
 from unveil.widgets.extent_form import ExtentForm
 from unveil.widgets.folder_pairs import FolderRow
 from unveil.widgets.layer_list import Names
-from unveil.widgets.layer_roles import LABELS, facts_of, is_by_product, role_of
+from unveil.widgets.layer_roles import LABELS, facts_of, is_by_product, labels_among, role_of
 from unveil.widgets.layers import Source, cut_axes, source_of
 from unveil.widgets.notify import tell, warn
 from unveil.widgets.pair_form import PairForm
@@ -29,7 +30,7 @@ from unveil.widgets.proposal import Proposal, propose_task
 from unveil.widgets.session_models import session_models
 from unveil.widgets.time_list import TimeList
 from unveil.widgets.train_settings import TrainSettings
-from unveil.widgets.train_work import Settings, TrainingRequest, free_name
+from unveil.widgets.train_work import TrainingRequest, free_name
 from unveil.widgets.training_data import TrainingData, class_names, training_data
 from unveil.widgets.training_layers import (
     LayerPair,
@@ -169,7 +170,7 @@ class TrainForm(QWidget):
 
     def correct_prediction(self) -> None:
         """Copy the topmost predicted labels into an annotation of their whole image, ready to be corrected."""
-        predicted = next((layer for layer in reversed(self._viewer.layers) if role_of(layer) == LABELS), None)
+        predicted = next((layer for layer in labels_among(self._viewer.layers) if role_of(layer) == LABELS), None)
         image = self._image_of(predicted)
         if predicted is None or image is None:
             tell("There is no prediction to correct: press 'Segment with it' first.")
@@ -203,7 +204,7 @@ class TrainForm(QWidget):
         self.pairs.close_for_good()
         self.extent.close_for_good()
 
-    def _settings(self, data: TrainingData) -> Settings:
+    def _settings(self, data: TrainingData) -> TrainingSettings:
         others = {**self._asked(), "name": free_name(self.name.text().strip() or self.name.placeholderText())}
         if self.task.is_segmentation:
             numbers = () if others["objects"] else data.class_numbers
@@ -228,13 +229,13 @@ class TrainForm(QWidget):
             int(layer.level_shapes[0][axes.index("Z")]) for layer, axes in stacks if layer is not None and "Z" in axes
         )
 
-    def _show_loaded(self, settings: Settings) -> None:
+    def _show_loaded(self, settings: TrainingSettings) -> None:
         """Let the lists say what a file asks for."""
         network = settings.architecture
         self.time_list.choose(settings.time_budget_s)
         self.sees_list.setCurrentIndex(int(network is not None and network.n_dims == 3))
 
-    def _parent(self, settings: Settings) -> Path | None:
+    def _parent(self, settings: TrainingSettings) -> Path | None:
         """Return the model to start from."""
         chosen = self.start_list.currentData()
         if chosen == _AUTOMATIC:
