@@ -14,7 +14,7 @@ from unveil.cli.interrupt import stopping_early
 from unveil.cli.outcome import outcome
 from unveil.cli.settings import gather
 from unveil.cli.terminal import Terminal
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
 from unveil.errors import ConfigError, FileError
 from unveil.events import Cancelled
 from unveil.io.card_file import ENDING
@@ -155,7 +155,7 @@ def denoising(
 def _train(
     images: Sequence[Image] | None,
     targets: Sequence[Annotation] | Sequence[Image] | None,
-    settings: SegmentationTraining | DenoisingTraining,
+    settings: TrainingSettings,
     *,
     parent: Model | None,
     checkpoints: CheckpointFile,
@@ -233,9 +233,7 @@ def _checkpoints(target: Path, *, resume: bool) -> CheckpointFile:
     return CheckpointFile(path)
 
 
-def _parent(
-    start: str, settings: SegmentationTraining | DenoisingTraining, *, has_clean_images: bool = False
-) -> Model | None:
+def _parent(start: str, settings: TrainingSettings, *, has_clean_images: bool = False) -> Model | None:
     from unveil.io.library import default_parent
     from unveil.io.model_file import load_model
 

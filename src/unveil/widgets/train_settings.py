@@ -9,7 +9,7 @@ from typing import Any, Literal
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
 from unveil.errors import InputError
 from unveil.io.settings import read_settings, write_settings
 from unveil.widgets.config_form import ConfigForm
@@ -84,7 +84,7 @@ class TrainSettings(QWidget):
         self._kind = kind
         self._draw()
 
-    def config(self, **others: Any) -> SegmentationTraining | DenoisingTraining:
+    def config(self, **others: Any) -> TrainingSettings:
         """Return the settings, `others` being what is asked elsewhere in the panel.
 
         Raises
@@ -92,9 +92,7 @@ class TrainSettings(QWidget):
         ConfigError
             If the values contradict each other.
         """
-        settings: SegmentationTraining | DenoisingTraining = self.form(self._kind).config(
-            **{**self._loaded[self._kind], **others}
-        )
+        settings: TrainingSettings = self.form(self._kind).config(**{**self._loaded[self._kind], **others})
         return settings
 
     def load(self, file: Path) -> None:

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from unveil.config.training import DenoisingTraining, SegmentationTraining
+from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
 from unveil.data.annotation import Annotation, judged_numbers, renumbered
 from unveil.events import Cancelled, Monitor, Notice
 from unveil.image import Image
@@ -27,7 +27,6 @@ from unveil.widgets.training_layers import Extent
 if TYPE_CHECKING:
     from unveil.tasks.isolated import IsolatedTraining
 
-Settings: TypeAlias = SegmentationTraining | DenoisingTraining
 
 _NO_PART_OF_A_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
@@ -57,7 +56,7 @@ class TrainingRequest:
 
     images: Sequence[Image] | None
     targets: Sequence[Annotation] | Sequence[Image] | None
-    settings: Settings
+    settings: TrainingSettings
     parent: Path | None = None
     taught: Sequence[Source] = ()
     shown: tuple[Source, str] | None = None
@@ -162,7 +161,7 @@ class TrainingWork:
 
 def with_folder(
     order: TrainingRequest,
-) -> tuple[Sequence[Image] | None, Sequence[Annotation] | Sequence[Image] | None, Settings]:
+) -> tuple[Sequence[Image] | None, Sequence[Annotation] | Sequence[Image] | None, TrainingSettings]:
     """Put the images of the folder to those of the layers; classes are counted over both."""
     images, targets, settings, folder = order.images, order.targets, order.settings, order.folder
     if folder is None:
