@@ -28,7 +28,7 @@ _Content: TypeAlias = tuple[tuple[int, ...], int]
 
 
 class Autosave(QObject):
-    """Writes the watched layers that have changed, every half minute, in a thread.
+    """Writes the watched layers that have changed, every half minute, in a thread, and once more at the end.
 
     What cannot be written is told, and tried again the next time. Each session of the panel has a folder of its own in
     ``autosave`` beside the training runs; the latest ten are kept.
