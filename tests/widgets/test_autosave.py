@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -51,6 +55,29 @@ def test_what_was_painted_last_is_written_when_the_panel_closes(qtbot, autosave,
     np.testing.assert_array_equal(np.asarray(read_labels(path).data), layer.data)
     ((severity, text),) = notifications
     assert (severity, "bad_" in text) == ("error", True)
+
+
+def test_what_was_painted_last_is_written_when_napari_closes(tmp_path):
+    program = (
+        "import napari, numpy as np\n"
+        "from qtpy.QtCore import QTimer\n"
+        "viewer = napari.Viewer()\n"
+        "viewer.add_image(np.zeros((64, 64)))\n"
+        "layer = viewer.add_labels(np.zeros((64, 64), int))\n"
+        "viewer.window.add_plugin_dock_widget('napari-unveil', 'Train')\n"
+        "def paint_and_close():\n"
+        "    layer.paint((5, 5), 7)\n"
+        "    viewer.window._qt_window.close()\n"
+        "QTimer.singleShot(500, paint_and_close)\n"
+        "napari.run()\n"
+    )
+    environment = {**os.environ, "UNVEIL_RUNS": str(tmp_path / "runs")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = (tmp_path / "autosave").glob("*/*.tif")
+    assert np.max(read_labels(path).data) == 7
 
 
 def test_layers_with_almost_the_same_long_name_are_kept_apart(qtbot, autosave):

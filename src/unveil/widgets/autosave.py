@@ -84,7 +84,7 @@ class Autosave(QObject):
             _, copies = self._take()
             try:
                 _write(self.folder, copies, self._written)
-            except Exception as error:  # shown as in the panel's lifetime, which ends all the same
+            except Exception as error:  # shown as before; the panel ends all the same
                 self._tell_once(error)
 
     def _take(self) -> tuple[dict[str, Labels], dict[str, np.ndarray[Any, Any]]]:
