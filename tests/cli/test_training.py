@@ -293,7 +293,7 @@ def test_scribbles_teach_where_they_were_painted(
     common += [*SMALL_UNET, "--set", "epochs=1", "--output", annotated / "mine", "--scribbles"]
 
     assert "background's number 1" not in refused(*common, "--background-label", 5)
-    assert "--mask and --scribbles" in refused(*common, "--mask", annotated / "masks")
+    assert "--mask, --scribbles and --sparse exclude" in refused(*common, "--mask", annotated / "masks")
     outcome = unveil(*common, "--background-label", 9)
 
     assert outcome.code == 0, outcome.err
@@ -301,6 +301,28 @@ def test_scribbles_teach_where_they_were_painted(
     assert card.objects is not None
     assert card.training is not None
     assert card.training.n_images == 3
+
+
+def test_objects_that_are_not_labelled_are_noticed(unveil: Callable[..., Any], tmp_path: Path) -> None:
+    centres = np.indices((5, 5)).reshape(2, -1).T * 24 + 15
+    distances = np.stack([np.hypot(*(np.indices((128, 128)) - centre[:, None, None])) for centre in centres])
+    labels = np.where(distances.min(axis=0) < 7, distances.argmin(axis=0) + 1, 0).astype(np.uint16)
+    image = (labels > 0) + np.random.default_rng(0).normal(0, 0.1, labels.shape).astype(np.float32)
+    tifffile.imwrite(tmp_path / "cells.tif", image)
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    tifffile.imwrite(tmp_path / "some.tif", np.where(labels < 9, labels, 0))
+
+    def told(labels: str, *options: str) -> str:
+        files = ["--images", tmp_path / "cells.tif", "--labels", tmp_path / labels, "--output", tmp_path / "mine"]
+        small = [*QUICK, *SMALL_UNET, "--set", "epochs=1"]
+        outcome = unveil("train", "segmentation", *files, *small, *options)
+        assert outcome.code == 0, outcome.err
+        return outcome.err
+
+    words = "The labels of some seem to show only some of the objects"
+    assert words in told("some.tif")
+    assert words not in told("labels.tif")
+    assert words not in told("some.tif", "--sparse")
 
 
 def test_a_background_label_without_scribbles_is_refused(refused: Callable[..., str], annotated: Path) -> None:

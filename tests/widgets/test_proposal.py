@@ -13,9 +13,9 @@ from napari.layers import Labels, Shapes
 from scipy import ndimage
 from skimage.draw import disk
 
-from unveil.widgets.proposal import propose_task
+from unveil.widgets.proposal import propose_from_labels, propose_task
 from unveil.widgets.samples import noise_pair, nuclei, volume
-from unveil.widgets.training_layers import Rectangles, Scribbles, TrainingTask, Whole
+from unveil.widgets.training_layers import LayerPair, Rectangles, Scribbles, Sparse, TrainingTask, Whole
 
 EDGE = 160
 RNG = np.random.default_rng(3)
@@ -71,11 +71,11 @@ def test_without_an_image():
         (cells(same_number=True), TrainingTask.CLASSES, Whole(), "1 number in 36 separate regions"),
         ((cells() > 0) * (1 + cells() % 2), TrainingTask.CLASSES, Whole(), "2 numbers in 36 separate regions"),
         (np.zeros((EDGE, EDGE), int), TrainingTask.OBJECTS, Whole(), "still empty"),
-        (np.where(cells() == 5, 5, 0), TrainingTask.OBJECTS, Whole(), "one object so far"),
+        (np.where(cells() == 5, 5, 0), TrainingTask.OBJECTS, Sparse(), "one object so far"),
         (scribbles(1, 2, 1, 2), TrainingTask.CLASSES, Scribbles(1), "with number 1 on the background"),
         (scribbles(1, 1, 1, 2, 3, 4, 5), TrainingTask.OBJECTS, Scribbles(1), "thin strokes"),
         (scribbles(*range(1, 8)), TrainingTask.OBJECTS, Whole(), "7 numbers"),
-        (scribbles(1, 1), TrainingTask.OBJECTS, Whole(), "one object so far"),
+        (scribbles(1, 1), TrainingTask.OBJECTS, Sparse(), "one object so far"),
     ],
     ids=["objects", "one class", "two classes", "empty", "begun", "scribbles", "more of them", "thin cells", "a line"],
 )  # fmt: skip
@@ -96,6 +96,41 @@ def test_rectangles_are_the_extent():
     boxes = Shapes([[[0, 0], [0, 80], [80, 80], [80, 0]]], shape_type="rectangle")
     found = propose(ImageLayer(noisy()), Labels(cells()), boxes, Shapes())
     assert found.extent == Rectangles((boxes,))
+
+
+def test_any_shape_with_an_inside_is_the_extent():
+    corners = np.array([[0, 0], [0, 80], [80, 80], [80, 0]], float)
+    for kind, counts in (("polygon", True), ("ellipse", True), ("path", False), ("line", False)):
+        shapes = Shapes([corners[:2] if kind == "line" else corners], shape_type=kind)
+        assert (propose(ImageLayer(noisy()), Labels(cells()), shapes).extent == Rectangles((shapes,))) is counts
+
+
+def test_unpainted_objects_are_no_background():
+    bright = (cells() > 0) + noisy(0 * SCENE, 0.1)
+    some = np.where(cells() % 3 == 1, cells(), 0)
+    found = propose(ImageLayer(bright), Labels(some))
+    assert found.extent == Sparse()
+    assert "unpainted" in found.reason
+    assert propose(ImageLayer(bright), Labels(cells())).extent == Whole()
+    others = [
+        ImageLayer(np.stack([bright] * 3, axis=-1).clip(0, 1), rgb=True),
+        ImageLayer(np.stack([0 * bright, bright]), axis_labels=("z", "y", "x")),
+    ]
+    labels = Labels(some[np.newaxis], translate=(1, 0, 0))  # of the second plane
+    found = [propose(image, one).extent for image, one in zip(others, (Labels(some), labels), strict=True)]
+    assert found == [Sparse(), Sparse()]
+
+
+def test_of_several_images_most_say_whether_labels_are_sparse():
+    bright, some = (cells() > 0) + noisy(0 * SCENE, 0.1), np.where(cells() % 3 == 1, cells(), 0)
+
+    def extent(*painted):
+        images = [ImageLayer(bright, name=f"i{number}") for number in range(len(painted))]
+        pairs = [LayerPair(image, Labels(one)) for image, one in zip(images, painted, strict=True)]
+        return propose_from_labels(pairs, [*images, *(pair.target for pair in pairs)]).extent
+
+    assert extent(some, cells(), 0 * some) == Sparse()
+    assert extent(cells(), some, cells()) == Whole()
 
 
 def test_labels_find_their_images():
@@ -231,7 +266,7 @@ def test_each_lazy_layer_is_read_once_however_many_come_after_it(dask_in_this_th
     read.clear()
     for _ in range(2):
         propose(*layers, labels)
-    assert read == ["labels"]
+    assert read == ["labels", 5]  # and the image beside them
 
 
 def test_windows_of_images_agree_whatever_was_read_before(dask_in_this_thread):

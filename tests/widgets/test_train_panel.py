@@ -39,6 +39,7 @@ from unveil.widgets.training_layers import (
     LayerPair,
     Rectangles,
     Scribbles,
+    Sparse,
     TrainingTask,
     Whole,
     blocks_name,
@@ -510,7 +511,7 @@ def test_results_that_come_and_go_are_no_reason_to_look_at_all_layers_again(scen
 
 def test_what_the_user_says_is_annotated_stays(scene, panel):
     extent = panel.form.extent
-    scene.add_shapes(np.array([[0, 0], [0, 60], [60, 60], [60, 0]]), shape_type="polygon", name="areas")
+    scene.add_shapes(np.array([[0, 0], [0, 60], [60, 60], [60, 0]]), shape_type="path", name="areas")
     assert isinstance(extent.extent(), Whole)
     extent.kind_list.setCurrentText("only inside shapes")
     scene.add_points(np.zeros((1, 2)), name="any")
@@ -519,6 +520,46 @@ def test_what_the_user_says_is_annotated_stays(scene, panel):
     extent.background.setValue(3)
     scene.layers.remove("any")
     assert extent.extent() == Scribbles(3)
+
+
+def paint_some(scene, choose=lambda: None):
+    """Open an image of bright discs, `choose`, and paint a few; return their layer and labels of all."""
+    rows, columns = np.indices((160, 160)) % 20 - 10
+    labels = np.where(rows**2 + columns**2 < 36, np.arange(1, 65).reshape(8, 8).repeat(20, 0).repeat(20, 1), 0)
+    scene.add_image((labels > 0) + np.random.default_rng(0).normal(0, 0.1, labels.shape), name="discs")
+    choose()
+    layer = scene.add_labels(np.zeros_like(labels), name="discs labels")
+    layer.data_setitem(np.nonzero(np.isin(labels, (1, 2, 9, 10))), 1)
+    layer.events.paint(value=[])
+    return layer, labels
+
+
+def test_what_was_painted_is_looked_at_when_the_brush_rests(qtbot, viewer, runs_folder):
+    panel = TrainPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Train")
+    form = panel.form
+    layer, labels = paint_some(viewer)
+    assert "still empty" in form.reason.text()
+    qtbot.waitUntil(lambda: isinstance(form.extent.extent(), Sparse), timeout=WAIT_MS)
+    assert form.task is TrainingTask.CLASSES  # one number in four places
+    layer.data = labels
+    qtbot.waitUntil(lambda: isinstance(form.extent.extent(), Whole), timeout=WAIT_MS)
+    assert form.task is TrainingTask.OBJECTS
+    area = viewer.add_shapes(name="done")
+    area.add_rectangles([[0, 0], [0, 50], [50, 50], [50, 0]])
+    qtbot.waitUntil(lambda: form.extent.extent() == Rectangles((area,)), timeout=WAIT_MS)
+
+
+def test_what_was_painted_just_now_counts_in_a_task_of_ones_own_choice(viewer, runs_folder):
+    panel = TrainPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Train")
+    form = panel.form
+    paint_some(viewer, lambda: form.task_list.setCurrentText("Segment objects"))
+    (annotation,) = form.request().targets
+    assert form.task is TrainingTask.OBJECTS
+    assert annotation.mask.mean() < 0.2
+    assert form.extent.kind_list.currentText() == "only near objects"
+    assert form.reason.text() == ""  # it is about classes
 
 
 def test_shapes_are_listed_by_their_present_names(scene, panel):
@@ -695,7 +736,7 @@ def test_a_choice_of_what_is_annotated_ends_with_its_layers(scene, panel):
     labels = np.zeros((96, 96), np.uint8)
     labels[10:20, 10:20], labels[40:50, 40:50] = 1, 2
     scene.add_labels(labels, name="new labels")
-    assert isinstance(panel.form.extent.extent(), Whole)
+    assert not isinstance(panel.form.extent.extent(), Scribbles)
 
 
 def test_no_row_goes_as_more_images_are_opened(scene, panel, monkeypatch):

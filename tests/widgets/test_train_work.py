@@ -13,14 +13,14 @@ from unveil.image import Image
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.folder_pairs import FolderPairs
 from unveil.widgets.train_work import TrainingRequest, free_name, with_folder
-from unveil.widgets.training_layers import Extent, Scribbles, TrainingTask, Whole
+from unveil.widgets.training_layers import Extent, Scribbles, Sparse, TrainingTask, Whole
 
 
 def in_folder(folder: Path, labels: list[int], extent: Extent) -> FolderPairs:
     """Write an image with stripes of `labels`."""
     write_image(folder / "images" / "1.tif", Image(np.zeros((len(labels), 8), np.uint8)))
     write_labels(folder / "labels" / "1.tif", Image(stripes(labels)))
-    return FolderPairs(folder / "images", folder / "labels", TrainingTask.CLASSES, extent)
+    return FolderPairs(folder / "images", folder / "labels", TrainingTask.CLASSES, extent, n_dims=2)
 
 
 def stripes(labels: list[int]) -> np.ndarray:
@@ -52,6 +52,14 @@ def test_classes_have_one_numbering(tmp_path, extent, in_file, classes, ours, th
     assert settings.classes == ("background", *classes)
     assert len(images) == 2
     assert [np.asarray(target.labels.data)[:, 0].tolist() for target in targets] == [ours, theirs]
+
+
+def test_labels_of_a_folder_are_sparse_as_those_of_layers_are(tmp_path) -> None:
+    numbers = [0] * 20 + [1] * 6 + [0] * 20
+    order = TrainingRequest(None, None, CLASSES, folder=in_folder(tmp_path, numbers, Sparse()))
+    (annotation,) = with_folder(order)[1]
+    assert annotation.mask[20:26].all()
+    assert 6 < np.count_nonzero(annotation.mask[:, 0]) < 20
 
 
 def test_a_folder_alone_names_its_classes(tmp_path) -> None:

@@ -12,11 +12,14 @@ from hypothesis.extra.numpy import arrays
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Shapes
 
+from unveil.data.annotation import Annotation
+from unveil.data.sparse_labels import around_objects
 from unveil.errors import ImageError
+from unveil.image import Image
 from unveil.widgets.drawn_areas import areas_on, fill
 from unveil.widgets.pixel_grid import grid_of
 from unveil.widgets.training_data import training_data
-from unveil.widgets.training_layers import LayerPair, Rectangles, Scribbles, TrainingTask
+from unveil.widgets.training_layers import ANNOTATED, LayerPair, Rectangles, Scribbles, Sparse, TrainingTask
 
 OBJECTS, CLASSES = TrainingTask.OBJECTS, TrainingTask.CLASSES
 
@@ -296,14 +299,50 @@ def test_channels_of_the_shapes_are_left_out():
     np.testing.assert_array_equal(data.images[0].data, np.moveaxis(pair.image.data, 1, 0)[:, [4]])
 
 
-def test_polygons_count_and_ellipses_do_not():
+def test_polygons_and_ellipses_count_and_lines_do_not():
     corner = np.array([[1, 1], [1, 13], [13, 1]], float)
     shapes = Shapes([corner], shape_type="polygon", name="boxes")
     _, annotation = one(image_layer(20, 24), labels_layer(20, 24), inside(shapes))
     assert annotation.mask.sum() == 13 * 14 // 2
-    shapes.add_ellipses([rectangle((1, 7), (1, 7))])
+    ellipse = Shapes([rectangle((1, 13), (3, 19))], shape_type="ellipse")
+    _, annotation = one(image_layer(20, 24), labels_layer(20, 24), inside(ellipse))
+    y, x = np.ogrid[:20, :24]
+    np.testing.assert_array_equal(annotation.mask, ((y - 7) / 6) ** 2 + ((x - 11) / 8) ** 2 <= 1)
+    shapes.add_lines([np.array([[1, 1], [7, 7]])])
     problem = lines_of([LayerPair(image_layer(20, 24), labels_layer(20, 24))], OBJECTS, inside(shapes))
-    assert "ellipse; rectangles and polygons are understood" in problem[0]
+    assert "line, which have no inside" in problem[0]
+
+
+# Near objects
+
+
+def test_only_what_is_near_objects_is_judged():
+    labels = labels_layer(40, 50)
+    _, annotation = one(image_layer(40, 50), labels, Sparse())
+    expected = around_objects(Annotation(Image(labels.data)), 2).mask
+    assert 0 < expected.sum() < 400
+    np.testing.assert_array_equal(annotation.mask, expected)
+
+
+def test_planes_without_objects_are_left_out_where_labels_are_sparse():
+    labels = labels_layer(5, 40, 50, blank=True)
+    labels.data[3, 20:26, 30:36] = 1
+    data = training_data([LayerPair(image_layer(5, 40, 50), labels, "ZYX")], OBJECTS, Sparse())
+    assert data.images[0].shape == (1, 40, 50)
+    assert "on 1 of 5 planes" in data.notices[0]
+    volume, annotation = one(image_layer(5, 40, 50), labels, Sparse(), n_dims=3)
+    assert volume.shape == (5, 40, 50)
+    assert annotation.mask[:, 22, 32].all()  # ground above and below an object is near it
+    assert annotation.mask.mean() < 0.2
+
+
+def test_annotated_blocks_count_beside_what_is_near_objects():
+    block = drawn(rectangle((30, 39), (30, 39)))
+    block.name = f"{ANNOTATED} · cells"
+    _, annotation = one(image_layer(40, 50), labels_layer(40, 50), Sparse(inside(block)))
+    near = around_objects(Annotation(Image(labels_layer(40, 50).data)), 2).mask
+    near[30:40, 30:40] = True
+    np.testing.assert_array_equal(annotation.mask, near)
 
 
 # Scribbles

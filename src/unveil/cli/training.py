@@ -19,7 +19,7 @@ from unveil.errors import ConfigError, FileError
 from unveil.events import Cancelled
 from unveil.io.card_file import ENDING
 from unveil.io.finding import is_folder
-from unveil.words import count
+from unveil.words import count, listed
 
 if TYPE_CHECKING:
     from unveil.data.annotation import Annotation
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from unveil.model.model import Model
 
 _SCRIBBLED_BACKGROUND = 1
+_MOST_LOOKED_AT = 10
+"""Images whose labels are looked at before a training, for objects that are not labelled."""
 
 Assignments: TypeAlias = Annotated[list[str] | None, Parameter(name="--set", alias="-s")]
 
@@ -40,6 +42,7 @@ def segmentation(
     mask: Path | None = None,
     scribbles: bool = False,
     background_label: int | None = None,
+    sparse: bool = False,
     output: Annotated[Path, Parameter(alias="-o")],
     start: str = "auto",
     config: Path | None = None,
@@ -65,6 +68,9 @@ def segmentation(
         The labels are scribbles: 0 was not annotated, and one number marks the background.
     background_label
         The number that marks the background of scribbles; 1 if not given.
+    sparse
+        The labels show only some of the objects: 0 is background near those alone, and what lies farther away teaches
+        nothing.
     output
         Model file to write, ending in .safetensors.
     start
@@ -81,8 +87,10 @@ def segmentation(
     """
     terminal = Terminal()
     with terminal.session():
-        if mask is not None and scribbles:
-            raise ConfigError("--mask and --scribbles exclude each other: scribbles are their own mask. Give one.")
+        if (mask is not None) + scribbles + sparse > 1:
+            raise ConfigError(
+                "--mask, --scribbles and --sparse exclude each other: each says what was annotated. Give one."
+            )
         background = _background(background_label, scribbles=scribbles)
         target = _model_file(output)
         settings = gather(SegmentationTraining, config, assignments or (), name=target.stem)
@@ -93,6 +101,12 @@ def segmentation(
         if mask is not None and n_whole:
             terminal.notice(f"{count(n_whole, 'image')} without a mask: taken as annotated everywhere.")
         n_dims = settings.architecture.n_dims if settings.architecture is not None else 2
+        if sparse:
+            from unveil.data.sparse_labels import around_objects
+
+            annotations = [around_objects(annotation, n_dims) for annotation in annotations]
+        elif mask is None and not scribbles:
+            _tell_what_seems_sparse(inputs, annotations, terminal)
         judged = _without_empty_frames(annotations, n_dims, terminal)
         return _train(
             inputs, judged, settings, parent=parent, checkpoints=checkpoints, target=target, terminal=terminal
@@ -252,6 +266,19 @@ def _labelled(
     image_files, label_files = [image for image, _ in pairs], [file for _, file in pairs]
     inputs = [read_image(image, axes=axes) for image in image_files]
     return inputs, read_annotations(label_files, images=image_files, masks=masks, background=background, axes=axes)
+
+
+def _tell_what_seems_sparse(images: Sequence[Image], annotations: Sequence[Annotation], terminal: Terminal) -> None:
+    """Say where unpainted objects would be taught as background, as a few images tell."""
+    from unveil.data.sparse_labels import seem_sparse
+
+    seen = list(zip(images, annotations, strict=True))[:_MOST_LOOKED_AT]
+    found = [annotation.labels.name for image, annotation in seen if seem_sparse(image, annotation.labels)]
+    if 2 * len(found) >= len(seen):
+        terminal.notice(
+            f"The labels of {listed(found, 3)} seem to show only some of the objects; what is not labelled counts as "
+            f"background. If so, add --sparse."
+        )
 
 
 def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, terminal: Terminal) -> list[Annotation]:

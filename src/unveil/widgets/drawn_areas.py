@@ -1,4 +1,4 @@
-"""Rectangles and polygons of a Shapes layer as pixels of an image."""
+"""Rectangles, polygons and ellipses of a Shapes layer as pixels of an image."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from unveil.errors import ImageError
 from unveil.widgets.pixel_grid import PixelGrid, factors
 
+_WITH_INSIDE = {"rectangle", "polygon", "ellipse"}
+_N_AROUND = 360
+"""Points on an ellipse: one with a radius of 1,000 pixels is off by less than a tenth of one."""
 _FLAT_PX = 0.5
 """Corners of a shape in one plane lie closer together than this along the axes across the plane."""
 
@@ -32,8 +35,13 @@ class Area:
     outline: NDArray[np.float64]
 
 
+def has_area(shapes: Shapes) -> bool:
+    """Say whether `shapes` hold something that has an inside."""
+    return bool(_WITH_INSIDE & set(map(str, shapes.shape_type)))
+
+
 def areas_on(shapes: Shapes, grid: PixelGrid, channel_at: int | None) -> list[Area]:
-    """Return the rectangles and polygons of `shapes` in the pixels of an image, through the world.
+    """Return the rectangles, polygons and ellipses of `shapes` in the pixels of an image, through the world.
 
     Parameters
     ----------
@@ -43,20 +51,24 @@ def areas_on(shapes: Shapes, grid: PixelGrid, channel_at: int | None) -> list[Ar
     Raises
     ------
     ImageError
-        If there is no rectangle, some shape is neither rectangle nor polygon, or does not lie in a plane Y, X.
+        If there is no shape, some shape has no inside, or does not lie in a plane Y, X.
     """
     if not shapes.nshapes:
         raise ImageError(
             f"Shapes layer '{shapes.name}' is empty; rectangles say which part is annotated. Draw one around what you "
             f"have annotated, or choose 'the whole image'."
         )
-    others = sorted(set(map(str, shapes.shape_type)) - {"rectangle", "polygon"})
-    if others:
+    kinds = list(map(str, shapes.shape_type))
+    if others := sorted(set(kinds) - _WITH_INSIDE):
         raise ImageError(
-            f"Shapes layer '{shapes.name}' holds shapes of the kind {', '.join(others)}; rectangles and polygons are "
-            f"understood. Draw those instead."
+            f"Shapes layer '{shapes.name}' holds shapes of the kind {', '.join(others)}, which have no inside; "
+            f"rectangles, polygons and ellipses have. Draw those instead."
         )
-    return [_area(corners, shapes, grid) for corners in _in_pixels(shapes, grid, channel_at)]
+    in_pixels = _in_pixels(shapes, grid, channel_at)
+    return [
+        _area(_around_ellipse(corners) if kind == "ellipse" else corners, shapes, grid)
+        for kind, corners in zip(kinds, in_pixels, strict=True)
+    ]
 
 
 def fill(areas: Iterable[Area], index: Mapping[str, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -98,6 +110,13 @@ def _in_pixels(shapes: Shapes, grid: PixelGrid, channel_at: int | None) -> Itera
         index = grid.index_of(points, grid.units)
         index[:, [axis for axis in range(n) if axis not in matched]] = np.nan
         yield index
+
+
+def _around_ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points on the ellipse inside the parallelogram of four `corners`, in their order; shapes ``(n, axes)``."""
+    centre, half, other = corners.mean(axis=0), (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    angles = np.linspace(0, 2 * np.pi, _N_AROUND, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(angles) * half + np.sin(angles) * other, np.float64)
 
 
 def _area(corners: NDArray[np.float64], shapes: Shapes, grid: PixelGrid) -> Area:

@@ -10,11 +10,12 @@ from qtpy.QtWidgets import QFormLayout, QSpinBox, QWidget
 
 from unveil.widgets.layer_list import Names
 from unveil.widgets.layer_roles import shapes_among
-from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole, rectangles_among
+from unveil.widgets.training_layers import ANNOTATED, Extent, Rectangles, Scribbles, Sparse, Whole, rectangles_among
 
 _KINDS = {
     Whole: "the whole image",
     Rectangles: "only inside shapes",
+    Sparse: "only near objects",
     Scribbles: "scribbles",
 }
 
@@ -36,7 +37,8 @@ class ExtentForm(QObject):
             self.kind_list.addItem(words, kind)
         self.kind_list.setToolTip(
             "Which pixels you have judged; the others teach nothing.\n"
-            "Whole image and shapes: 0 is background. Scribbles: 0 is not annotated."
+            "Whole image and shapes: 0 is background. Near objects: 0 is background near them alone.\n"
+            "Scribbles: 0 is not annotated."
         )
         self.shapes_list.setToolTip(
             "The Shapes layer with the rectangles inside which everything is annotated.\n"
@@ -58,7 +60,8 @@ class ExtentForm(QObject):
             return Scribbles(self.background.value())
         if kind is Whole:
             return Whole()
-        return rectangles_among(self._viewer.layers).get(self.shapes_list.currentData())
+        groups = rectangles_among(self._viewer.layers)
+        return Sparse(groups.get(ANNOTATED)) if kind is Sparse else groups.get(self.shapes_list.currentData())
 
     def choose(self, extent: Extent) -> None:
         """Show `extent`, and no other that is proposed later."""

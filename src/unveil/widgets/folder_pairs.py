@@ -10,8 +10,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from unveil.data.annotation import Annotation
+from unveil.data.sparse_labels import around_objects
 from unveil.image import Image
-from unveil.widgets.training_layers import Extent, Scribbles, TrainingTask
+from unveil.widgets.training_layers import Extent, Scribbles, Sparse, TrainingTask
 
 Data = tuple[Sequence[Image] | None, Sequence[Annotation] | Sequence[Image] | None]
 
@@ -26,12 +27,15 @@ class FolderPairs:
         None where clean images alone teach.
     targets
         Labels or clean images; None where noisy images alone teach.
+    n_dims
+        What the network sees at once: 2 for planes, 3 for volumes.
     """
 
     images: Path | None
     targets: Path | None
     task: TrainingTask
     extent: Extent
+    n_dims: int
 
     def read(self) -> Data:
         """Read images and targets as the task `train` takes them.
@@ -54,7 +58,10 @@ class FolderPairs:
         if not self.task.is_segmentation:
             return images, [read_image(clean) for _, clean in pairs]
         background = self.extent.background if isinstance(self.extent, Scribbles) else None
-        return images, read_annotations([labels for _, labels in pairs], masks=None, background=background)
+        annotations = read_annotations([labels for _, labels in pairs], masks=None, background=background)
+        if isinstance(self.extent, Sparse):
+            annotations = [around_objects(annotation, self.n_dims) for annotation in annotations]
+        return images, annotations
 
 
 class FolderRow(QWidget):
@@ -83,9 +90,9 @@ class FolderRow(QWidget):
         """Whether a folder is chosen."""
         return self._images is not None or self._targets is not None
 
-    def pairs(self, extent: Extent) -> FolderPairs | None:
+    def pairs(self, extent: Extent, n_dims: int) -> FolderPairs | None:
         """Return the folders as they are to be read, or None."""
-        return FolderPairs(self._images, self._targets, self._task, extent) if self.is_set else None
+        return FolderPairs(self._images, self._targets, self._task, extent, n_dims) if self.is_set else None
 
     def set_task(self, task: TrainingTask) -> None:
         """Fit the row to the task; folders chosen for another are forgotten."""

@@ -11,14 +11,15 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from unveil.axes import in_order, without
+from unveil.axes import in_order, spatial, without
 from unveil.data.annotation import Annotation, annotated_frames, judged_numbers, scribbled
+from unveil.data.sparse_labels import around_objects
 from unveil.errors import ImageError
 from unveil.image import ArrayLike, Image
 from unveil.widgets.drawn_areas import Area, areas_on, fill
 from unveil.widgets.layers import pixels, source_of
 from unveil.widgets.pixel_grid import grid_of, labels_axes, place_labels
-from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Whole
+from unveil.widgets.training_layers import Extent, Rectangles, Scribbles, Sparse, Whole
 
 _Index: TypeAlias = tuple[int, ...]
 _Frame: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
@@ -74,6 +75,8 @@ def annotate(image: ImageLayer, labels: Labels, axes: str, extent: Extent, *, n_
             continue
         _check_frame(frame, whole, labels.name)
         mask = fill(areas, dict(zip(outer, index, strict=True)), frame.shape) if areas else None
+        if isinstance(extent, Sparse):
+            mask = _near_objects(frame, whole, mask)
         if _shows_objects(frame, mask, extent):
             frames[index] = frame.copy(), mask
     if not frames:
@@ -118,7 +121,9 @@ def judged_so_far(image: ImageLayer, labels: Any, axes: str, extent: Extent | No
     for index, frame in _frames(labels, labels_axes(labels, axes), outer, start):
         if areas:
             mask[index] = fill(areas, dict(zip(outer, index, strict=True)), frame.shape)
-        else:
+        if isinstance(extent, Sparse):
+            mask[index] = _near_objects(frame, whole, mask[index])
+        elif not areas:
             mask[index] = frame > 0 if isinstance(extent, Scribbles) else frame.any()
     if not mask.any():
         return None
@@ -126,11 +131,23 @@ def judged_so_far(image: ImageLayer, labels: Any, axes: str, extent: Extent | No
     return Annotation(whole.like(nothing, taken, name=labels.name), mask, not isinstance(extent, Scribbles))
 
 
+def _near_objects(frame: NDArray[Any], image: Image, inside: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Return what is judged of a plane or volume of `image`: what lies around objects, or `inside` blocks."""
+    axes = spatial(image.axes)[-frame.ndim :]
+    near = around_objects(Annotation(image.like(frame, axes)), frame.ndim).mask
+    assert near is not None
+    return near if inside is None else near | inside
+
+
 def _areas(image: ImageLayer, axes: str, extent: Extent) -> list[Area]:
-    if not isinstance(extent, Rectangles):
+    if isinstance(extent, Sparse):
+        blocks = extent.blocks.on(image) if extent.blocks is not None else []
+        layers = [layer for layer in blocks if layer.nshapes]
+    elif isinstance(extent, Rectangles):
+        layers = extent.on(image)
+    else:
         return []
-    layers = extent.on(image)
-    if not layers:
+    if not layers and isinstance(extent, Rectangles):
         raise ImageError(
             f"No block of '{image.name}' is annotated; only what is inside annotated blocks teaches. Annotate one, or "
             f"remove its pair."
@@ -175,7 +192,7 @@ def _check_frame(frame: NDArray[Any], image: Image, name: str) -> None:
 def _shows_objects(frame: NDArray[Any], mask: NDArray[np.bool_] | None, extent: Extent) -> bool:
     """Say whether a frame that is not bare holds what counts as an object."""
     match extent:
-        case Whole():
+        case Whole() | Sparse():
             return True
         case Rectangles():
             assert mask is not None
@@ -188,7 +205,7 @@ def _shows_objects(frame: NDArray[Any], mask: NDArray[np.bool_] | None, extent: 
 
 def _nothing(image: ImageLayer, labels: Labels, extent: Extent) -> str:
     match extent:
-        case Whole():
+        case Whole() | Sparse():
             return f"Labels '{labels.name}' are empty; some objects must be painted. Paint them on '{image.name}'."
         case Rectangles():
             named = " or ".join(f"'{layer.name}'" for layer in extent.on(image))

@@ -18,6 +18,7 @@ from unveil.widgets.layer_annotation import judged_so_far
 from unveil.widgets.layers import Source, source_of
 from unveil.widgets.notify import tell
 from unveil.widgets.suggested_layer import SuggestedLayers
+from unveil.widgets.training_layers import Sparse
 
 if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock
@@ -84,12 +85,13 @@ class NextBlocks(QWidget):
         self.draw()
 
     def take_selected(self) -> None:
-        """Let the selected blocks count as annotated, and nothing outside of them."""
+        """Let the selected blocks count as annotated, and nothing outside of them but what is painted sparsely."""
+        is_sparse = isinstance(self._form.extent.extent(), Sparse)
         annotated = self.layers.take_selected()
         if annotated is None:
             tell("No block is selected: choose the layer 'annotate next', select blocks, then press again.")
             return
-        self._form.extent.choose(annotated)
+        self._form.extent.choose(Sparse(annotated) if is_sparse else annotated)
         self._form.pairs.keep()
         self.draw()
 

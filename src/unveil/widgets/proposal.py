@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels, Layer, Shapes
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
+from unveil.data.sparse_labels import shows_only_some
+from unveil.widgets.drawn_areas import has_area
 from unveil.widgets.label_facts import LabelFacts, label_facts
 from unveil.widgets.layer_roles import images_among, labels_among, role_of
-from unveil.widgets.layer_samples import central_window, painted_window
+from unveil.widgets.layer_samples import central_window, painted_windows
 from unveil.widgets.layers import known_axes, likely_axes, pixels
 from unveil.widgets.pairing import has_same_pixels, pair_up
 from unveil.widgets.training_layers import (
     Extent,
     LayerPair,
     Scribbles,
+    Sparse,
     TrainingTask,
     Whole,
     rectangles_among,
@@ -90,18 +93,42 @@ def _from_labels(
     matched = sorted(
         kept + found, key=lambda pair: images.index(pair[0]), reverse=True
     )  # what was opened first is first
-    if not matched:
-        return None
-    budget_px = _BUDGET_PX // 2 // len(matched)
-    facts = [label_facts(painted_window(target, budget_px)) for _, target in matched]
     pairs = tuple(LayerPair(image, target, likely_axes(image)) for image, target in matched)
-    told = next((at for at, one in enumerate(facts) if one.n_numbers), None)
+    return propose_from_labels(pairs, layers) if pairs else None
+
+
+def propose_from_labels(pairs: Sequence[LayerPair], layers: Iterable[Layer]) -> Proposal:
+    """Look at the labels of `pairs`, and say what they teach; `layers` are all of the viewer's, in its order."""
+    labelled = [(pair, pair.target) for pair in pairs if pair.image is not None and isinstance(pair.target, Labels)]
+    budget_px = _BUDGET_PX // 2 // max(1, len(labelled))
+    looks = [_look(pair, labels, budget_px) for pair, labels in labelled]
+    told = next((at for at, look in enumerate(looks) if look.facts.n_numbers), None)
     if told is None:
-        reason = f"Labels '{matched[0][1].name}' are still empty: paint each object with a number of its own."
-        return Proposal(TrainingTask.OBJECTS, pairs, reason)
-    fact = facts[told]
-    task = TrainingTask.CLASSES if fact.are_classes else TrainingTask.OBJECTS
-    return Proposal(task, pairs, _reason(matched[told][1], fact), _extent(fact, layers))
+        empty = next((labels.name for _, labels in labelled), None)
+        reason = f"Labels '{empty}' are still empty: paint each object with a number of its own." if empty else ""
+        return Proposal(TrainingTask.OBJECTS, tuple(pairs), reason)
+    facts, labels = looks[told].facts, labelled[told][1]
+    task = TrainingTask.CLASSES if facts.are_classes else TrainingTask.OBJECTS
+    extent = _extent(facts, looks, list(layers))
+    reason = _reason(labels, facts)
+    if isinstance(extent, Sparse):
+        reason += " More seem to be there, unpainted: only what is near the painted ones teaches."
+    return Proposal(task, tuple(pairs), reason, extent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What labels look like, and whether some objects seem not to be painted."""
+
+    facts: LabelFacts
+    is_sparse: bool
+
+
+def _look(pair: LayerPair, labels: Labels, budget_px: int) -> _Look:
+    assert pair.image is not None
+    window, beside = painted_windows(labels, pair.image, pair.axes_meant, budget_px)
+    facts = label_facts(window)
+    return _Look(facts, facts.background is None and beside is not None and shows_only_some(beside, window))
 
 
 def _is_painted(labels: Labels) -> bool:
@@ -123,15 +150,14 @@ def _reason(labels: Labels, facts: LabelFacts) -> str:
     return f"Labels '{labels.name}' hold {facts.n_numbers} numbers, each in one place: every number is an object."
 
 
-def _extent(facts: LabelFacts, layers: Sequence[Layer]) -> Extent:
+def _extent(facts: LabelFacts, looks: Sequence[_Look], layers: Sequence[Layer]) -> Extent:
     if facts.background is not None:
         return Scribbles(facts.background)
-    drawn = (one for one in rectangles_among(layers).values() if any(map(_has_rectangle, one.layers)))
-    return next(drawn, _WHOLE)
-
-
-def _has_rectangle(shapes: Shapes) -> bool:
-    return "rectangle" in map(str, shapes.shape_type)
+    drawn = next((one for one in rectangles_among(layers).values() if any(map(has_area, one.layers))), None)
+    if drawn is not None:
+        return drawn
+    painted = [look.is_sparse for look in looks if look.facts.n_numbers]
+    return Sparse() if 2 * sum(painted) >= len(painted) else _WHOLE
 
 
 def _from_images(images: Sequence[ImageLayer]) -> Proposal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,6 @@ from unveil.config.architecture import UNetConfig
 from unveil.config.training import TrainingSettings
 from unveil.errors import ConfigError, ImageError
 from unveil.events import TrainingStart
-from unveil.io.library import default_parent
 from unveil.widgets.correction import to_correct
 from unveil.widgets.extent_form import ExtentForm
 from unveil.widgets.folder_pairs import FolderRow
@@ -25,9 +23,10 @@ from unveil.widgets.layer_list import Names
 from unveil.widgets.layer_roles import LABELS, facts_of, is_by_product, labels_among, role_of
 from unveil.widgets.layers import Source, cut_axes, source_of
 from unveil.widgets.notify import tell, warn
+from unveil.widgets.painting_watch import PaintingWatch
 from unveil.widgets.pair_form import PairForm
-from unveil.widgets.proposal import Proposal, propose_task
-from unveil.widgets.session_models import session_models
+from unveil.widgets.proposal import Proposal, propose_from_labels, propose_task
+from unveil.widgets.start_list import StartList
 from unveil.widgets.time_list import TimeList
 from unveil.widgets.train_settings import TrainSettings
 from unveil.widgets.train_work import TrainingRequest, free_name
@@ -54,7 +53,6 @@ _NOISY_ONLY = {
     TrainingTask.ADAPT: "adapt",
     TrainingTask.FRAMES: "frames",
 }
-_AUTOMATIC, _SCRATCH = "automatic", "scratch"
 _TWO = ("background", "foreground")
 
 
@@ -68,13 +66,14 @@ class TrainForm(QWidget):
         self._viewer = viewer
         self._was_chosen = False
         self._proposal: Proposal | None = None
-        self.task_list, self.sees_list, self.start_list = (Names() for _ in range(3))
-        self.time_list = TimeList()
+        self.task_list, self.sees_list = Names(), Names()
+        self.start_list, self.time_list = StartList(), TimeList()
         self.reason = _small_print()
         self.choices = _small_print()
         self.pairs = PairForm(viewer)
         self.folder = FolderRow()
         self.name = QLineEdit()
+        self.painting = PaintingWatch(viewer, self)
         self.settings = TrainSettings(self._asked)
         self._lay_out()
         self._fill()
@@ -105,6 +104,7 @@ class TrainForm(QWidget):
         InputError
             If something is missing or contradicts something else; all problems are told together.
         """
+        self.painting.catch_up()
         extent = self.extent.extent() if self.task.is_segmentation else Whole()
         if extent is None:
             raise ConfigError(self.extent.problem() or "Choose what is annotated.")
@@ -117,11 +117,11 @@ class TrainForm(QWidget):
             data.images,
             data.targets,
             settings,
-            parent=self._parent(settings),
+            parent=self.start_list.parent_of(settings),
             taught=[self._source(pair) for pair in pairs],
             shown=self.shown(),
             notices=data.notices,
-            folder=self.folder.pairs(extent),
+            folder=self.folder.pairs(extent, self.n_dims),
             class_numbers=data.class_numbers,
         )
 
@@ -149,12 +149,11 @@ class TrainForm(QWidget):
         ConfigError
             If the settings contradict each other.
         """
-        return self._parent(self.settings.config())
+        return self.start_list.parent_of(self.settings.config())
 
     def start_from(self, model: Path) -> None:
         """Choose the model to start from."""
-        self._fill_models()
-        self.start_list.setCurrentIndex(max(self.start_list.findData(str(model.resolve())), 0))
+        self.start_list.choose(model)
 
     def adapt(self, image: ImageLayer, axes: str, denoiser: Path) -> None:
         """Offer to adapt `denoiser` to `image` alone."""
@@ -200,7 +199,8 @@ class TrainForm(QWidget):
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed):
             emitter.disconnect(self._propose)
-        session_models.opened.disconnect(self._fill_models, missing_ok=True)
+        self.painting.close_for_good()
+        self.start_list.close_for_good()
         self.pairs.close_for_good()
         self.extent.close_for_good()
 
@@ -235,13 +235,6 @@ class TrainForm(QWidget):
         self.time_list.choose(settings.time_budget_s)
         self.sees_list.setCurrentIndex(int(network is not None and network.n_dims == 3))
 
-    def _parent(self, settings: TrainingSettings) -> Path | None:
-        """Return the model to start from."""
-        chosen = self.start_list.currentData()
-        if chosen == _AUTOMATIC:
-            return default_parent(settings, has_clean_images=self.task.target_kind == "image")
-        return None if chosen == _SCRATCH else Path(chosen)
-
     def _complete_pairs(self) -> list[LayerPair]:
         """Return the pairs that lack nothing."""
         numbered = enumerate(self.pairs.pairs(), start=1)
@@ -261,11 +254,14 @@ class TrainForm(QWidget):
         return self.pairs.image_of(made.get("layer"), made.get("source", ""))
 
     def _propose(self, event: Any = None) -> None:
-        """Offer a task and its layers, until the user has chosen a task; what else was chosen stays.
+        """Offer a task and its layers, until the user has chosen a task, and how far their annotation reaches.
 
-        Results that come or go change nothing that could be offered.
+        What else was chosen stays. Results that come or go change nothing that could be offered.
         """
-        if self._was_chosen or (event is not None and is_by_product(event.value)):
+        if event is not None and is_by_product(event.value):
+            return
+        if self._was_chosen:
+            self._propose_extent()
             return
         self._proposal = proposal = propose_task(self._viewer.layers, self.pairs.pairs())
         if not proposal.pairs:  # nothing is left of what a choice was about
@@ -276,9 +272,16 @@ class TrainForm(QWidget):
         self.extent.propose(proposal.extent)
         self._take_task()
 
+    def _propose_extent(self) -> None:
+        if self.task.is_segmentation:
+            self._proposal = propose_from_labels(self.pairs.pairs(), self._viewer.layers)
+            self.extent.propose(self._proposal.extent)
+            self._draw()
+
     def _choose_task(self) -> None:
         self._was_chosen = True
         self._take_task()
+        self._propose_extent()
 
     def _take_folder(self) -> None:
         """Keep the task that the folder was chosen for, whatever the layers look like."""
@@ -287,7 +290,7 @@ class TrainForm(QWidget):
 
     def _reason(self) -> str:
         """Return why the task was proposed, while it is that of the proposal and the rows are those it is about."""
-        if self._proposal is None or self._was_chosen:
+        if self._proposal is None or self._proposal.task is not self.task:
             return ""
         about, shown = (
             {(pair.image, pair.target) for pair in pairs if pair.shown is not None}
@@ -300,22 +303,8 @@ class TrainForm(QWidget):
         self.folder.set_task(self.task)
         self.extent.set_visible(self.task.is_segmentation)
         self.settings.set_kind("segmentation" if self.task.is_segmentation else "denoising")
-        self._fill_models()
+        self.start_list.set_task(self.task)
         self._draw()
-
-    def _fill_models(self, event: Any = None) -> None:
-        """List the models of the task's kind to start from, and keep the choice."""
-        chosen = self.start_list.currentData()
-        entries = session_models.entries("segmentation" if self.task.is_segmentation else "denoising")
-        with QSignalBlocker(self.start_list):
-            self.start_list.clear()
-            self.start_list.addItem("automatic", _AUTOMATIC)
-            if self.task is not TrainingTask.ADAPT:
-                self.start_list.addItem("scratch", _SCRATCH)
-            for entry in entries:
-                if entry.card is not None and not entry.card.is_filter:
-                    self.start_list.addItem(entry.name, str(entry.path.resolve()))
-            self.start_list.setCurrentIndex(max(self.start_list.findData(chosen), 0))
 
     def _draw(self) -> None:
         is_open = self.task is not TrainingTask.ADAPT  # what is adapted goes on seeing what it saw
@@ -332,10 +321,6 @@ class TrainForm(QWidget):
         for task, words in _TASKS.items():
             self.task_list.addItem(words, task.value)
         self.sees_list.addItems(["planes, one by one", "volumes (3D)"])
-        self.start_list.setToolTip(
-            "Begin with what a model has learnt, as far as its layers fit; automatic takes simulated cells for planes, "
-            "and the fluorescence denoiser where there are clean images or where one is adapted"
-        )
         self.name.setToolTip("What the model will be called in every list")
 
     def _connect(self) -> None:
@@ -348,9 +333,7 @@ class TrainForm(QWidget):
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed):
             emitter.connect(self._propose)
-        session_models.opened.connect(self._fill_models)
-        # where the window goes with all in it, nobody closes the panel
-        self.destroyed.connect(partial(session_models.opened.disconnect, self._fill_models, missing_ok=True))
+        self.painting.rested.connect(self._propose)
 
     def _lay_out(self) -> None:
         top, self._rows = _form(), _form()

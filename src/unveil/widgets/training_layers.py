@@ -93,7 +93,20 @@ class Scribbles:
     background: int = 1
 
 
-Extent: TypeAlias = Whole | Rectangles | Scribbles
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """Only some of the objects are painted; 0 is background near them alone, and inside annotated blocks.
+
+    Attributes
+    ----------
+    blocks
+        Layers with annotated blocks; None without any.
+    """
+
+    blocks: Rectangles | None = None
+
+
+Extent: TypeAlias = Whole | Rectangles | Scribbles | Sparse
 
 
 @dataclass(frozen=True, slots=True)

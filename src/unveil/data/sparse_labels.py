@@ -1,0 +1,186 @@
+"""Sparse labels: only some of the objects are drawn, so that 0 is background near them alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from unveil.axes import spatial
+from unveil.data.annotation import Annotation
+from unveil.image import Image, frames
+
+_REACH = 1.0
+"""Gaps between objects are judged where they are at most twice as wide, in diameters of an object."""
+_MARGIN = 0.25
+"""Ground judged around objects, in diameters of one."""
+_LEAST_MARGIN_PX = 2.0
+
+_SHARE_TOLD_APART = 0.7
+"""Of the pixels of objects, and of the ground beside them, on their side of a threshold: more, and it tells the two."""
+_LEAST_ALIKE = 0.5
+"""Area of what looks like an object, in areas of one."""
+_MANY_ALIKE = 0.2
+"""Look-alikes per drawn object from which some objects were not drawn."""
+_LITTLE_JUDGED = 0.25
+"""Of what cannot tell objects from ground, a small part is drawn if no larger share lies around what is."""
+_DIAMETER_PX = 10.0
+"""Of an object where look-alikes are looked for; what is larger is made smaller first."""
+_WINDOW_PX = 1024
+_FLAT = (1.0, 1.0)
+"""Sides of a pixel of a plane."""
+
+
+def around_objects(annotation: Annotation, n_dims: int) -> Annotation:
+    """Take for judged only what lies around objects, in each plane or volume that holds some.
+
+    ::
+
+        . . . . . . . . . . . . . .        #  object
+        . - - - - - . . . . - - - .        -  judged as background: a quarter of a diameter around objects,
+        . - # - # - . . . . - # - .           and the gaps between those closer than two diameters
+        . - - - - - . . . . - - - .        .  teaches nothing
+        . . . . . . . . . . . . . .
+
+    The diameter is that of a disc (a ball) as large as the median connected region of one number. Formally the judged
+    part is a morphological closing by one diameter, dilated by the margin, both Euclidean and in pixels' true
+    proportions where those are known.
+
+    Parameters
+    ----------
+    annotation
+        Labels; what they leave out already stays left out.
+    n_dims
+        2 for planes, 3 for volumes.
+    """
+    labels = annotation.labels
+    inner = spatial(labels.axes)[-n_dims:]
+    spacing = _spacing(labels.pixel_size_um, inner)
+    painted = np.asarray(labels.data)
+    mask = np.zeros(painted.shape, bool)
+    for index in np.ndindex(painted.shape[: -len(inner)]):
+        mask[index] = _around(painted[index], spacing)
+    return replace(annotation, mask=mask if annotation.mask is None else mask & annotation.mask)
+
+
+def seem_sparse(image: Image, labels: Image) -> bool:
+    """Say whether `image` probably shows more objects than its `labels`, as their fullest plane tells.
+
+    A window of a megapixel is looked at, around the middle of what is drawn; see `shows_only_some`.
+    """
+    drawn = np.asarray(labels.data)
+    planes = drawn.reshape(-1, *drawn.shape[-2:])
+    fullest = int(np.count_nonzero(planes, axis=(1, 2)).argmax())
+    places = np.nonzero(planes[fullest])
+    if not len(places[0]):
+        return False
+    rows, columns = (_around_middle(at, n) for at, n in zip(places, drawn.shape[-2:], strict=True))
+    plane = next(islice(frames(image, 2, (0,)), fullest, None))
+    return shows_only_some(plane.read((rows, columns))[0], planes[fullest][rows, columns])
+
+
+def _around_middle(positions: NDArray[np.intp], length: int) -> slice:
+    start = int(np.clip(int(np.median(positions)) - _WINDOW_PX // 2, 0, max(0, length - _WINDOW_PX)))
+    return slice(start, min(start + _WINDOW_PX, length))
+
+
+def shows_only_some(image: NDArray[Any], labels: NDArray[Any]) -> bool:
+    """Say whether a plane probably shows more objects than its labels: what looks like them, far from any.
+
+    Blobs that are brighter (darker) than their surroundings, or else rougher (smoother), are look-alikes where a
+    threshold halfway between drawn objects and the ground beside them tells those apart. Where it does not, a plane of
+    which little is drawn is taken to be drawn in part.
+
+    Parameters
+    ----------
+    image
+        Intensities of one channel, ``(Y, X)``, any dtype.
+    labels
+        Integers of the same shape; 0 where nothing is drawn.
+    """
+    step = max(1, int(_diameter(labels, _FLAT) / _DIAMETER_PX))
+    finite = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+    coarse, drawn = ndimage.uniform_filter(finite, step)[::step, ::step], labels[::step, ::step]
+    judged = _around(drawn, _FLAT)
+    if judged.all() or not judged.any():
+        return False
+    diameter = _diameter(drawn, _FLAT)
+    for feature in (_contrast(coarse, diameter), _roughness(coarse, diameter)):
+        alike = _like_objects(feature, drawn != 0, judged)
+        if alike is not None:
+            n_drawn = len(np.unique(drawn)) - 1
+            return _n_objects(alike & ~judged, diameter) >= max(2.0, _MANY_ALIKE * n_drawn)
+    return bool(judged.mean() < _LITTLE_JUDGED)
+
+
+def _around(painted: NDArray[Any], spacing: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Return what is judged of one plane or volume."""
+    judged = np.zeros(painted.shape, bool)
+    diameter = _diameter(painted, spacing)
+    if not diameter:
+        return judged
+    reach, margin = _REACH * diameter, max(_MARGIN * diameter, _LEAST_MARGIN_PX * min(spacing))
+    (box,) = ndimage.find_objects((painted != 0).view(np.uint8))
+    window = tuple(
+        slice(max(0, side.start - more), side.stop + more)
+        for side, more in zip(box, (math.ceil(reach / one) + 1 for one in spacing), strict=True)
+    )
+    near = ndimage.distance_transform_edt(painted[window] == 0, sampling=spacing) <= reach
+    judged[window] = near.all() or ndimage.distance_transform_edt(near, sampling=spacing) > reach - margin
+    return judged
+
+
+def _diameter(painted: NDArray[Any], spacing: tuple[float, ...]) -> float:
+    """Return the diameter of the median connected region of one number, in units of `spacing`; 0 without any."""
+    from skimage.measure import label
+
+    sizes = np.bincount(label(painted, background=0).ravel())[1:]  # type: ignore[no-untyped-call]
+    if not len(sizes):
+        return 0.0
+    size = float(np.median(sizes)) * math.prod(spacing)
+    return 2 * math.sqrt(size / math.pi) if painted.ndim == 2 else float(np.cbrt(6 * size / math.pi))
+
+
+def _spacing(pixel_size_um: Mapping[str, float], axes: str) -> tuple[float, ...]:
+    """Return the sides of a pixel along `axes`, of which X's is 1; all are alike where one is not known."""
+    sides = [pixel_size_um.get(letter, 0.0) for letter in axes]
+    return tuple(side / sides[-1] for side in sides) if all(sides) else (1.0,) * len(axes)
+
+
+def _contrast(image: NDArray[np.float32], diameter: float) -> NDArray[np.float32]:
+    """Return how much brighter than its surroundings each pixel is."""
+    smooth = ndimage.gaussian_filter(image, diameter / 8)
+    return np.asarray(smooth - ndimage.uniform_filter(image, math.ceil(4 * diameter)), np.float32)
+
+
+def _roughness(image: NDArray[np.float32], diameter: float) -> NDArray[np.float32]:
+    """Return the standard deviation within half a diameter of each pixel."""
+    centred = image - image.mean()
+    mean, squares = (ndimage.gaussian_filter(one, diameter / 4) for one in (centred, centred**2))
+    return np.asarray(np.sqrt(np.maximum(squares - mean**2, 0)), np.float32)
+
+
+def _like_objects(
+    feature: NDArray[np.float32], drawn: NDArray[np.bool_], judged: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """Return where `feature` is that of objects rather than of ground; None where it does not tell them apart."""
+    ground = judged & ~drawn
+    if not ground.any():
+        return None
+    on_objects, on_ground = np.median(feature[drawn]), np.median(feature[ground])
+    middle = (on_objects + on_ground) / 2
+    alike = np.asarray(feature > middle if on_objects > on_ground else feature < middle, bool)
+    told_apart = min(alike[drawn].mean(), 1 - alike[ground].mean()) > _SHARE_TOLD_APART
+    return alike if told_apart else None
+
+
+def _n_objects(alike: NDArray[np.bool_], diameter: float) -> float:
+    """Count connected regions, those that are larger than an object for as many as they could hold."""
+    areas = np.bincount(ndimage.label(alike)[0].ravel())[1:] / (math.pi / 4 * diameter**2)
+    return float(np.maximum(areas[areas >= _LEAST_ALIKE], 1).sum())

@@ -1,0 +1,132 @@
+"""Sparse labels: what around objects is judged, and when labels show only some of what an image shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from skimage.draw import disk
+
+from unveil.data.annotation import Annotation
+from unveil.data.sparse_labels import around_objects, seem_sparse, shows_only_some
+from unveil.image import Image
+
+EDGE = 200
+EVERYWHERE = tuple((15.0 + 24 * y, 15.0 + 24 * x) for y in range(8) for x in range(8))
+
+
+def cells(*centres: tuple[float, float], radius: float = 7.0) -> NDArray[np.int32]:
+    """Discs, each with a number of its own."""
+    labels = np.zeros((EDGE, EDGE), np.int32)
+    for number, centre in enumerate(centres, start=1):
+        labels[disk(centre, radius, shape=labels.shape)] = number
+    return labels
+
+
+def judged(labels: NDArray[np.int32], axes: str = "YX", n_dims: int = 2, **size: float) -> NDArray[np.bool_]:
+    mask = around_objects(Annotation(Image(labels, axes, size)), n_dims).mask
+    assert mask is not None
+    return mask
+
+
+def test_a_quarter_of_a_diameter_around_an_object_is_judged() -> None:
+    labels = cells((60, 60))
+    at = np.argwhere(labels)
+    distances = cdist(np.argwhere(np.ones_like(labels)), at).min(axis=1).reshape(labels.shape)
+    mask, diameter = judged(labels), 2 * np.sqrt(len(at) / np.pi)
+    assert mask[distances <= diameter / 4 - 1].all()
+    assert not mask[distances > diameter / 4 + 1].any()
+
+
+def test_narrow_gaps_are_judged_and_wide_ones_are_not() -> None:
+    near, far = judged(cells((60, 60), (60, 60 + 35))), judged(cells((60, 60), (60, 60 + 50)))
+    assert near[60, 60:95].all()  # 21 pixels between discs of a diameter of 14
+    assert not far[60, 80:90].any()  # 36 pixels
+
+
+def test_labels_of_whole_images_are_judged_almost_everywhere() -> None:
+    assert judged(cells(*EVERYWHERE)).mean() > 0.9
+    assert not judged(cells()).any()
+    assert judged(np.ones((9, 9), np.int32)).all()
+
+
+def test_each_plane_is_judged_by_its_own_objects() -> None:
+    flat = cells((60, 60))
+    stack = judged(np.stack([flat, 0 * flat, cells((100, 100))]), "ZYX")
+    np.testing.assert_array_equal(stack[0], judged(flat))
+    assert not stack[1].any()
+
+
+def test_volumes_are_judged_in_their_true_proportions() -> None:
+    z, y, x = np.ogrid[:60, :60, :60]
+    ball = ((z - 30) ** 2 + (y - 30) ** 2 + (x - 30) ** 2 <= 100).astype(np.int32)
+    fine = judged(ball, "ZYX", 3, Z=1, Y=1, X=1)
+    coarse = judged(ball[::3], "ZYX", 3, Z=3, Y=1, X=1)
+    differing = np.mean(fine[::3] != coarse) / coarse.mean()
+    assert differing < 0.2
+    assert np.mean(fine[::3] != judged(ball[::3], "ZYX", 3)) / coarse.mean() > 2 * differing
+
+
+def test_what_was_left_out_stays_out() -> None:
+    mask = np.zeros((EDGE, EDGE), bool)
+    mask[:, :60] = True
+    found = around_objects(Annotation(Image(cells((60, 60))), mask), 2).mask
+    np.testing.assert_array_equal(found, judged(cells((60, 60))) & mask)
+
+
+def bright(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float32]:
+    return np.asarray(100.0 * (labels > 0) + rng.normal(0, 20, labels.shape), np.float32)
+
+
+def dark_on_uneven_ground(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float32]:
+    return np.asarray(np.linspace(0, 400, EDGE) - bright(labels, rng), np.float32)
+
+
+def rough(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float32]:
+    return np.asarray(rng.normal(0, np.where(labels > 0, 30, 5)), np.float32)
+
+
+@pytest.mark.parametrize("draw", [bright, dark_on_uneven_ground, rough])
+def test_objects_that_are_not_drawn_are_noticed(
+    draw: Callable[[NDArray[np.int32], np.random.Generator], NDArray[np.float32]],
+) -> None:
+    image = draw(cells(*EVERYWHERE), np.random.default_rng(2))
+    assert not shows_only_some(image, cells(*EVERYWHERE))
+    assert shows_only_some(image, cells(*EVERYWHERE[:6]))  # in a corner
+    assert shows_only_some(image, cells(*EVERYWHERE[::7]))  # here and there
+    alone = draw(cells(*EVERYWHERE[:6]), np.random.default_rng(2))
+    assert not shows_only_some(alone, cells(*EVERYWHERE[:6]))
+
+
+def test_of_what_cannot_be_told_apart_the_share_decides() -> None:
+    image = np.random.default_rng(2).normal(size=(EDGE, EDGE))
+    assert shows_only_some(image, cells(*EVERYWHERE[:4]))
+    assert not shows_only_some(image, cells(*EVERYWHERE[::2]))
+    assert not shows_only_some(image, cells())
+
+
+def test_the_size_of_objects_makes_no_difference() -> None:
+    rng = np.random.default_rng(2)
+    for zoom in (1, 3):
+        image = np.kron(bright(cells(*EVERYWHERE), rng), np.ones((zoom, zoom)))
+        some, whole = (np.kron(cells(*one), np.ones((zoom, zoom), int)) for one in (EVERYWHERE[:6], EVERYWHERE))
+        assert [shows_only_some(image, labels) for labels in (some, whole)] == [True, False]
+
+
+def test_missing_pixels_are_looked_past() -> None:
+    image = bright(cells(*EVERYWHERE), np.random.default_rng(2))
+    image[90:100, 90:100] = np.nan
+    assert shows_only_some(image, cells(*EVERYWHERE[:6]))
+
+
+def test_the_fullest_plane_of_a_stack_decides() -> None:
+    rng = np.random.default_rng(2)
+    some, whole = cells(*EVERYWHERE[:6]), cells(*EVERYWHERE)
+    stack = np.stack([rng.normal(size=whole.shape), bright(whole, rng)])
+    image = Image(np.stack([stack, stack]), "CZYX")
+    assert seem_sparse(image, Image(np.stack([0 * some, some]), "ZYX"))
+    assert not seem_sparse(image, Image(np.stack([some, whole]), "ZYX"))
+    assert not seem_sparse(image, Image(np.zeros((2, EDGE, EDGE), int), "ZYX"))
