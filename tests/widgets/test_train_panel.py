@@ -435,6 +435,17 @@ def test_corrected_labels_are_no_scribbles(scene, panel, notifications):
     np.testing.assert_array_equal(first.labels.data, scene.layers["cells corrected"].data)
 
 
+def test_corrected_labels_alone_are_whole(scene, panel):
+    extent = panel.form.extent
+    predict(scene, scene.layers["painted"].data)
+    scene.add_image(np.zeros((160, 160)), name="other")
+    for name, words in (("other", "only near objects"), ("cells", "the whole image")):
+        panel.form.pairs.set_pairs([LayerPair(scene.layers[name], scene.layers["painted"])])
+        extent.choose(Sparse())
+        panel.form.correct_prediction()
+        assert extent.kind_list.currentText() == words
+
+
 def test_corrected_classes_have_the_numbers_that_were_painted(scene, panel):
     mask = np.where(scene.layers["painted"].data, 255, 0).astype(np.uint8)
     scene.add_image(scene.layers["cells"].data, name="other")

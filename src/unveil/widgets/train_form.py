@@ -34,6 +34,7 @@ from unveil.widgets.training_data import TrainingData, class_names, training_dat
 from unveil.widgets.training_layers import (
     LayerPair,
     Scribbles,
+    Sparse,
     TrainingTask,
     Whole,
     what_is_missing,
@@ -174,13 +175,15 @@ class TrainForm(QWidget):
         if predicted is None or image is None:
             tell("There is no prediction to correct: press 'Segment with it' first.")
             return
-        are_scribbles = isinstance(self.extent.extent(), Scribbles)
+        extent = self.extent.extent()
         layer = to_correct(predicted, image)
         self._viewer.layers.append(layer)
         others = [pair for pair in self.pairs.pairs() if pair.image is not None and pair.image != image]
         self.pairs.set_pairs([*others, LayerPair(image, layer)])
-        if are_scribbles:
+        if isinstance(extent, Scribbles):
             self._end_scribbles(others)
+        elif isinstance(extent, Sparse) and not others:
+            self.extent.choose(Whole())
         self._viewer.layers.selection.active = layer
         layer.mode = "paint"
 
