@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unveil import Annotation, Image, SegmentationTraining, evaluate, load_model, train
+from unveil import Annotation, Image, Model, SegmentationTraining, evaluate, load_model, train
 from unveil.data.sparse_labels import around_objects, seem_sparse
+from unveil.errors import NoSplitError
 from unveil.events import ignore
 from unveil.io.images import read_image, read_labels
 from unveil.io.library import default_parent
@@ -70,11 +71,20 @@ def learnt(folder: Path, epochs: int) -> dict[str, Any]:
         for image, labels in crowded:
             drawn = labels.like(_neighbours(np.asarray(labels.data), np.random.default_rng(0)), labels.axes)
             annotation = _annotation(drawn, name)
-            model = train([image], [annotation], settings, start=load_model(start), monitor=ignore)
+            model = _trained(image, annotation, settings, load_model(start))
             found.append(evaluate(model, [image], [labels], monitor=ignore).as_dict())
         scores[name] = {key: [float(one[key]) for one in found] for key in ("iou", "ap_50")}
         print(name, {key: f"{np.mean(values):.3f}" for key, values in scores[name].items()}, flush=True)
     return {"images": [image.name for image, _ in crowded], "scores": scores}
+
+
+def _trained(image: Image, annotation: Annotation, settings: SegmentationTraining, start: Model) -> Model:
+    """Train, without a validation where nothing can be held out: as the panel offers to."""
+    try:
+        return train([image], [annotation], settings, start=start, monitor=ignore)
+    except NoSplitError:
+        alone = settings.model_copy(update={"validation_fraction": 0.0})
+        return train([image], [annotation], alone, start=start, monitor=ignore)
 
 
 def _annotation(drawn: Image, kind: str) -> Annotation:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial.distance import cdist
 from skimage.draw import disk
 
@@ -130,3 +133,18 @@ def test_the_fullest_plane_of_a_stack_decides() -> None:
     assert seem_sparse(image, Image(np.stack([0 * some, some]), "ZYX"))
     assert not seem_sparse(image, Image(np.stack([some, whole]), "ZYX"))
     assert not seem_sparse(image, Image(np.zeros((2, EDGE, EDGE), int), "ZYX"))
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(*[st.integers(0, 119)] * 2, st.integers(1, 9)), min_size=1, max_size=8))
+def test_far_apart_objects_are_judged_as_if_in_one_window(boxes: list[tuple[int, int, int]]) -> None:
+    labels = np.zeros((120, 120), np.int32)
+    for number, (y, x, size) in enumerate(boxes, start=1):
+        labels[y : y + size, x : x + size] = number
+    sizes = np.bincount(labels.ravel())[1:]
+    diameter = 2 * np.sqrt(np.median(sizes[sizes > 0]) / np.pi)
+    margin = max(diameter / 4, 2)
+    reach = max(diameter, 2 * margin)
+    near = ndimage.distance_transform_edt(labels == 0) <= reach
+    expected = near.all() or ndimage.distance_transform_edt(near) > reach - margin
+    np.testing.assert_array_equal(judged(labels), np.broadcast_to(expected, labels.shape))

@@ -26,7 +26,7 @@ _SHARE_TOLD_APART = 0.7
 """Of the pixels of objects, and of the ground beside them, on their side of a threshold: more, and it tells the two."""
 _LEAST_ALIKE = 0.5
 """Area of what looks like an object, in areas of one."""
-_MANY_ALIKE = 0.2
+_MANY_ALIKE = 0.3
 """Look-alikes per drawn object from which some objects were not drawn."""
 _LITTLE_JUDGED = 0.25
 """Of what cannot tell objects from ground, a small part is drawn if no larger share lies around what is."""
@@ -48,9 +48,8 @@ def around_objects(annotation: Annotation, n_dims: int) -> Annotation:
         . - - - - - . . . . - - - .        .  teaches nothing
         . . . . . . . . . . . . . .
 
-    The diameter is that of a disc (a ball) as large as the median connected region of one number. Formally the judged
-    part is a morphological closing by one diameter, dilated by the margin, both Euclidean and in pixels' true
-    proportions where those are known.
+    The diameter is that of a disc (a ball) as large as the median object. Formally the judged part is a morphological
+    closing by one diameter, dilated by the margin, both Euclidean and in the true proportions of a pixel where known.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ def shows_only_some(image: NDArray[Any], labels: NDArray[Any]) -> bool:
     for feature in (_contrast(coarse, diameter), _roughness(coarse, diameter)):
         alike = _like_objects(feature, drawn != 0, judged)
         if alike is not None:
-            n_drawn = len(np.unique(drawn)) - 1
+            n_drawn = _n_objects(drawn != 0, diameter)
             return _n_objects(alike & ~judged, diameter) >= max(2.0, _MANY_ALIKE * n_drawn)
     return bool(judged.mean() < _LITTLE_JUDGED)
 
@@ -125,24 +124,38 @@ def _around(painted: NDArray[Any], spacing: tuple[float, ...]) -> NDArray[np.boo
     diameter = _diameter(painted, spacing)
     if not diameter:
         return judged
-    reach, margin = _REACH * diameter, max(_MARGIN * diameter, _LEAST_MARGIN_PX * min(spacing))
-    (box,) = ndimage.find_objects((painted != 0).view(np.uint8))
-    window = tuple(
-        slice(max(0, side.start - more), side.stop + more)
-        for side, more in zip(box, (math.ceil(reach / one) + 1 for one in spacing), strict=True)
-    )
-    near = ndimage.distance_transform_edt(painted[window] == 0, sampling=spacing) <= reach
-    judged[window] = near.all() or ndimage.distance_transform_edt(near, sampling=spacing) > reach - margin
+    margin = max(_MARGIN * diameter, _LEAST_MARGIN_PX * min(spacing))
+    reach = max(_REACH * diameter, 2 * margin)
+    for window in _groups(painted, tuple(math.ceil(reach / side) + 1 for side in spacing)):
+        near = ndimage.distance_transform_edt(painted[window] == 0, sampling=spacing) <= reach
+        judged[window] |= near.all() or ndimage.distance_transform_edt(near, sampling=spacing) > reach - margin
     return judged
 
 
-def _diameter(painted: NDArray[Any], spacing: tuple[float, ...]) -> float:
-    """Return the diameter of the median connected region of one number, in units of `spacing`; 0 without any."""
-    from skimage.measure import label
+def _groups(painted: NDArray[Any], reach: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Return windows around what is painted, with twice the `reach` on all sides; what lies closer shares a window."""
+    from skimage.measure import block_reduce
 
-    sizes = np.bincount(label(painted, background=0).ravel())[1:]  # type: ignore[no-untyped-call]
-    if not len(sizes):
+    everywhere = np.ones((3,) * painted.ndim, np.bool_)
+    cells = np.asarray(block_reduce(painted != 0, reach, np.any), np.bool_)  # type: ignore[no-untyped-call]
+    groups, _ = ndimage.label(ndimage.binary_dilation(cells, everywhere, iterations=2), everywhere)
+    return [
+        tuple(slice(side.start * step, side.stop * step) for side, step in zip(window, reach, strict=True))
+        for window in ndimage.find_objects(groups)
+    ]
+
+
+def _diameter(painted: NDArray[Any], spacing: tuple[float, ...]) -> float:
+    """Return the diameter of the median object, in units of `spacing`; 0 without any.
+
+    An object has the pixels of one number in one connected piece of what is painted.
+    """
+    inside = painted != 0
+    if not inside.any():
         return 0.0
+    pieces = ndimage.label(inside)[0][inside]
+    numbers, which = np.unique(painted[inside], return_inverse=True)
+    sizes = np.unique(pieces * np.int64(len(numbers)) + which, return_counts=True)[1]
     size = float(np.median(sizes)) * math.prod(spacing)
     return 2 * math.sqrt(size / math.pi) if painted.ndim == 2 else float(np.cbrt(6 * size / math.pi))
 
