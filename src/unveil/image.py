@@ -173,7 +173,10 @@ class Frame:
         return pixels[:, 0] if depth else pixels
 
     def result_key(self, axes: str, window: tuple[slice, ...]) -> tuple[Any, ...]:
-        """Return where `window` of this frame lies in a result with `axes`; a C axis is taken whole."""
+        """Return where `window` of this frame lies in an array with `axes`; a C axis is taken whole.
+
+        Along an axis that the image does not have, the array has one position.
+        """
         return self._assemble(axes, slice(None), window)
 
     def _key(self, channel: int, window: tuple[slice, ...]) -> tuple[Any, ...]:
@@ -181,7 +184,7 @@ class Frame:
 
     def _assemble(self, axes: str, channel: int | slice, window: tuple[slice, ...]) -> tuple[Any, ...]:
         seen = dict(zip("ZYX"[-self.n_dims :], window, strict=True))
-        return tuple(channel if a == "C" else seen[a] if a in seen else self.index[a] for a in axes)
+        return tuple(channel if a == "C" else seen[a] if a in seen else self.index.get(a, 0) for a in axes)
 
 
 def frames(image: Image, n_dims: int, channels: tuple[int, ...]) -> Iterator[Frame]:

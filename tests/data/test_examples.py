@@ -56,6 +56,18 @@ def test_a_volume_is_one_example_in_three_dimensions() -> None:
     np.testing.assert_array_equal(made[0].target[0], LABELS)
 
 
+@pytest.mark.parametrize("axes", ["TYX", "ZYX", "TZYX"])
+def test_labels_may_have_axes_of_length_one_that_their_image_does_not_have(axes: str) -> None:
+    labels = LABELS[0].reshape(*[1] * (len(axes) - 2), 20, 30)
+    (made,) = segmentation_examples(
+        [(Image(GREY[0]), Annotation(Image(labels, axes), labels > 0))],
+        StandardNormalization(),
+        n_dims=2,
+        objects=True,
+    )
+    np.testing.assert_array_equal(made.weight[0], LABELS[0] > 0)
+
+
 def test_clean_targets_are_in_the_normalization_of_the_noisy_image() -> None:
     clean = GREY[0].astype(np.float32)
     noisy = clean + RNG.normal(0, 5, clean.shape).astype(np.float32)
