@@ -47,6 +47,14 @@ def test_restoring_from_its_tensors_gives_the_same_model(architecture):
     assert np.array_equal(compute(restored.inference_module(), image), compute(model.inference_module(), image))
 
 
+@pytest.mark.parametrize("part", [np.s_[..., ::2], np.s_[..., ::-1]])
+def test_the_check_input_may_be_any_view_of_an_image(part):
+    made = _model(ARCHITECTURES[0])
+    model = Model.make(made.card, made.network, np.repeat(made.check_input, 2, axis=-1)[part])
+    assert model.tensors()["check.input"].is_contiguous()
+    assert digest(model.tensors()) == model.card.weights_sha256
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_model_is_ready_to_compute_and_frozen(architecture):
     network = _model(architecture).network

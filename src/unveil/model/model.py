@@ -50,6 +50,7 @@ class Model:
         check_input
             Normalized image, float32, shape ``(1, C, *spatial)``, each size a multiple of the size step.
         """
+        check_input = np.ascontiguousarray(check_input)  # as files keep it
         network = network.float().cpu().eval().requires_grad_(False)
         check_output = compute(with_activation(network, card), check_input)
         unsealed = cls(card, network, check_input, check_output)
