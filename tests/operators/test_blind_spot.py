@@ -52,11 +52,12 @@ def test_about_the_asked_share_is_hidden(share: float) -> None:
     assert hidden.mean().item() == pytest.approx(share, abs=4 * deviation)
 
 
-def test_neighbours_come_from_many_sides() -> None:
+@pytest.mark.parametrize(("asked", "found"), [(8, 8), (99, 24)])
+def test_neighbours_come_from_as_many_sides_as_asked_or_there_are(asked: int, found: int) -> None:
     noisy = numbered((1, 1, 64, 64))
-    result, hidden = hide(noisy, share=0.3, n_shifts=8)
+    result, hidden = hide(noisy, share=0.3, radius_px=2, n_shifts=asked)
     moves = torch.where(hidden > 0, result - noisy, 0)[0, 0, 2:-2, 2:-2]
-    assert len(set(moves[moves != 0].tolist())) == 8
+    assert len(set(moves[moves != 0].tolist())) == found
 
 
 def test_channels_are_hidden_together() -> None:

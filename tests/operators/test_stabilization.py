@@ -26,6 +26,15 @@ def test_the_way_back_leads_to_where_it_began(gain: float, variance: float, shar
     np.testing.assert_allclose(scale.invert(stabilized), grey, rtol=1e-3, atol=1e-2)
 
 
+@given(st.floats(0.1, 10), st.floats(0.01, 100))
+def test_where_noise_grows_the_scale_is_the_generalized_anscombe_transform(gain: float, variance: float) -> None:
+    """But for a constant: Murtagh, Starck and Bijaoui 1995 (Astron. Astrophys. Suppl. 112, 179)."""
+    grey = np.linspace(0, 500, 40)
+    anscombe = 2 / gain * np.sqrt(gain * grey + 3 / 8 * gain**2 + variance)
+    stabilized = scale_of(gain, variance, variance / 2).apply(grey.astype(np.float32))
+    np.testing.assert_allclose(stabilized, anscombe - anscombe[0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("photons", [3, 10, 100, 1000])
 def test_noise_has_a_standard_deviation_of_one_whatever_the_light(photons: int, rng: np.random.Generator) -> None:
     gain, reading = 2.0, 3.0
@@ -66,7 +75,7 @@ def test_tensors_become_what_arrays_do() -> None:
 
 
 def test_the_variance_is_that_of_the_slope() -> None:
-    scale, grey = scale_of(2, 4, 1), np.linspace(-1, 50, 1000)
+    scale, grey = scale_of(2, 4, 1), np.linspace(-5, 50, 1000)
     slope = np.gradient(scale.apply(grey.astype(np.float32)).astype(float), grey)
     np.testing.assert_allclose(scale.variance_of(grey.astype(np.float32)), 1 / slope**2, rtol=0.02)
 
