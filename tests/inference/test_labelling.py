@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from unveil.config.objects import ObjectRule
 from unveil.errors import ImageError
+from unveil.inference import labelling
 from unveil.inference.hands import one_by_one
 from unveil.inference.labelling import label_frame
 from unveil.inference.tiling import Tiling
@@ -82,6 +83,17 @@ def test_blocks_give_the_labels_of_the_whole(seed, shape, tile, separation, reac
     overlap.add(canvas.foreground, whole > 0)
     assert found.overlap.intersection == pytest.approx(overlap.intersection)
     assert found.overlap.union == pytest.approx(overlap.union)
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_a_diagonal_through_the_ends_of_the_pieces_of_cuts_is_one_object(n_dims, monkeypatch):
+    monkeypatch.setattr(labelling, "_STRIP_PIXELS", 8 ** (n_dims - 1))
+    diagonal = np.zeros((17,) * n_dims, np.float32)
+    diagonal[(np.arange(17),) * n_dims] = 1
+    for foreground in (diagonal, diagonal[::-1]):
+        for distance in (foreground, np.zeros_like(foreground)):
+            canvas, rule = canvas_of(foreground, distance), ObjectRule(reach_px=2)
+            assert label_frame(canvas, rule, blocks_of(foreground.shape, 8, rule), 0, one_by_one).n_objects == 1
 
 
 def test_a_snake_through_all_blocks_is_one_object():

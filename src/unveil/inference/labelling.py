@@ -177,7 +177,7 @@ def _seams(blocks: Tiling) -> Iterator[tuple[int, Window]]:
     """Yield the axis of each cut and the two pixels on both sides of it, in strips that overlap by a pixel."""
     for axis, (size, tile) in enumerate(zip(blocks.frame, blocks.tile, strict=True)):
         across = tuple(length for other, length in enumerate(blocks.frame) if other != axis)
-        side = max(2, round(_STRIP_PIXELS ** (1 / len(across))))
+        side = round(_STRIP_PIXELS ** (1 / len(across)))
         strips = Tiling(across, (side,) * len(across), (1,) * len(across), (0,) * len(across))
         for cut in range(tile, size, tile):
             for strip in strips:
