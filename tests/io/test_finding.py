@@ -58,15 +58,15 @@ def write_parts(folder: Path, n_images: int, n_files: int) -> list[Path]:
 
 
 def test_files_that_are_one_image_together_are_one(tmp_path: Path) -> None:
-    files = write_parts(tmp_path, n_images=2, n_files=3)
+    files = write_parts(tmp_path, n_images=3, n_files=3)
     with pytest.warns(UnveilWarning) as told:
         found = find_images([tmp_path])
-    assert [path.name for path in found] == ["pos0_t0.ome.tif", "pos1_t0.ome.tif"]
+    assert [path.name for path in found] == ["pos0_t0.ome.tif", "pos1_t0.ome.tif", "pos2_t0.ome.tif"]
     assert str(told[0].message) == (
         "pos0_t0.ome.tif and 2 other files (pos0_t1.ome.tif, pos0_t2.ome.tif) are one image, which is read once, "
         "as pos0_t0.ome.tif."
     )
-    assert len(told) == 2
+    assert len(told) == 3
     movie = read_image(found[1])
     assert (movie.axes, np.asarray(movie.data)[:, 0, 0].tolist()) == ("TYX", [10, 11, 12])
     with pytest.warns(UnveilWarning, match="are one image"):

@@ -38,14 +38,12 @@ def _image_in(path: Path) -> Hashable:
     """Return what tells the image that reading `path` gives from others: it is the first with pixels in this file."""
     if not path.name.lower().endswith(_ENDINGS):
         return path
-    for image in _ome_images(path):
-        if path.name in image[1]:
-            return (path.parent, *image) if len(image[1]) > 1 else path
-    return path
+    names = next((names for names in _files_of_images(path) if path.name in names), None)
+    return path if names is None else (path.parent, names)
 
 
-def _ome_images(path: Path) -> list[tuple[str, frozenset[str]]]:
-    """Return of each image that the file `path` tells of: its ID, and the names of its files."""
+def _files_of_images(path: Path) -> list[frozenset[str]]:
+    """Return the names of the files of each image that the file `path` tells of."""
     import tifffile  # slow to import
 
     try:
@@ -54,6 +52,6 @@ def _ome_images(path: Path) -> list[tuple[str, frozenset[str]]]:
     except (OSError, ValueError, ParseError, tifffile.TiffFileError):  # what is wrong with it is said when it is read
         return []
     return [
-        (image.get("ID", ""), frozenset(uuid.get("FileName", "") for uuid in image.iterfind(".//{*}UUID")))
+        frozenset(uuid.get("FileName", "") for uuid in image.iterfind(".//{*}UUID"))
         for image in described.iterfind("{*}Image")
     ]
