@@ -72,7 +72,7 @@ def test_all_problems_are_named_at_once_with_what_was_found():
         Image(np.zeros((3, 4), complex), "XY", pixel_size_um={"Z": 1}, channel_names=("a", "b"), name="odd")
     message = str(error.value)
     assert "'odd' has shape (3, 4) and dtype complex128" in message
-    for part in ("order YX", "complex", "1 channels and 2 channel names", "pixel size is given for Z"):
+    for part in ("order YX", "complex", "1 channel and 2 channel names", "pixel size is given for Z"):
         assert part in message
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unveil.axes import check_axes, in_order, is_ordered, spatial, without
 from unveil.errors import ImageError, MismatchError
-from unveil.words import with_article
+from unveil.words import count, with_article
 
 _ALIKE = 1.01
 """Sides of a pixel that differ by no larger factor are alike: files round them."""
@@ -264,7 +264,8 @@ def _check(image: Image) -> None:
     elif min(shape[-2:]) < 2:
         problems.append("Y and X need at least 2 pixels each; choose a larger image, or other axes")
     if image.channel_names and len(image.channel_names) != image.size("C"):
-        problems.append(f"it has {image.size('C')} channels and {len(image.channel_names)} channel names")
+        n_channels, n_names = image.size("C"), len(image.channel_names)
+        problems.append(f"it has {count(n_channels, 'channel')} and {count(n_names, 'channel name')}")
     unknown = sorted(set(image.pixel_size_um) - set(spatial(image.axes)))
     if unknown:
         problems.append(f"a pixel size is given for {', '.join(unknown)}, which it does not have")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def with_article(noun: str) -> str:
     """Return ``an array``, ``a list``."""
-    return f"a{'n' if noun[0] in 'aeiou' else ''} {noun}"
+    return f"a{'n' if noun[0].lower() in 'aeiou' else ''} {noun}"
 
 
 def count(number: int, noun: str) -> str:
