@@ -107,6 +107,14 @@ def test_annotated_blocks_speak_for_their_like_and_are_never_chosen():
     assert len(choices) == 9
 
 
+def test_a_block_counts_itself_however_much_was_said_of_it_before():
+    alike = np.array([[1, 0.6, 0.1], [0.6, 1, 0.8], [0.1, 0.8, 1]], np.float32)  # the first one is annotated
+    (chosen,) = choose(
+        np.array([0, 2, 1.0]), alike, np.array([False, True, True]), np.eye(3, dtype=bool), np.arange(3), 1
+    )
+    assert (chosen.number, chosen.n_alike) == (1, 2)
+
+
 def test_chosen_blocks_never_overlap():
     corners = np.array([(0, 0, 0), (0, 0, 8), (0, 0, 16), (1, 0, 8)])
     shared = overlapping(corners, (16, 16))

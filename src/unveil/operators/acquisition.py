@@ -204,7 +204,9 @@ def choose(
         gains = value @ added
         best = int((gains * preference[open_to]).argmax())
         number = int(open_to[best])
-        choices.append(Choice(number, float(gains[best]) / total, int((added[:, best] > _ALIKE).sum())))
+        speaks_for = added[:, best] > _ALIKE
+        speaks_for[number] = True
+        choices.append(Choice(number, float(gains[best]) / total, int(speaks_for.sum())))
         spoken_for = np.maximum(spoken_for, alike[:, number])
         left &= ~shares_pixels[number]
         preference[planes == planes[number]] *= _SAME_PLANE
