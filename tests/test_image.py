@@ -56,6 +56,7 @@ def test_what_cannot_be_an_image_is_refused(data, axes, problem):
         ({"pixel_size_um": {"Y": 0.0}}, "positive numbers of micrometres"),
         ({"pixel_size_um": {"X": float("nan")}}, "positive numbers of micrometres"),
         ({"pixel_size_um": 0.5}, r"The pixel size of image 'image' is 0.5; micrometres per axis are expected"),
+        ({"origin_um": 7}, r"The origin of image 'image' is 7; micrometres per axis are expected"),
         ({"pixel_size_um": {"Y": 0.5, "X": None}}, "Leave out axes of which nothing is known"),
         ({"frame_interval_s": 60.0}, "positive number of seconds, along an axis T"),
         ({"origin_um": {"X": 1.0}}, "along axes of known pixel size"),
@@ -228,8 +229,9 @@ def test_only_the_chosen_channels_are_read_in_the_chosen_order():
 
 
 def test_sizes_and_names_become_plain_values():
-    image = _image("CYX", pixel_size_um={"Y": np.float32(0.5), "X": 1}, channel_names=["DAPI", "GFP"])
-    assert [type(um) for um in image.pixel_size_um.values()] == [float, float]
+    size, origin = {"Y": np.float32(0.5), "X": 1}, {"X": 3}
+    image = _image("CYX", pixel_size_um=size, channel_names=["DAPI", "GFP"], origin_um=origin)
+    assert {type(um) for um in (*image.pixel_size_um.values(), *image.origin_um.values())} == {float}
     assert image.channel_names == ("DAPI", "GFP")
 
 

@@ -57,10 +57,11 @@ def test_the_check_input_may_be_any_view_of_an_image(part):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_model_is_ready_to_compute_and_frozen(architecture):
-    network = _model(architecture).network
-    assert not network.training
-    assert not any(p.requires_grad for p in network.parameters())
-    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    model = _model(architecture)
+    for network in (model.network, Model.restore(model.card, model.tensors()).network):
+        assert not network.training
+        assert not any(p.requires_grad for p in network.parameters())
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -69,6 +70,16 @@ def test_a_changed_weight_shows_in_the_check_output(architecture):
     first = next(iter(model.network.parameters()))
     first.mul_(3)
     assert model.check_deviation() > CHECK_TOLERANCE
+
+
+def test_a_check_leaves_as_many_threads_as_there_were():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _model(ARCHITECTURES[0]).check_deviation()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_tensors_that_do_not_fit_the_card_are_refused():
@@ -105,10 +116,11 @@ def test_segmentation_gives_probabilities_and_a_clipped_distance():
         normalization=PercentileNormalization(),
     )  # fmt: skip
     logits = np.random.default_rng(2).standard_normal((1, 4, 8, 8)).astype(np.float32) * 3
-    output = compute(with_activation(nn.Identity(), card), logits)
-    assert np.allclose(output.sum(axis=1), 1, atol=1e-6)
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert np.allclose(output, expected, atol=1e-6)
+    for temperature in (1.0, 2.5):
+        tempered = card.model_copy(update={"temperature": temperature})
+        output = compute(with_activation(nn.Identity(), tempered), logits)
+        weights = np.exp(logits / temperature)
+        assert np.allclose(output, weights / weights.sum(axis=1, keepdims=True), atol=1e-6)
     objects = card.model_copy(update={"classes": ("ground", "a", "b"), "objects": ObjectRule()})
     mixed = compute(with_activation(nn.Identity(), objects), logits)
     assert np.allclose(mixed[:, :3].sum(axis=1), 1, atol=1e-6)
