@@ -4,8 +4,36 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, diameters
+from unveil.model.appearance import Appearance, CloudRecord, MagnificationRecord, ResizedRecord, diameters
+from unveil.operators.likeness import fit_cloud
 from unveil.operators.magnification import Magnification
+
+
+@pytest.mark.parametrize("n_directions", [0, 2])
+def test_a_cloud_survives_writing_it_down(n_directions, rng):
+    samples = rng.normal(3, 1, (60, 6)) @ rng.normal(size=(6, 6))
+    cloud = fit_cloud(samples, n_directions)
+    read = CloudRecord.model_validate_json(CloudRecord.of(cloud).model_dump_json()).cloud()
+    np.testing.assert_allclose(read.distances(2 * samples), cloud.distances(2 * samples), rtol=0.01)
+    np.testing.assert_allclose(read.coordinates(samples), cloud.coordinates(samples), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"mean": (0.0,)}, "fit"),
+        ({"spread": (1.0,)}, "fit"),
+        ({"directions": ((1.0,),)}, "fit"),
+        ({"variances": ()}, "fit"),
+        ({"spread": (1.0, 0.0)}, "positive"),
+        ({"variances": (0.0,)}, "positive"),
+    ],
+)
+def test_numbers_of_a_cloud_that_do_not_fit_each_other_are_refused(change, problem):
+    values = {"mean": (0.0, 0.0), "spread": (1.0, 1.0), "directions": ((0.6, 0.8),), "variances": (2.0,), "rest": 0.5}
+    assert CloudRecord.model_validate(values).cloud().distances(np.zeros(2)) == 0
+    with pytest.raises(ValidationError, match=problem):
+        CloudRecord.model_validate(values | change)
 
 
 @pytest.fixture
@@ -38,11 +66,12 @@ def test_a_card_of_one_hidden_layer_still_opens(rng):
         {"inner_weights": ((1.0,),) * 4},
         {"mean": (1.0,)},
         {"weights": ()},
+        {"spread": (1.0,) * 7 + (0.0,)},
     ],
 )
 def test_layers_that_do_not_fit_each_other_are_refused(function, change):
     values = MagnificationRecord.of(function).model_dump() | change
-    with pytest.raises(ValidationError, match="fit"):
+    with pytest.raises(ValidationError, match=r"fit|spread must be positive"):
         MagnificationRecord.model_validate(values)
 
 
@@ -50,6 +79,20 @@ def test_layers_that_do_not_fit_each_other_are_refused(function, change):
 def appearance():
     looks = CloudRecord(mean=(0.0,), spread=(1.0,), rest=1.0)
     return Appearance(n_images=4, statistics=("grey",), looks=looks, threshold=1.0, object_px=(4.0, 6.0, 9.0))
+
+
+def test_an_appearance_has_as_many_numbers_as_statistics(appearance, function):
+    one, eight = appearance.looks, CloudRecord(mean=(0.0,) * 8, spread=(1.0,) * 8, rest=1.0)
+    magnification = MagnificationRecord.of(function)
+    changes = [
+        {"statistics": ("grey", "noise")},
+        {"resized": ResizedRecord(looks=one, threshold=1, magnification=magnification)},
+        {"looks": eight, "resized": ResizedRecord(looks=eight, threshold=1, magnification=magnification)},
+    ]
+    for change in changes:
+        with pytest.raises(ValidationError, match="not as many numbers as statistics"):
+            Appearance.model_validate(appearance.model_dump() | change)
+    assert Appearance.model_validate(appearance.model_dump() | changes[2] | {"statistics": tuple("abcdefgh")}).resized
 
 
 def test_the_diameter_is_that_of_the_disc_or_ball_of_as_many_pixels():
