@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from unveil.config.architecture import DnCNNConfig, UNetConfig
+from unveil.config.architecture import DnCNNConfig, FilterConfig, UNetConfig
 from unveil.config.normalization import FixedNormalization, PercentileNormalization
 from unveil.config.objects import ObjectRule
 from unveil.model.card import Epoch, MeasuredScores, ModelCard, TrainingRecord
@@ -46,7 +46,7 @@ def test_json_restores_the_card(n_dims, in_channels, n_classes, poolings, with_o
         classes=tuple(f"class {n}" for n in range(n_classes)),
         objects=ObjectRule(reach_px=17) if with_objects else None,
         channel_names=tuple(f"channel {n}" for n in range(in_channels)),
-        pixel_size_um={"Y": 0.3, "X": 0.3},
+        pixel_size_um=dict.fromkeys("ZYX"[-n_dims:], 0.3),
         training=TrainingRecord(
             config={"epochs": 3}, data_sha256="ab", n_images=9, n_validation_images=2, metric_name="IoU",
             history=(Epoch(epoch=0, training_loss=0.5, validation_loss=0.25, metric=None),), seed=1,
@@ -79,8 +79,9 @@ def test_json_restores_the_card(n_dims, in_channels, n_classes, poolings, with_o
     ],
 )
 def test_a_card_that_contradicts_itself_is_refused(architecture, fields, problem):
+    values = _plain(architecture) | fields
     with pytest.raises(ValidationError, match=problem):
-        ModelCard.model_validate(_plain(architecture) | fields)
+        ModelCard.model_validate(values)
 
 
 def _plain(architecture):
@@ -124,7 +125,28 @@ def test_a_segmentation_has_a_background_and_a_foreground():
 
 
 def test_pixel_sizes_are_positive_and_of_axes_that_exist():
-    with pytest.raises(ValidationError, match="pixel"):
-        _card(pixel_size_um={"Y": 0.0})
-    with pytest.raises(ValidationError, match="pixel"):
-        _card(pixel_size_um={"Q": 1.0})
+    for wrong in ({"Y": 0.0}, {"X": float("inf")}, {"X": float("nan")}, {"Q": 1.0}):
+        with pytest.raises(ValidationError, match="pixel"):
+            _card(pixel_size_um=wrong)
+
+
+def test_each_filter_has_one_task():
+    for kind, task, other in (("texture", "segmentation", "denoising"), ("median", "denoising", "segmentation")):
+        filter_ = FilterConfig(kind=kind, size_px=2)
+        card = _card(filter_, task=task)
+        assert (card.is_filter, card.gives_features, card.n_maps) == (True, kind == "texture", filter_.out_channels)
+        with pytest.raises(ValidationError, match=f"a {kind} filter is for {task}"):
+            _card(filter_, task=other)
+
+
+def test_the_kept_epoch_is_the_one_named_or_in_older_cards_that_of_the_lowest_score():
+    epochs = tuple(Epoch(epoch=n, training_loss=loss) for n, loss in ((1, 0.5), (2, 0.2), (3, 0.3)))
+    record = TrainingRecord(
+        config={}, data_sha256="", n_images=1, n_validation_images=0, metric_name="IoU", history=epochs, seed=0,
+        versions={}, timestamp="", seconds=1, ended_by="schedule",
+    )  # fmt: skip
+    assert record.kept == epochs[1]
+    assert record.model_copy(update={"kept_epoch": 3}).kept == epochs[2]
+    assert record.model_copy(update={"history": ()}).kept is None
+    judged = tuple(e.model_copy(update={"validation_loss": v}) for e, v in zip(epochs, (0, 2, 1), strict=True))
+    assert record.model_copy(update={"history": judged}).kept == judged[0]
