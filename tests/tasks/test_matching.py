@@ -110,6 +110,11 @@ def test_channels_are_taken_by_name_where_the_image_has_them(brightness_model: A
         MismatchError, match=r"has 2 channels \(actin, 561\); model 'brightness' expects 2 \(DAPI, actin\)"
     ):
         taken("actin", "561")
+    image = Image(np.zeros((2, 8, 8)), "CYX", channel_names=("DAPI", "actin"))
+    with pytest.raises(MismatchError, match="takes 2 channels together: choose none"):
+        choose_channels(image, card, "DAPI")
+    with pytest.raises(MismatchError, match=r"expects 1 \(DAPI\)\. Choose a channel by name"):
+        choose_channels(image, brightness_model(channel_names=("DAPI",)).card, None)
 
 
 def test_models_of_other_pixel_sizes_are_not_averaged(brightness_model: Any, make_blobs: Any) -> None:
@@ -126,8 +131,9 @@ def test_models_of_other_pixel_sizes_are_not_averaged(brightness_model: Any, mak
 
 def test_models_of_other_orders_of_channels_are_not_averaged(brightness_model: Any, make_blobs: Any) -> None:
     one, other = (brightness_model(in_channels=2, channel_names=names) for names in (("a", "b"), ("b", "a")))
-    with pytest.raises(MismatchError, match=r"they differ in order of channels \(a, b; b, a\)"):
-        segment(make_blobs((2, 32, 40), "CYX"), one, others=[other], options=EXACT)
+    for models, orders in (((one, other), "a, b; b, a"), ((other, one), "b, a; a, b")):
+        with pytest.raises(MismatchError, match=rf"they differ in order of channels \({orders}\)"):
+            segment(make_blobs((2, 32, 40), "CYX"), models[0], others=models[1:], options=EXACT)
 
 
 def test_a_denoiser_of_one_channel_takes_the_chosen_one_or_each_by_itself(make_tiny_model: Any) -> None:
