@@ -13,6 +13,7 @@ from unveil.errors import MismatchError, UnveilWarning
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.tasks.frame_canvas import chosen_rule
+from unveil.tasks.rescaling import scale_factors
 from unveil.tasks.segment import segment
 
 EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
@@ -87,6 +88,14 @@ def test_the_models_smallest_object_is_brought_to_the_images_pixels(
     assert result.report.n_objects == 2
     asked = EXACT.model_copy(update={"rescale": rescale, "min_size": 5 * size * size})
     assert segment(image, model, options=asked, monitor=ignore).report.n_objects == 0
+
+
+def test_an_image_that_is_denoised_is_resized_by_a_factor_alone(make_tiny_model: Any) -> None:
+    card = make_tiny_model("denoising").card.model_copy(update={"pixel_size_um": {"Y": 1.0, "X": 1.0}})
+    image = Image(np.eye(16), pixel_size_um={"Y": 0.001, "X": 0.5})
+    assert scale_factors(image, card, "auto") == scale_factors(image, card, "off") == ()
+    assert scale_factors(image, card, 1.0) == ()
+    assert scale_factors(image, card, 0.5) == (0.5, 0.5)
 
 
 def test_factor_is_taken_as_it_is(squares: Any, brightness_model: Any) -> None:
