@@ -13,7 +13,7 @@ from unveil.errors import MismatchError, UnveilWarning
 from unveil.events import ignore
 from unveil.image import Image
 from unveil.tasks.frame_canvas import chosen_rule
-from unveil.tasks.rescaling import scale_factors
+from unveil.tasks.rescaling import factors_to_model, resized, resized_shape, scale_factors
 from unveil.tasks.segment import segment
 
 EXACT = SegmentationOptions(precision="exact", engine="torch", device="cpu")
@@ -90,12 +90,29 @@ def test_the_models_smallest_object_is_brought_to_the_images_pixels(
     assert segment(image, model, options=asked, monitor=ignore).report.n_objects == 0
 
 
+def test_nothing_is_resized_where_the_size_along_one_axis_is_not_known(brightness_model: Any) -> None:
+    both, one = {"Y": 0.5, "X": 0.5}, {"X": 2.0}
+    assert factors_to_model(one, brightness_model(pixel_size_um=both).card) == ()
+    assert factors_to_model(both, brightness_model(pixel_size_um=one).card) == ()
+    assert factors_to_model({"Y": 0.5, "X": 2.0}, brightness_model(pixel_size_um=both).card) == (1, 4)
+
+
 def test_an_image_that_is_denoised_is_resized_by_a_factor_alone(make_tiny_model: Any) -> None:
     card = make_tiny_model("denoising").card.model_copy(update={"pixel_size_um": {"Y": 1.0, "X": 1.0}})
     image = Image(np.eye(16), pixel_size_um={"Y": 0.001, "X": 0.5})
     assert scale_factors(image, card, "auto") == scale_factors(image, card, "off") == ()
     assert scale_factors(image, card, 1.0) == ()
     assert scale_factors(image, card, 0.5) == (0.5, 0.5)
+
+
+def test_pixels_are_kept_where_an_image_grows_and_smoothed_where_it_shrinks(rng: np.random.Generator) -> None:
+    noise = rng.standard_normal((1, 60, 60))
+    grown, shrunk = resized(noise, (180, 180)), resized(noise, (15, 60))
+    np.testing.assert_allclose(grown[:, 1::3, 1::3], noise, atol=1e-5)
+    assert shrunk.std() < 0.55  # 0.71 where pixels between two are their mean, and no more is done
+    assert {grown.dtype, shrunk.dtype} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(resized(np.full((2, 9, 9), 60_000, np.uint16), (3, 20)), 60_000)
+    assert resized_shape((9, 300), (0.05, 0.05)) == (1, 15)
 
 
 def test_factor_is_taken_as_it_is(squares: Any, brightness_model: Any) -> None:

@@ -73,9 +73,7 @@ def resized(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Resize ``(C, *spatial)`` to the spatial `shape`, linearly, smoothed beforehand where it shrinks."""
     from skimage.transform import resize  # slow to import, and most images are not resized
 
-    target = (len(array), *shape)
-    shrinks = any(new < old for new, old in zip(target, array.shape, strict=True))
     result: NDArray[np.float32] = resize(  # type: ignore[no-untyped-call]
-        array.astype(np.float32), target, order=1, mode="reflect", anti_aliasing=shrinks, preserve_range=True
+        array.astype(np.float32), (len(array), *shape), order=1, mode="reflect", preserve_range=True
     )
-    return result.astype(np.float32, copy=False)
+    return result
