@@ -102,8 +102,10 @@ def test_strided_convolutions(seed: int, n_in: int, n_out: int, taps: int, strid
     assert norm_of(layer, (n_in, size, size)) <= gram_bound(kernel, stride=stride)
 
 
-def test_a_strided_convolution_with_periodic_padding(rng: np.random.Generator) -> None:
-    kernel = rng.standard_normal((3, 2, 3, 3))
+@settings(max_examples=10)
+@given(SEEDS)
+def test_a_strided_convolution_with_periodic_padding(seed: int) -> None:
+    kernel = random_kernel(seed, 3, 2, 3, 3)
     layer = with_kernel(nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False, padding_mode="circular"), kernel)
     assert frequency_response_norm(kernel, 8, stride=2) == pytest.approx(norm_of(layer, (2, 8, 8)), rel=1e-9)
 
