@@ -144,6 +144,18 @@ def test_volumes(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     assert between <= gram_bound(kernel) <= 1.15 * between
 
 
+@pytest.mark.parametrize("n_dims", [1, 2, 3])
+def test_turns_have_their_norm_at_any_frequency_and_the_bound_reaches_it(n_dims: int) -> None:
+    """A turn by the same angle from tap to tap: at the frequency of the angle all add up, beside it no faster falls."""
+    for angle in np.linspace(0, np.pi / 4, 9):
+        kernel = np.zeros((2, 2, *(2,) * n_dims))
+        for tap in np.ndindex(*(2,) * n_dims):
+            cosine, sine = np.cos(sum(tap) * angle), np.sin(sum(tap) * angle)
+            kernel[(slice(None), slice(None), *tap)] = [[cosine, -sine], [sine, cosine]]
+        assert 2**n_dims <= gram_bound(kernel) * (1 + 1e-14)
+        assert gram_bound(kernel) <= 1.061 * 2**n_dims
+
+
 @given(st.floats(0, 2 * np.pi), st.floats(0, 2 * np.pi), st.integers(2, 5))
 def test_a_maximum_between_the_frequencies_of_the_grid_is_covered(across: float, down: float, taps: int) -> None:
     """Real and imaginary part of a wave as two output channels: the response is largest at the wave's own frequency."""
