@@ -47,6 +47,8 @@ LIMITS_FASTER = 5
 N_AVERAGED = 500
 EVERY = 200
 """Steps between validations."""
+KEPT = ("network", "average", "optimizer")
+"""What a file keeps the state of."""
 
 
 def main(data: Path, output: Path, seconds: float, taps: int, start: Path | None) -> None:
@@ -72,7 +74,8 @@ class Training:
         self.path, self.architecture, self.n_steps, self.seconds = path, architecture, 0, 0.0
         self.rate = RATE_OF_START if start else RATE
         self.history: list[tuple[int, float, float]] = []
-        self.network = build_network(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = build_network(architecture)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]  # before PyTorch 2.14
         if start:
             grow(load_model(start).network, self.network)
         self.average = deepcopy(self.network)
@@ -115,12 +118,11 @@ class Training:
         part.replace(self.path)
 
     def _state(self) -> dict[str, Any]:
-        kept = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
-        return {name: thing.state_dict() for name, thing in kept.items()}
+        return {name: getattr(self, name).state_dict() for name in KEPT}
 
     def _load(self) -> None:
         kept = torch.load(self.path)
-        for name in ("network", "average", "optimizer"):
+        for name in KEPT:
             getattr(self, name).load_state_dict(kept[name])
         self.n_steps, self.seconds, self.history = kept["numbers"]
 

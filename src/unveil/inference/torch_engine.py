@@ -66,7 +66,7 @@ class TorchEngine:
     def _loaded(self, layout: torch.memory_format) -> nn.Module:
         if self._module is None:
             module = copy.deepcopy(self._source).to(self.device)
-            self._module = module.to(memory_format=layout)  # type: ignore[call-overload]
+            self._module = module.to(memory_format=layout)  # type: ignore[call-overload, unused-ignore]  # before PyTorch 2.14
         return self._module
 
     def _modes(self) -> list[AbstractContextManager[object]]:
