@@ -126,7 +126,8 @@ def scores_of(model: Model, judges: Sequence[Pair], device: Device) -> Row:
 def window_around_an_object(pair: Pair, edge: int, rng: np.random.Generator) -> Pair:
     """Cut a square of at most `edge` pixels around a random pixel of an object: nobody annotates an empty window."""
     image, labels = (np.asarray(part.data) for part in pair)
-    centre = rng.choice(np.argwhere(labels > 0))
+    inside = np.argwhere(labels > 0)
+    centre = inside[rng.integers(len(inside))]
     corner = [max(0, min(int(at) - edge // 2, size - edge)) for at, size in zip(centre, labels.shape, strict=True)]
     key = tuple(slice(start, start + edge) for start in corner)
     return Image(image[key], name=pair[0].name), Image(labels[key], name=pair[1].name)

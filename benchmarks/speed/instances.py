@@ -114,7 +114,7 @@ def _cell(path: Path) -> NDArray[np.uint16]:
     grey = np.asarray(read_image(path).data)[..., :CELL_PX, :CELL_PX].astype(np.float32)
     assert grey.ndim == 2, f"{path.name} has more than one plane or channel"
     grey = np.pad(grey, [(0, CELL_PX - size) for size in grey.shape], mode="symmetric")
-    black, white = grey.min(), grey.max()
+    black, white = float(grey.min()), float(grey.max())
     return np.asarray(np.rint((grey - black) / max(white - black, 1) * 65535), np.uint16)
 
 

@@ -134,7 +134,7 @@ def _nuclei(
 
 def _next_centre(labels: NDArray[np.uint16], radii_px: list[tuple[float, float]], rng: np.random.Generator) -> Floats:
     """Choose a place anywhere, or (every other time) beside a nucleus that is there, so that clusters form."""
-    shape = np.array(labels.shape)
+    shape = np.array(labels.shape, np.float64)
     if labels.max() == 0 or rng.random() < 0.5:
         return rng.uniform(0, shape)
     neighbour = np.array(ndimage.center_of_mass(labels == rng.integers(1, labels.max() + 1)))

@@ -103,7 +103,7 @@ def judged_windows(pairs: Iterable[tuple[Image, Annotation]], n_dims: int) -> li
                 return found
             everything = whole(frame.shape[1:])
             labels, mask = annotation.frame(of_labels.result_key(annotation.labels.axes, everything))
-            for box in [everything] if mask.all() else ndimage.find_objects(ndimage.label(mask)[0]):
+            for box in [everything] if mask.all() else filter(None, ndimage.find_objects(ndimage.label(mask)[0])):
                 window = tuple(map(_middle, box))
                 if mask[window].all() and labels[window].any() and min(labels[window].shape[-2:]) > 1:
                     grey = frame.read(window)

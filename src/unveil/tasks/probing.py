@@ -52,4 +52,4 @@ def probe(frame: NormalizedFrame, tile: Tile, denoised: NDArray[np.float32], eng
     signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), normalized.shape)
     stepped = frame.intensities.apply(frame.intensities.invert(normalized) + size * signs)
     after = frame.intensities.restore(engine.compute(stepped[np.newaxis])[0])[inner]
-    return Probe(noisy, denoised, signs[inner] * (after - denoised) / max(size, _TINY))
+    return Probe(noisy, denoised, (after - denoised) / max(size, _TINY) * signs[inner])
