@@ -351,6 +351,16 @@ def test_large_images_are_read_when_sliced(
     del image
 
 
+def test_a_tifffile_that_does_not_go_with_zarr_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tifffile 2026.3.3 beside Zarr 3.4: the file is not to blame."""
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, noise(40, 50), compression="zlib")
+    monkeypatch.setattr(tiff, "AT_ONCE_BYTES", 0)
+    monkeypatch.setitem(sys.modules, "tifffile.zarr", None)
+    with pytest.raises(FileError, match="Run: pip install --upgrade tifffile zarr"):
+        read_image(path)
+
+
 def test_damage_found_when_slicing_is_our_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, noise(40, 50), compression="zlib", rowsperstrip=10)

@@ -13,6 +13,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from unveil.errors import FileError, UnveilError, UnveilWarning
 from unveil.io.raster import Raster
 from unveil.io.reordered import native
-from unveil.io.tiff_metadata import channel_names, frame_interval_s, pixel_size_um
+from unveil.io.tiff_metadata import axes_and_shape, channel_names, frame_interval_s, pixel_size_um, series_of
 from unveil.words import count
 
 AT_ONCE_BYTES = 2**29
@@ -79,7 +80,7 @@ def _read(tif: tifffile.TiffFile, path: Path, logs: list[str], as_labels: bool) 
         )
     series = _main_series(tif, path)
     _check_pages(series, path)
-    page, axes = series.keyframe, series.get_axes(False)
+    page, axes = series.keyframe, axes_and_shape(series)[0]
     convert = native if as_labels else _intensities_of(page, path, is_imagej=bool(tif.is_imagej))
     size_um, interval_s = pixel_size_um(tif, series), frame_interval_s(tif, series)
     names, n_colours = _colours(page)
@@ -98,7 +99,7 @@ def _read(tif: tifffile.TiffFile, path: Path, logs: list[str], as_labels: bool) 
 
 
 def _main_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
-    series = tif.series
+    series = series_of(tif)
     if not series:
         raise FileError(f"{path} holds no image. Choose another file.")
     own = [one for one in series if any(page is not None and page.parent is tif for page in one.pages)]
@@ -141,7 +142,7 @@ def _check_pages(series: tifffile.TiffPageSeries, path: Path) -> None:
                 f"{path} is truncated: page {page.index} needs {n_needed} bytes, and the file has {n_file}. "
                 f"Copy the file again, or export it anew as OME-TIFF."
             )
-    n_bytes = math.prod(series.get_shape(False)) * series.dtype.itemsize
+    n_bytes = math.prod(axes_and_shape(series)[1]) * series.dtype.itemsize
     n_pages = n_missing + sum(page.nbytes for page in series.pages if page is not None) // max(1, key.nbytes)
     if n_pages * key.nbytes < n_bytes and series.dataoffset is None:
         raise FileError(
@@ -161,7 +162,7 @@ def _bytes_needed(page: tifffile.TiffPage | tifffile.TiffFrame, key: tifffile.Ti
 
 def _pixels(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Any:
     """Return the pixels with all dimensions, length one included: in memory, mapped, or decoded on demand."""
-    shape, dtype, offset = series.get_shape(False), series.dtype, series.dataoffset
+    (_, shape), dtype, offset = axes_and_shape(series), series.dtype, series.dataoffset
     n_bytes = math.prod(shape) * dtype.itemsize
     if offset is not None and offset + n_bytes > tif.filehandle.size:
         raise FileError(
@@ -182,6 +183,13 @@ def _pixels(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path)
         )
     import zarr  # slow to import, and needed for large compressed files only
 
+    try:
+        import_module("tifffile.zarr")
+    except (ImportError, ValueError) as error:  # a newer Zarr lacks what an older tifffile imports
+        raise FileError(
+            f"{path} is compressed and too large to be read at once, and the installed tifffile {tifffile.__version__} "
+            f"cannot read parts of it with Zarr {zarr.__version__}. Run: pip install --upgrade tifffile zarr"
+        ) from error
     array = zarr.open_array(series.aszarr(level=0, squeeze=False), mode="r")
     weakref.finalize(array, tif.close)
     return array

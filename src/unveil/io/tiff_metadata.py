@@ -55,6 +55,18 @@ def plausible(sizes: Mapping[str, float]) -> dict[str, float]:
     return {axis: float(f"{um:.7g}") for axis, um in sizes.items() if math.isfinite(um) and low <= um <= high}
 
 
+def series_of(tif: tifffile.TiffFile) -> Sequence[tifffile.TiffPageSeries]:
+    """Return the images of a file, with axes of length one where tifffile (from 2026.5 on) must be asked for them."""
+    return tif.series(squeeze=False) if callable(tif.series) else tif.series
+
+
+def axes_and_shape(series: tifffile.TiffPageSeries) -> tuple[str, tuple[int, ...]]:
+    """Return all axes and their lengths, those of length one included."""
+    if hasattr(series, "get_axes") and hasattr(series, "get_shape"):  # tifffile before 2026.5
+        return series.get_axes(False), series.get_shape(False)
+    return series.axes, series.shape
+
+
 def pixel_size_um(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> dict[str, float]:
     """Return the pixel size per spatial axis in micrometres; axes of unknown size are left out."""
     page = series.keyframe
@@ -85,7 +97,7 @@ def frame_interval_s(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) ->
 
 def channel_names(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[str, ...]:
     """Return the names of the channels where each has one of its own, else none."""
-    axes, shape = series.get_axes(False), series.get_shape(False)
+    axes, shape = axes_and_shape(series)
     n_channels = shape[axes.index("C")] if "C" in axes else 1
     names: list[str] = []
     if tif.is_ome:
