@@ -172,3 +172,18 @@ def test_a_screen_of_few_letters_is_no_failure(
     assert finished.returncode == 0, finished.stderr
     assert "Zellk?rper ?_denoised.tif" in finished.stdout
     assert (tmp_path / "out" / "Zellkörper →_denoised.tif").is_file()
+
+
+@pytest.mark.parametrize(("others", "n_expected"), [([], "some"), (["triton"], "none")])
+def test_garbage_is_left_at_the_end_but_where_triton_tells_of_it(others: list[str], n_expected: str) -> None:
+    script = (
+        "import atexit, gc, sys, types\n"
+        "atexit.register(lambda: print('some' if gc.get_freeze_count() else 'none'))\n"
+        "from unveil.cli.main import main\n"
+        "sys.modules.update((name, types.ModuleType(name)) for name in sys.argv[1:])\n"
+        "main(['--version'])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *others], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert ended.stdout.split() == [__version__, n_expected]

@@ -77,11 +77,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         What follows ``unveil`` on the command line; by default that of this process.
     """
-    # Else the process takes half a second at its end to look for garbage among PyTorch's objects.
-    atexit.register(gc.freeze)
+    atexit.register(_leave_garbage)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with _tracebacks(_TRACEBACK_OPTION in arguments):
         return _guard(lambda: _run([argument for argument in arguments if argument != _TRACEBACK_OPTION]))
+
+
+def _leave_garbage() -> None:
+    """Keep the process from looking for garbage among PyTorch's objects at its end, for half a second.
+
+    Triton, which newer builds of PyTorch load to train, would print a long list of what it calls leaks.
+    """
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 def make_app() -> cyclopts.App:
