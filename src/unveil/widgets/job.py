@@ -21,6 +21,7 @@ from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from unveil.events import Cancelled, Event, Monitor, Notice, Progress, Unlike
+from unveil.widgets.triton_first import load_triton
 
 Work: TypeAlias = Callable[[Monitor], Any]
 """What runs in the thread; it calls its monitor often, and the monitor may raise `Cancelled`."""
@@ -171,6 +172,7 @@ class _Errand:
         with _quick_turns():
             try:
                 self._monitor(Progress(0, 0))
+                load_triton()
                 self._outcome = _Succeeded(work(self._monitor))
             except Cancelled:
                 self._stop.set()
