@@ -153,7 +153,7 @@ def test_train_watch_use_and_repeat(qtbot, scene, panel, models_folder, notifica
         np.testing.assert_array_equal(layer.data, pixels)
     assert panel.bar.state is TrainState.READY
     assert points(panel, "steps") == 80
-    assert told[-1] == "1 of 1 images for the record of likeness"
+    assert told[-1] == "1 of 1 images for the rule of objects"
 
     (model,) = models_folder.glob("*.safetensors")
     card = read_card(model)

@@ -70,6 +70,8 @@ def with_appearance(
     if model.card.is_filter:
         return model
     chosen = _frames(images, model, None if thorough else _MOST_FRAMES)
+    if len(chosen) < _FEWEST:
+        return model
     every = 1 if thorough else -(-len(chosen) // _MOST_SCALED)
     rng = np.random.default_rng(0)
     plain: list[Floats] = []
