@@ -36,6 +36,17 @@ def _imports_are_no_garbage() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _plugins_are_sought_once() -> Iterator[None]:
+    """Read the manifests of all plugins once, not anew for each viewer."""
+    from npe2 import PluginManifest
+
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
 @pytest.fixture
 def dask_in_this_thread():
     """Compute without dask's pool, whose threads never end."""
@@ -44,7 +55,14 @@ def dask_in_this_thread():
 
 
 @pytest.fixture
-def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
+def _survivors_are_no_garbage() -> Iterator[None]:
+    """Keep out of later collections what outlives a test, too: with each viewer they took longer."""
+    yield
+    gc.freeze()
+
+
+@pytest.fixture
+def viewer(_survivors_are_no_garbage: None, make_napari_viewer_proxy: Callable[..., Any]) -> Any:
     """A real viewer behind the proxy that napari hands to plugins."""
     return make_napari_viewer_proxy()
 
