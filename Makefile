@@ -12,7 +12,7 @@ PYTHON_IN = $(BIN)/python
 PYTEST = $(PYTHON_IN) -m pytest -n 2 --dist worksteal
 BLIND = PYTHONPATH="$(CURDIR)/tests/without_qt"
 NO_WINDOWS = --no-xvfb -p no:pytest-qt -p no:napari -p no:npe2 -p no:napari-plugin-engine --ignore tests/widgets
-WINDOWS = tests/widgets tests/architecture tests/cli/test_demo.py
+WINDOWS = tests/widgets tests/architecture
 
 help:
 	@echo "make demo         set up, then show the main job (without a display: as files in demo_output)"

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,26 +61,3 @@ def test_a_file_in_place_of_the_folder_is_told_before_napari_starts(
     (tmp_path / "out").touch()
 
     assert "a file stands where a folder is needed" in refused("demo", "--output", tmp_path / "out")
-
-
-@pytest.mark.slow
-def test_napari_on_a_virtual_screen_is_saved(tmp_path: Path) -> None:
-    pytest.importorskip("napari")
-    if not display.has_virtual_display():
-        pytest.skip("Xvfb is not installed")
-    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-
-    finished = subprocess.run(
-        [sys.executable, "-m", "unveil", "demo", "--output", str(tmp_path / "out")],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-    assert finished.returncode == 0, finished.stderr
-    first = Path(finished.stdout.splitlines()[0].strip())
-    assert first.suffix == ".png"
-    assert first.stat().st_size > 10_000
