@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,22 +11,25 @@ from unveil.io.model_file import save_model
 from unveil.tasks.recording import with_appearance
 
 
-@pytest.fixture
-def spots(rng):
-    def make():
-        return (100 * (rng.random((64, 64)) > 0.9) + rng.normal(20, 2, (64, 64))).astype(np.float32)
-
-    return make
+def _spots(rng):
+    return (100 * (rng.random((64, 64)) > 0.9) + rng.normal(20, 2, (64, 64))).astype(np.float32)
 
 
-@pytest.fixture
-def files(tmp_path, make_tiny_model, spots):
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, make_tiny_model):
     """A model that knows spots, and two images: such as it knows, and inverted."""
-    model = with_appearance(make_tiny_model(), [Image(spots()) for _ in range(12)])
-    save_model(model, tmp_path / "spots.safetensors")
-    tifffile.imwrite(tmp_path / "inverted.tif", 255 - spots())
-    tifffile.imwrite(tmp_path / "usual.tif", spots())
-    return tmp_path
+    folder, rng = tmp_path_factory.mktemp("spots"), np.random.default_rng(20150518)
+    model = with_appearance(make_tiny_model(), [Image(_spots(rng)) for _ in range(6)])
+    save_model(model, folder / "spots.safetensors")
+    tifffile.imwrite(folder / "inverted.tif", 255 - _spots(rng))
+    tifffile.imwrite(folder / "usual.tif", _spots(rng))
+    return folder
+
+
+@pytest.fixture
+def files(made, tmp_path):
+    """Copies of them, to add others."""
+    return shutil.copytree(made, tmp_path, dirs_exist_ok=True)
 
 
 def test_the_reason_is_said(unveil, files):

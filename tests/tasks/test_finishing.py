@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from unveil.events import Cancelled, EpochEnd, Event, Notice, Progress, StepEnd, StopEarly, ignore
 from unveil.networks import lipschitz
+from unveil.tasks import recording
 from unveil.tasks.train import train
+from unveil.training import magnification
 
 Make = Callable[..., Any]
 
@@ -28,6 +30,13 @@ LIKENESS = ["images for the record of likeness", "groups of images for the recor
 def everything(scenes: Make, segmentation: Make) -> tuple[Any, ...]:
     """Images, annotations and settings of a training after which there is all to find out."""
     return (*scenes(12, size=40, n_objects=3), segmentation(epochs=1, validation_fraction=0.75, lip1_layers=True))
+
+
+@pytest.fixture(autouse=True)
+def _likeness_is_recorded_roughly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How well is not asked here, and it takes most of the time."""
+    monkeypatch.setattr(recording, "_MOST_SCALED", 4)
+    monkeypatch.setattr(magnification, "_STEPS_PER_SAMPLE", 1)
 
 
 def at(unit: str, error: type[Exception], events: list[Event]) -> Callable[[Event], None]:

@@ -25,6 +25,7 @@ from unveil.tasks.intervals import record_intervals
 from unveil.tasks.object_rule import fit_object_rule
 from unveil.tasks.segment import segment, separate
 from unveil.tasks.train import train
+from unveil.training import magnification
 
 Make = Callable[..., Model]
 GREY = FixedNormalization(mean=(0,), std=(1,))
@@ -143,7 +144,10 @@ def test_training_records_where_whole_images_suffice(
         assert "the 9 validation images of its training" in record.data
 
 
-def test_training_records_on_what_it_held_out_itself(scenes: Any, segmentation: Any) -> None:
+def test_training_records_on_what_it_held_out_itself(
+    scenes: Any, segmentation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(magnification, "_STEPS_PER_SAMPLE", 1)  # of no interest here, and slow
     images, annotations = scenes(12, size=32, n_objects=2)
     model = train(images, annotations, segmentation(epochs=1, validation_fraction=0.75), monitor=ignore)
     assert model.card.training is not None

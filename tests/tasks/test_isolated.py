@@ -258,7 +258,7 @@ def test_a_stop_before_the_first_step_waits_for_it() -> None:
 @pytest.mark.slow
 @needs_signals
 def test_a_killed_process_is_resumed_as_if_nothing_had_happened(begin: Callable[[Run], Background]) -> None:
-    n_epochs = 40  # it is not to be done before it is killed
+    n_epochs = 20  # it is not to be done before it is killed
     config = settings(epochs=n_epochs, name="killed")
     expected = train(*scenes(), config, monitor=ignore)
     run = create_run(*scenes(), config)

@@ -23,7 +23,7 @@ def _discs(seed, scale=1):
     return rescale(grey, scale, order=1).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def knowing(tmp_path_factory):
     """Where the model that knows discs of one size is kept, once a test has made it."""
     return tmp_path_factory.mktemp("knowing") / "discs.safetensors"
@@ -34,8 +34,8 @@ def panel(viewer, save_segmenter, knowing):
     """The panel with a model that knows discs of one size."""
     path = save_segmenter()
     if not knowing.exists():
-        images = [Image(_discs(seed)) for seed in range(10)]
-        save_model(with_appearance(load_model(path), images, thorough=True), knowing)
+        images = [Image(_discs(seed)) for seed in range(6)]
+        save_model(with_appearance(load_model(path), images), knowing)
     shutil.copy(knowing, path)
     panel = SegmentPanel(viewer)
     viewer.window.add_dock_widget(panel, name="Segment")
