@@ -205,21 +205,6 @@ def test_pause_holds_and_stop_keeps_the_best(begin: Callable[[Run], Background])
     work.training.pause()
 
 
-def test_cancelling_ends_at_once_and_leaves_the_checkpoint(begin: Callable[[Run], Background]) -> None:
-    run = create_run(*scenes(), settings(**LONG))
-    work = begin(run)
-    work.next(EpochEnd)
-    work.training.pause()
-    process, asked = child_of(run), time.monotonic()
-    work.training.cancel()
-
-    assert isinstance(work.end(), Cancelled)
-    assert time.monotonic() - asked < 10
-    assert not process.is_running()
-    assert resumable_runs() == [run]
-    assert leftovers(run) == {"checkpoint.safetensors", "log.txt"}
-
-
 def test_cancelling_while_it_starts(begin: Callable[[Run], Background]) -> None:
     run = create_run(*scenes(), settings())
     work = begin(run)
@@ -345,31 +330,46 @@ IsolatedTraining(Run(Path(sys.argv[1]))).train(tell)
     os.kill(fork, signal.SIGKILL)
 
 
+def test_cancelling_ends_at_once_and_leaves_the_checkpoint_and_no_replica(begin: Callable[[Run], Background]) -> None:
+    run = create_run(*scenes(), settings(replicas=2, **LONG))
+    work = begin(run)
+    work.next(EpochEnd)
+    work.training.pause()
+    process, asked = child_of(run), time.monotonic()
+    (replica,) = process.children()
+    work.training.cancel()
+
+    assert isinstance(work.end(), Cancelled)
+    assert time.monotonic() - asked < 10
+    assert not process.is_running()
+    psutil.wait_procs([replica], timeout=5)
+    assert is_gone(replica.pid)
+    assert resumable_runs() == [run]
+    assert leftovers(run) == {"checkpoint.safetensors", "log.txt"}
+
+
 @needs_signals
-@pytest.mark.parametrize("end", ["cancelled", "stopped", "replica lost"])
+@pytest.mark.parametrize("end", ["stopped", "replica lost"])
 def test_replicas_do_not_outlive_their_training(end: str, begin: Callable[[Run], Background]) -> None:
     run = create_run(*scenes(), settings(replicas=2, **LONG))
     work = begin(run)
     work.next(EpochEnd)
     (replica,) = child_of(run).children()
 
-    match end:
-        case "cancelled":
-            work.training.cancel()
-        case "stopped":
-            work.training.stop()
-        case "replica lost":
-            replica.kill()
+    if end == "stopped":
+        work.training.stop()
+    else:
+        replica.kill()
     outcome = work.end()
     psutil.wait_procs([replica], timeout=5)
 
     assert is_gone(replica.pid)
-    if end == "replica lost":
+    if end == "stopped":
+        assert isinstance(outcome, Path)
+    else:
         assert isinstance(outcome, TrainingError)
         assert "Replica 1 of the network ended unexpectedly (code -9)" in str(outcome)
         assert run.checkpoint.exists()
-    else:
-        assert isinstance(outcome, Cancelled if end == "cancelled" else Path)
 
 
 def test_a_slow_listener_loses_nothing_and_may_cancel() -> None:
