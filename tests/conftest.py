@@ -68,6 +68,11 @@ def _left_behind(threads: set[threading.Thread], children: set[int], widgets: se
 
 def _children() -> set[int]:
     """Return the ids of our living child processes."""
+    if hasattr(os, "waitid"):
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # there is none at all, which is told at once; psutil looks at every process
+            return set()
     return {child.pid for child in psutil.Process().children() if _lives(child)}
 
 

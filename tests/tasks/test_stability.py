@@ -98,7 +98,7 @@ def test_an_image_without_noise_gets_one_hundredth_of_its_range() -> None:
 def test_chance_finds_no_more_than_the_search_and_the_search_no_more_than_the_bound(
     make_tiny_model: Any, make_blobs: Any, task: str, n_dims: int
 ) -> None:
-    image = make_blobs((10, 40, 56)[-n_dims:], "ZYX"[-n_dims:])
+    image = make_blobs(((40, 56), (6, 24, 32))[n_dims - 2], "ZYX"[-n_dims:])
 
     found = stability(image, make_tiny_model(task, n_dims=n_dims), options=QUICK, monitor=ignore)
 

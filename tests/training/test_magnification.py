@@ -13,7 +13,7 @@ def _samples(rng, n):
 
 
 def test_it_learns_what_tells_the_factor(rng):
-    function = fit_magnification(*_samples(rng, 600))
+    function = fit_magnification(*_samples(rng, 250))
     samples, octaves = _samples(rng, 200)
     assert np.median(np.abs(function.octaves(samples) - octaves)) < 0.25
 
