@@ -13,6 +13,7 @@ from unveil.io.runs import Run
 from unveil.model.card import ModelCard
 from unveil.widgets.model_picker import describe
 from unveil.widgets.notify import tell
+from unveil.widgets.press_button import PressButton
 from unveil.widgets.reproduction import command_of, python_of
 from unveil.widgets.run_bar import format_seconds
 from unveil.widgets.train_work import Trained
@@ -43,7 +44,7 @@ class AfterTraining(QWidget):
         self.line = QLabel()
         self.line.setWordWrap(True)
         self.use_button = QPushButton("Segment with it")
-        self.correct_button = QPushButton("Correct this one")
+        self.correct_button = PressButton("Correct this one")
         self.correct_button.setToolTip("Copy the predicted labels into an annotation, correct it, and train again")
         self.train_on_button = QPushButton("Train further")
         self.train_on_button.setToolTip("Train again from this model, with what is annotated now")

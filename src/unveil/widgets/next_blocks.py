@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError
@@ -17,6 +17,7 @@ from unveil.widgets.job_button import Assignment, JobButton
 from unveil.widgets.layer_annotation import judged_so_far
 from unveil.widgets.layers import Source, source_of
 from unveil.widgets.notify import tell
+from unveil.widgets.press_button import PressButton
 from unveil.widgets.suggested_layer import SuggestedLayers
 from unveil.widgets.training_layers import Sparse
 
@@ -72,7 +73,7 @@ class NextBlocks(QWidget):
             "to be wrong, and that look like many others.\n"
             "It asks the model that was trained last, or the one that a training starts from."
         )
-        self.done_button = QPushButton("Selected blocks are annotated")
+        self.done_button = PressButton("Selected blocks are annotated")
         self.done_button.setToolTip(
             "When everything inside is painted: select the blocks in the layer, then press.\n"
             "They move to a layer 'annotated blocks' of their image, and a training learns from what is inside them."

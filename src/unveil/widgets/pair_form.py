@@ -18,6 +18,7 @@ from unveil.widgets.layer_roles import images_among, labels_among
 from unveil.widgets.layers import pixels, source_of
 from unveil.widgets.pair_row import PairRow
 from unveil.widgets.pairing import completed
+from unveil.widgets.press_button import PressButton
 from unveil.widgets.training_layers import (
     LayerPair,
     TrainingTask,
@@ -53,7 +54,7 @@ class PairForm(QWidget):
         self.rows: list[PairRow] = []
         self.headings = (QLabel(), QLabel())
         self.add_button = QPushButton()
-        self.labels_button = QPushButton("New labels")
+        self.labels_button = PressButton("New labels")
         self.axes_form = AxesForm()
         self._lay_out()
         self._add_row()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from unveil.io.runs import Run, resumable_runs
 from unveil.widgets.layer_list import Names
+from unveil.widgets.press_button import PressButton
 
 
 class ResumeRow(QWidget):
@@ -19,8 +20,8 @@ class ResumeRow(QWidget):
         super().__init__()
         self._runs: list[Run] = []
         self.list = Names()
-        self.resume_button = QPushButton("Resume")
-        self.discard_button = QPushButton("Discard")
+        self.resume_button = PressButton("Resume")
+        self.discard_button = PressButton("Discard")
         self.discard_button.setToolTip("Give this training up; the annotations in its folder stay")
         label = QLabel("A training was interrupted:")
         row = QHBoxLayout()

@@ -6,9 +6,10 @@ import time
 from enum import Enum, auto
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from unveil.events import Progress
+from unveil.widgets.press_button import focus_kept, main_button
 
 
 class PanelState(Enum):
@@ -39,11 +40,7 @@ class RunBar(QWidget):
         self._verb = verb
         self._state = PanelState.BLOCKED
         self._started = 0.0
-        self.button = QPushButton(verb)
-        font = self.button.font()
-        font.setBold(True)
-        self.button.setFont(font)
-        self.button.setMinimumHeight(32)
+        self.button = main_button(verb)
         self.bar = QProgressBar()
         self.line = QLabel()
         self.line.setWordWrap(True)
@@ -69,7 +66,8 @@ class RunBar(QWidget):
             self.bar.setValue(0)
         self._state = state
         self.button.setText({PanelState.RUNNING: "Cancel", PanelState.CANCELLING: "Cancelling…"}.get(state, self._verb))
-        self.button.setEnabled(state in (PanelState.READY, PanelState.RUNNING))
+        with focus_kept(self, self.button):
+            self.button.setEnabled(state in (PanelState.READY, PanelState.RUNNING))
         self.bar.setVisible(is_running)
         self.line.setText(text)
         self.line.setVisible(bool(text))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
+
+from unveil.widgets.press_button import PressButton, focus_kept, main_button
 
 
 class TrainState(Enum):
@@ -37,15 +39,11 @@ class TrainBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._state = TrainState.BLOCKED
-        self.start_button = QPushButton("Train")
-        font = self.start_button.font()
-        font.setBold(True)
-        self.start_button.setFont(font)
-        self.start_button.setMinimumHeight(32)
-        self.pause_button = QPushButton("Pause")
-        self.stop_button = QPushButton("Stop, keep best")
+        self.start_button = main_button("Train")
+        self.pause_button = PressButton("Pause")
+        self.stop_button = PressButton("Stop, keep best")
         self.stop_button.setToolTip("End the training now and keep the best model so far")
-        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button = PressButton("Cancel")
         self.cancel_button.setToolTip("End the training now and keep nothing of it")
         self.bar = QProgressBar()
         self.line = QLabel()
@@ -68,16 +66,8 @@ class TrainBar(QWidget):
             self.bar.setRange(0, 1)
             self.bar.setValue(0)
         self._state = state
-        is_idle = state in _IDLE
-        self.start_button.setVisible(is_idle)
-        self.start_button.setEnabled(state is TrainState.READY)
-        for button in (self.pause_button, self.stop_button, self.cancel_button, self.bar):
-            button.setVisible(not is_idle)
-        can_steer = state in (TrainState.RUNNING, TrainState.PAUSED)
-        self.pause_button.setText("Continue" if state is TrainState.PAUSED else "Pause")
-        self.pause_button.setEnabled(can_steer)
-        self.stop_button.setEnabled(can_steer)
-        self.cancel_button.setEnabled(can_steer or state in (TrainState.STARTING, TrainState.STOPPING))
+        with focus_kept(self, self.start_button, self.pause_button, self.stop_button, self.cancel_button):
+            self._draw_buttons()
         if text is not None:
             self.line.setText(text)
         self.line.setVisible(bool(self.line.text()))
@@ -89,6 +79,18 @@ class TrainBar(QWidget):
         self.bar.setValue(step)
         self.line.setText(text)
         self.line.setVisible(True)
+
+    def _draw_buttons(self) -> None:
+        is_idle = self._state in _IDLE
+        self.start_button.setVisible(is_idle)
+        self.start_button.setEnabled(self._state is TrainState.READY)
+        for widget in (self.pause_button, self.stop_button, self.cancel_button, self.bar):
+            widget.setVisible(not is_idle)
+        can_steer = self._state in (TrainState.RUNNING, TrainState.PAUSED)
+        self.pause_button.setText("Continue" if self._state is TrainState.PAUSED else "Pause")
+        self.pause_button.setEnabled(can_steer)
+        self.stop_button.setEnabled(can_steer)
+        self.cancel_button.setEnabled(can_steer or self._state in (TrainState.STARTING, TrainState.STOPPING))
 
     def _press_pause(self) -> None:
         (self.go_on if self._state is TrainState.PAUSED else self.pause).emit()
