@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unveil.axes import without
 from unveil.config.options import SegmentationOptions
 from unveil.image import Image
+from unveil.widgets.aside import insert_aside, is_worked_in
 from unveil.widgets.layer_roles import GROWING, LABELS, PROBABILITY, marked
 from unveil.widgets.requests import Request, Restored, Segmented, Stored
 
@@ -40,6 +41,9 @@ class ResultLayers:
     ) -> list[Layer]:
         """Insert `layers`; with `replace`, in place of those that the last run with the same `key` inserted.
 
+        They are selected, unless somebody paints in another layer meanwhile: the stroke would end, and the keys would
+        reach the new layers.
+
         Parameters
         ----------
         stored
@@ -57,8 +61,12 @@ class ResultLayers:
         for layer in old:
             self._viewer.layers.remove(layer)
         place = min(first, default=len(self._viewer.layers))
-        for offset, layer in enumerate(layers):
-            self._viewer.layers.insert(place + offset, layer)
+        is_painting = is_worked_in(self._viewer.layers.selection.active)
+        for at, layer in enumerate(layers, start=place):
+            if is_painting:
+                insert_aside(self._viewer, layer, at)
+            else:
+                self._viewer.layers.insert(at, layer)
         self._last[key] = {layer.unique_id for layer in layers}
         self._files.pop(key, None)
         if stored is not None:
