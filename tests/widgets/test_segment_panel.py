@@ -251,6 +251,32 @@ def test_labels_changed_by_hand_are_left_alone(viewer, open_panel, run, blobs):
     assert panel.refine.sliders["threshold"].isEnabled()
 
 
+def test_labels_that_something_else_has_replaced_are_left_alone(qtbot, viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    panel.replace.setChecked(True)
+    run(panel)
+    labels, threshold = viewer.layers[-1], panel.refine.sliders["threshold"]
+    threshold.setValue(0.9)
+    qtbot.waitUntil(lambda: "threshold" in labels.metadata["unveil"]["options"], timeout=5000)
+    assert threshold.isEnabled()  # it was the slider itself
+    labels.data = np.full((32, 32), 7)
+    assert not threshold.isEnabled()
+    run(panel)
+    assert labels in viewer.layers
+    assert labels.data.min() == 7
+
+
+def test_labels_of_another_shape_are_no_result_any_more(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32))
+    panel = open_panel()
+    run(panel)
+    assert panel.measurements.isVisibleTo(panel)
+    viewer.layers[-1].data = np.ones((2, 32, 32), int)
+    assert panel.result is None
+    assert not panel.measurements.isVisibleTo(panel)
+
+
 def test_strokes_are_safe_from_a_slider_that_was_just_moved(qtbot, viewer, open_panel, run, blobs):
     viewer.add_image(blobs(32, 32))
     panel = open_panel()

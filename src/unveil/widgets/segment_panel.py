@@ -20,6 +20,7 @@ from unveil.image import Image
 from unveil.widgets.disk_run import segment_on_disk
 from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
+from unveil.widgets.layers import pixels
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_runner import ClosingWatch, PanelRunner, put_in_scroll_area
 from unveil.widgets.refine_form import RefineForm
@@ -62,6 +63,11 @@ class _Shown:
         """Return a copy of the labels as they are now."""
         labels, request = self.segmented.segmentation.labels, self.request
         return request.source.taken_back(np.array(self.layer.data), labels, request.cut)
+
+    def fits_image(self) -> bool:
+        """Say whether the labels, which may have been replaced by others, still have a pixel for each of the image."""
+        placed, _ = self.request.source.place(self.segmented.segmentation.labels, self.request.cut)
+        return bool(pixels(self.layer).shape == placed.shape)
 
 
 class SegmentPanel(QWidget):
@@ -146,6 +152,7 @@ class SegmentPanel(QWidget):
         kept = self._layers.insert(layers, request.key, replace=self.replace.isChecked(), stored=segmented.stored)
         for emitter in (labels.events.paint, labels.events.labels_update):  # the first comes when a stroke has ended
             emitter.connect(self._on_paint)
+        labels.events.data.connect(self._on_replaced)
         self._shown = _Shown(request, segmented, labels)
         self._set_sliders()
         self.refine.set_sizes(_sizes(segmented))
@@ -183,7 +190,8 @@ class SegmentPanel(QWidget):
     def _update(self, shown: _Shown, segmented: Segmented) -> None:
         if shown is self._shown and not shown.is_edited and self._layers.holds(shown.layer):
             shown.segmented = segmented
-            update_labels(shown.layer, shown.request, segmented)
+            with shown.layer.events.data.blocker(self._on_replaced):
+                update_labels(shown.layer, shown.request, segmented)
             self.runner.say(_about(segmented))
 
     def _end_separation(self) -> None:
@@ -201,6 +209,13 @@ class SegmentPanel(QWidget):
         self.refine.lock(_EDITED)
         if self._separation is not None:
             self._separation.cancel()
+
+    def _on_replaced(self, event: Any) -> None:
+        """Take other pixels, from a script or another plugin, for a person's; those of another shape are no result."""
+        shown = self._shown
+        if shown is not None and event.source is shown.layer and not shown.fits_image():
+            self._forget()
+        self._on_paint(event)
 
     def _when_measured(self, act: Callable[[_Shown], None]) -> None:
         """Call `act` with the result once its measurements are right; labels changed by hand are measured again."""
