@@ -172,6 +172,19 @@ def test_axes_follow_the_layer_and_its_labels(viewer, save_segmenter, blobs):
     assert panel.runner.bar.state is PanelState.READY
 
 
+def test_axes_follow_pixels_that_were_replaced_by_those_of_a_stack(viewer, save_segmenter, blobs, run):
+    save_segmenter()
+    layer = viewer.add_image(blobs(32, 32))
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    layer.data = blobs(3, 32, 32)
+    assert panel.form.source.axes == "ZYX"
+    assert panel.form.source.axes_list.isVisibleTo(panel)
+    layer.scale = (2, 1, 1)
+    run(panel)
+    assert viewer.layers[-1].data.shape == (3, 32, 32)
+
+
 def test_words_about_a_run_stay_until_something_else_is_chosen(viewer, save_segmenter, blobs, run):
     save_segmenter()
     viewer.add_image(blobs(32, 32), name="cells")

@@ -40,6 +40,7 @@ class SourceForm(QObject):
         self._card: ModelCard | None = None
         self._axes_chosen: dict[Any, str] = {}
         self._channel_chosen: dict[Any, int | None] = {}
+        self._shape: tuple[int, ...] = ()
         self.layer_list = LayerNames("The image layer to work on")
         self.axes_list = Choices("What the dimensions of this layer mean")
         self.channel_list = Choices("The channel to work on")
@@ -158,13 +159,14 @@ class SourceForm(QObject):
     def _watch(self, layer: ImageLayer) -> None:
         layer.events.name.connect(self._fill_layers)
         layer.events.axis_labels.connect(self._follow_labels)
+        layer.events.data.connect(self._follow_data)
         layer.events.scale.connect(self._redraw)
         layer.events.units.connect(self._redraw)
 
     def _unwatch(self, layer: ImageLayer) -> None:
         events = layer.events
-        for emitter in (events.name, events.axis_labels, events.scale, events.units):
-            for callback in (self._fill_layers, self._follow_labels, self._redraw):
+        for emitter in (events.name, events.axis_labels, events.data, events.scale, events.units):
+            for callback in (self._fill_layers, self._follow_labels, self._follow_data, self._redraw):
                 emitter.disconnect(callback)
 
     def _redraw(self, event: Any = None) -> None:
@@ -188,9 +190,16 @@ class SourceForm(QObject):
         if layer.unique_id == self.layer_list.chosen:
             self._fill_axes()
 
+    def _follow_data(self, event: Any) -> None:
+        """Ask anew where the pixels of the layer were replaced by others of another shape."""
+        layer = event.source
+        if layer.unique_id == self.layer_list.chosen and pixels(layer).shape != self._shape:
+            self._fill_axes()
+
     def _fill_axes(self) -> None:
         """List what the axes of the layer may mean, the likeliest first, and choose what was chosen for it before."""
         layer = self.layer
+        self._shape = pixels(layer).shape if layer is not None else ()
         with QSignalBlocker(self.axes_list):
             self.axes_list.clear()
             if layer is not None:
