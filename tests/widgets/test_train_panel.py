@@ -607,7 +607,7 @@ def test_a_folder_teaches_beside_the_layers(qtbot, scene, panel, models_folder, 
     assert panel.bar.state is TrainState.BLOCKED
 
 
-def test_another_plane_in_view_is_previewed(qtbot, scene, panel):
+def test_the_preview_follows_the_plane_in_view_and_the_place_of_the_image(qtbot, scene, panel):
     cells, painted = (np.stack([scene.layers[name].data] * 3) for name in ("cells", "painted"))
     scene.layers.clear()
     scene.add_image(cells, name="stack")
@@ -619,6 +619,8 @@ def test_another_plane_in_view_is_previewed(qtbot, scene, panel):
     assert preview.translate[0] == 0
     scene.dims.set_point(0, 2)
     qtbot.waitUntil(lambda: preview.translate[0] == 2, timeout=WAIT_MS)
+    scene.layers["stack"].scale = (1, 0.5, 0.5)
+    qtbot.waitUntil(lambda: preview.scale[1] == 0.5, timeout=WAIT_MS)
     panel.cancel()
     wait_for_end(qtbot, panel)
 

@@ -25,11 +25,12 @@ class PreviewLayer:
         self._layer_id: Any = None
         self._shown: tuple[Source, str] | None = None
         self._shape: tuple[int, ...] = ()
-        self._was_removed = False
+        self._was_removed = self._is_placed = False
 
     def begin(self, source: Source, cut: str) -> Image:
         """Show from now on what the network makes of `source`, cut to the plane in view; return that plane."""
-        self._shown, self._was_removed = (source, cut), False
+        self._shown = source, cut
+        self._was_removed = self._is_placed = False
         plane = source.image(cut)
         self._shape = tuple(plane.size(letter) for letter in without(plane.axes, "C"))
         return plane
@@ -53,7 +54,9 @@ class PreviewLayer:
             self._insert(np.asarray(data), place, source, task)
         else:
             layer.data = np.asarray(data)
-            layer.translate = place["translate"]
+            for name, value in place.items() if not self._is_placed else ():
+                setattr(layer, name, value)
+        self._is_placed = True
 
     def remove(self) -> None:
         """Remove the layer."""

@@ -139,7 +139,8 @@ class TrainPanel(QWidget):
             self.preview.remove()
             self.split.hide()
         self._show_timer.stop()
-        self._viewer.dims.events.current_step.disconnect(self._on_step_changed)
+        for emitter in self._moved():
+            emitter.disconnect(self._on_view_changed)
         self.form.close_for_good()
         self.next.close_for_good()
         self.autosave.close_for_good()
@@ -162,7 +163,8 @@ class TrainPanel(QWidget):
         self.after.use.connect(self._use)
         self.after.correct.connect(self.form.correct_prediction)
         self.after.train_on.connect(self._train_on)
-        self._viewer.dims.events.current_step.connect(self._on_step_changed)
+        for emitter in self._moved():
+            emitter.connect(self._on_view_changed)
         self._show_timer.timeout.connect(self._show_plane)
         self._watch = ClosingWatch(self, self.close_for_good)
 
@@ -290,7 +292,12 @@ class TrainPanel(QWidget):
             words = "\n".join(text for text in (self._last_words, problem) if text)
             self._draw(TrainState.BLOCKED if problem else TrainState.READY, words)
 
-    def _on_step_changed(self, event: Any = None) -> None:
+    def _moved(self) -> tuple[Any, Any]:
+        """Return what tells that another plane is in view, or that the image lies elsewhere or has another scale."""
+        events = self._viewer.dims.events
+        return events.current_step, events.range
+
+    def _on_view_changed(self, event: Any = None) -> None:
         if self._job is not None:
             self._show_timer.start()
 
