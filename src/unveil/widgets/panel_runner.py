@@ -27,6 +27,13 @@ from unveil.widgets.warning_row import WarningRow
 _WIDTH = 300
 """Width of a panel in a fresh dock, in pixels."""
 _MAX_NAME = 24
+_FOCUS = """
+QPushButton:focus, QToolButton:focus, QTableView:focus { outline: 1px solid palette(highlight); }
+QComboBox:focus { border: 1px solid palette(highlight); padding: 2px 9px 2px 7px; }
+QCheckBox::indicator:focus { border: 1px solid palette(highlight); padding: 0px; }
+QSlider::handle:focus { border: 2px solid palette(highlight); }
+"""
+"""Shows where the keyboard is, which napari's themes do not; border and padding take as much room as theirs."""
 
 
 class PanelRunner(QObject):
@@ -294,6 +301,8 @@ class _Scrolled(QScrollArea):
     def __init__(self) -> None:
         super().__init__()
         self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click beside the widgets leaves the keyboard to the canvas
+        self.setStyleSheet(_FOCUS)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 

@@ -48,6 +48,7 @@ class RefineForm(QWidget):
         for name, label in {"threshold": "Threshold", "separation": "Separation", "min_size": "Min. size"}.items():
             slider = self.sliders[name]
             slider.setToolTip(SegmentationOptions.model_fields[name].description)
+            slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the one inside has the focus, and shows it
             slider.valueChanged.connect(lambda *_: self._timer.start())
             self._form.addRow(label, slider)
         layout = QVBoxLayout(self)
