@@ -10,7 +10,8 @@ from unveil.config.options import DenoisingOptions
 from unveil.widgets.disk_run import denoise_on_disk
 from unveil.widgets.docks import open_panel
 from unveil.widgets.folder import denoise_folder
-from unveil.widgets.panel_runner import ClosingWatch, PanelRunner, put_in_scroll_area
+from unveil.widgets.panel_area import put_in_scroll_area
+from unveil.widgets.panel_runner import ClosingWatch, PanelRunner
 from unveil.widgets.requests import Request, Restored, compute_denoising
 from unveil.widgets.results import ResultLayers, denoised_layers
 from unveil.widgets.run_bar import format_seconds

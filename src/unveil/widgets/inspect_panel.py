@@ -11,7 +11,8 @@ from unveil.widgets.inspected import Inspected
 from unveil.widgets.layer_table import LayerTable
 from unveil.widgets.lipschitz_section import LipschitzSection
 from unveil.widgets.maps_section import MapsSection
-from unveil.widgets.panel_runner import ClosingWatch, put_in_scroll_area
+from unveil.widgets.panel_area import put_in_scroll_area
+from unveil.widgets.panel_runner import ClosingWatch
 from unveil.widgets.stability_section import StabilitySection
 from unveil.widgets.verify_section import VerifySection
 

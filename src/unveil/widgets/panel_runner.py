@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
 
 from unveil.errors import InputError
 from unveil.events import Event, Monitor, Progress, Unlike
@@ -24,16 +24,7 @@ from unveil.widgets.run_bar import PanelState, RunBar
 from unveil.widgets.run_form import RunForm
 from unveil.widgets.warning_row import WarningRow
 
-_WIDTH = 300
-"""Width of a panel in a fresh dock, in pixels."""
 _MAX_NAME = 24
-_FOCUS = """
-QPushButton:focus, QToolButton:focus, QTableView:focus { outline: 1px solid palette(highlight); }
-QComboBox:focus { border: 1px solid palette(highlight); padding: 2px 9px 2px 7px; }
-QCheckBox::indicator:focus { border: 1px solid palette(highlight); padding: 0px; }
-QSlider::handle:focus { border: 2px solid palette(highlight); }
-"""
-"""Shows where the keyboard is, which napari's themes do not; border and padding take as much room as theirs."""
 
 
 class PanelRunner(QObject):
@@ -279,50 +270,6 @@ def _show_folder(report: FolderReport) -> str:
     for problem in report.problems:
         tell(problem)
     return report.sentence
-
-
-def put_in_scroll_area(panel: QWidget, *parts: QWidget) -> None:
-    """Stack `parts` in `panel`, so that a low window scrolls them instead of growing."""
-    content = QWidget()
-    column = QVBoxLayout(content)
-    for part in parts:
-        column.addWidget(part)
-    column.addStretch()
-    area = _Scrolled()
-    area.setWidget(content)
-    layout = QVBoxLayout(panel)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(area)
-
-
-class _Scrolled(QScrollArea):
-    """Scrolls up and down only: it is never narrower than its content needs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click beside the widgets leaves the keyboard to the canvas
-        self.setStyleSheet(_FOCUS)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Follow the content when a row appears or the font changes."""
-        if watched is self.widget() and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Polish):
-            self.updateGeometry()
-        return bool(super().eventFilter(watched, event))
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return the width that the content and the scroll bar need."""
-        return QSize(self._width(self.widget().minimumSizeHint().width()), 100)
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Return the size that the content would like."""
-        hint = self.widget().sizeHint()
-        return QSize(max(self.minimumSizeHint().width(), _WIDTH), hint.height())
-
-    def _width(self, content: int) -> int:
-        return content + int(self.verticalScrollBar().sizeHint().width())
 
 
 class ClosingWatch(QObject):

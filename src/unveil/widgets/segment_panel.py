@@ -22,7 +22,8 @@ from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
 from unveil.widgets.layers import pixels
 from unveil.widgets.notify import tell, tell_failure
-from unveil.widgets.panel_runner import ClosingWatch, PanelRunner, put_in_scroll_area
+from unveil.widgets.panel_area import put_in_scroll_area
+from unveil.widgets.panel_runner import ClosingWatch, PanelRunner
 from unveil.widgets.refine_form import RefineForm
 from unveil.widgets.requests import (
     Request,

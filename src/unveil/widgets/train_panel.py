@@ -24,7 +24,8 @@ from unveil.widgets.layers import Source
 from unveil.widgets.model_picker import pickers_for
 from unveil.widgets.next_blocks import NextBlocks
 from unveil.widgets.notify import tell, tell_failure
-from unveil.widgets.panel_runner import ClosingWatch, put_in_scroll_area
+from unveil.widgets.panel_area import put_in_scroll_area
+from unveil.widgets.panel_runner import ClosingWatch
 from unveil.widgets.preview_layer import PreviewLayer
 from unveil.widgets.resume_row import ResumeRow
 from unveil.widgets.session_models import session_models

@@ -1,0 +1,95 @@
+"""What a panel lies in: it scrolls up and down, and mouse and keyboard do in it what people expect of them."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QFrame,
+    QScrollArea,
+    QScrollBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+_WIDTH = 300
+"""Width of a panel in a fresh dock, in pixels."""
+_FOCUS = """
+QPushButton:focus, QToolButton:focus, QTableView:focus { outline: 1px solid palette(highlight); }
+QComboBox:focus { border: 1px solid palette(highlight); padding: 2px 9px 2px 7px; }
+QCheckBox::indicator:focus { border: 1px solid palette(highlight); padding: 0px; }
+QSlider::handle:focus { border: 2px solid palette(highlight); }
+"""
+"""Shows where the keyboard is, which napari's themes do not; border and padding take as much room as theirs."""
+
+
+def put_in_scroll_area(panel: QWidget, *parts: QWidget) -> None:
+    """Stack `parts` in `panel`, so that a low window scrolls them instead of growing."""
+    content = QWidget()
+    column = QVBoxLayout(content)
+    for part in parts:
+        column.addWidget(part)
+    column.addStretch()
+    area = _Scrolled()
+    area.setWidget(content)
+    layout = QVBoxLayout(panel)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(area)
+
+
+class _Scrolled(QScrollArea):
+    """Scrolls up and down only: it is never narrower than its content needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click beside the widgets leaves the keyboard to the canvas
+        self.setStyleSheet(_FOCUS)
+        self._wheel = _Wheel(self)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Follow the content when a row appears or the font changes."""
+        if watched is self.widget() and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Polish):
+            self._wheel.watch(self.widget())
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the width that the content and the scroll bar need."""
+        return QSize(self._width(self.widget().minimumSizeHint().width()), 100)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the size that the content would like."""
+        hint = self.widget().sizeHint()
+        return QSize(max(self.minimumSizeHint().width(), _WIDTH), hint.height())
+
+    def _width(self, content: int) -> int:
+        return content + int(self.verticalScrollBar().sizeHint().width())
+
+
+class _Wheel(QObject):
+    """Leaves the wheel to the panel, which it scrolls: a list under the mouse would choose something else, unseen.
+
+    Numbers and sliders take it once they were clicked.
+    """
+
+    def watch(self, content: QWidget) -> None:
+        """Take care of all that lies in `content` now."""
+        for kind in (QComboBox, QAbstractSpinBox, QAbstractSlider):
+            for widget in content.findChildren(kind):
+                if not isinstance(widget, QScrollBar):
+                    widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Pass a turn of the wheel on to what lies around the widget."""
+        if event.type() != QEvent.Type.Wheel:
+            return False
+        assert isinstance(watched, QWidget)
+        if watched.hasFocus() and not isinstance(watched, QComboBox):
+            return False
+        event.ignore()
+        return True

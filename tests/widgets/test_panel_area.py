@@ -1,0 +1,95 @@
+"""Who works by keyboard sees where the focus is, and the wheel scrolls a panel instead of choosing something else."""
+
+from __future__ import annotations
+
+import pytest
+from napari._qt.qt_resources import get_stylesheet
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from unveil.widgets.layer_list import Names
+from unveil.widgets.panel_area import put_in_scroll_area
+from unveil.widgets.refine_form import RefineForm
+
+
+@pytest.fixture(params=["dark", "light"])
+def window(qtbot, request):
+    """A window in a theme of napari."""
+    made = QWidget()
+    made.setStyleSheet(get_stylesheet(request.param))
+    qtbot.addWidget(made)
+    return made
+
+
+def show(qtbot, window):
+    window.show()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+
+
+def test_the_focus_is_seen_at_every_stop_and_moves_nothing(qtbot, window):
+    refine = RefineForm()
+    parts = QPushButton("Segment"), QComboBox(), Names(), QCheckBox("Replace"), QCheckBox()
+    put_in_scroll_area(window, *parts, refine)
+    refine.reset.hide()
+    show(qtbot, window)
+    window.setFocus()
+    looks = {widget: (widget.grab().toImage(), widget.geometry()) for widget in window.findChildren(QWidget)}
+    stops = []
+    for _ in range(len(parts) + len(refine.sliders)):
+        window.focusNextChild()
+        stops.append(window.focusWidget())
+        before, place = looks[stops[-1]]
+        assert stops[-1].grab().toImage() != before, stops[-1]
+        assert stops[-1].geometry() == place
+    assert stops[: len(parts)] == list(parts)
+    for stop, slider in zip(stops[len(parts) :], refine.sliders.values(), strict=True):
+        assert slider.isAncestorOf(stop)
+
+
+def test_a_click_beside_the_widgets_takes_no_focus(qtbot, window):
+    button = QPushButton("Segment")
+    put_in_scroll_area(window, button)
+    window.resize(300, 300)
+    window.show()
+    button.setFocus()
+    qtbot.mouseClick(window.childAt(150, 250), Qt.MouseButton.LeftButton)
+    assert window.focusWidget() is button
+
+
+def turn_wheel(widget):
+    """Turn the wheel over `widget`; say whether it took that for itself."""
+    place = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        place,
+        QPointF(widget.mapToGlobal(place.toPoint())),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)
+    return event.isAccepted()
+
+
+def test_the_wheel_scrolls_and_chooses_nothing(qtbot, window):
+    content, models, number, later = QWidget(), Names(), QSpinBox(), QComboBox()
+    QVBoxLayout(content).addWidget(models)
+    put_in_scroll_area(window, content, number)
+    show(qtbot, window)
+    content.layout().addWidget(later)
+    for names in (models, later):
+        names.addItems(["nuclei", "simulated-cells"])
+    number.setValue(50)
+    for _ in range(3):  # word of a new widget goes from layout to layout
+        QApplication.processEvents()
+    window.setFocus()
+    assert [turn_wheel(widget) for widget in (models, later, number)] == [False] * 3
+    number.setFocus()
+    assert turn_wheel(number)
+    models.setFocus()
+    assert not turn_wheel(models)
+    assert (models.currentText(), later.currentText(), number.value()) == ("nuclei", "nuclei", 49)
