@@ -44,6 +44,15 @@ def drawn(plot, name):
     return tuple([] if values is None else values.tolist() for values in given_data)
 
 
+def texts_of(axis):
+    """Return box, alignment and words of each number at an axis."""
+    picture = QPicture()
+    painter = QPainter(picture)
+    _, _, texts = axis.generateDrawSpecs(painter)
+    painter.end()
+    return texts
+
+
 def test_curves_hold_what_was_given(plot):
     plot.add_steps([1, 2], [0.5, 0.25])
     plot.add_steps([3], [0.125])
@@ -218,6 +227,17 @@ def test_colours_follow_the_theme(qtbot, viewer):
     assert lightness["dark"] > lightness["light"]
 
 
+def test_the_numbers_stay_those_of_the_metric_when_the_font_changes(shown_plot):
+    shown_plot.add_steps([1, 900], [0.65, 0.95])
+    shown_plot.add_epoch(1, validation_loss=0.5, metric=0.1, is_kept=True)
+    shown_plot.add_epoch(900, validation_loss=0.5, metric=0.8, is_kept=True)
+    shown_plot.redraw()
+    QApplication.processEvents()
+    QApplication.sendEvent(shown_plot, QEvent(QEvent.Type.FontChange))
+    shown_plot.redraw()
+    assert max(float(words) for _, _, words in texts_of(shown_plot.metric_chart.axis)) <= 1
+
+
 def test_a_closed_plot_is_forgotten(qtbot):
     plot = LossPlot()
     plot.show()
@@ -313,10 +333,6 @@ def test_numbers_on_a_low_chart_do_not_overlap(shown_plot):
     shown_plot.redraw()
     QApplication.processEvents()
     shown_plot.redraw()
-    picture = QPicture()
-    painter = QPainter(picture)
-    _, _, texts = shown_plot.loss_chart.axis.generateDrawSpecs(painter)
-    painter.end()
-    boxes = [box for box, _, _ in texts]
+    boxes = [box for box, _, _ in texts_of(shown_plot.loss_chart.axis)]
     assert len(boxes) > 1
     assert not any(one.intersects(other) for one, other in combinations(boxes, 2))

@@ -45,7 +45,7 @@ class LossPlot(QWidget):
             "kept": self.metric_chart.add_curve("star", _STAR_PX),
         }
         self.curves["steps"].setOpacity(0.4)
-        self._x_axis = pg.AxisItem("bottom", linkView=self.loss_chart.view, maxTickLength=4)
+        self._x_axis = _axis("bottom", self.loss_chart.view, tick_px=4)
         # the axis's own label would lose its lower half
         self._x_label = QLabel(alignment=Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
@@ -154,7 +154,6 @@ class LossPlot(QWidget):
         for axis in (self.loss_chart.axis, self.metric_chart.axis, self._x_axis):
             axis.setStyle(tickFont=font, maxTickLevel=0)
             axis.label.setFont(font)
-            axis.enableAutoSIPrefix(False)
             axis.setPen(QColor(*text.getRgb()[:3], 100))
             axis.setTextPen(text)
         letters = QFontMetrics(font)
@@ -175,7 +174,7 @@ class _Chart:
     def __init__(self, label: str = "") -> None:
         self.view = pg.ViewBox(enableMenu=False, enableMouse=False)
         self.view.disableAutoRange()
-        self.axis = pg.AxisItem("left", linkView=self.view, maxTickLength=0)
+        self.axis = _axis("left", self.view, tick_px=0)
         self.axis.setLabel(label)
         self.axis.setGrid(40)
 
@@ -295,6 +294,13 @@ def _colours(palette: QPalette) -> tuple[QColor, QColor, QColor]:
     text = palette.color(QPalette.ColorRole.WindowText)
     training, validation = ("#56b4e9", "#e69f00") if text.lightness() > 127 else ("#0072b2", "#d55e00")
     return text, QColor(training), QColor(validation)
+
+
+def _axis(side: str, view: Any, *, tick_px: int) -> Any:
+    """Return an axis whose numbers are the values; asked later, it would count its present ones in thousandths."""
+    axis = pg.AxisItem(side, linkView=view, maxTickLength=tick_px)
+    axis.enableAutoSIPrefix(False)
+    return axis
 
 
 def _stack(upper: _Chart, lower: _Chart, x_axis: Any) -> Any:
