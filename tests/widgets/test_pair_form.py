@@ -310,13 +310,3 @@ def test_layers_are_left_as_they_are(model, form, blobs):
     form.new_labels()
     np.testing.assert_array_equal(image.data, blobs(32, 32))
     np.testing.assert_array_equal(labels.data, np.eye(32))
-
-
-def test_the_tab_key_goes_through_the_rows_before_the_buttons(form):
-    form.add_pair()
-    expected = [*(widget for row in form.rows for _, widget in row.places), form.add_button, form.labels_button]
-    found, widget = [], form.nextInFocusChain()
-    while widget is not form:
-        found.append(widget)
-        widget = widget.nextInFocusChain()
-    assert [widget for widget in found if widget in expected] == expected

@@ -1,14 +1,16 @@
-"""Who works by keyboard sees where the focus is, and the wheel scrolls a panel instead of choosing something else."""
+"""Who works by keyboard sees where the focus is and goes on as people read; the wheel scrolls and chooses nothing."""
 
 from __future__ import annotations
 
 import pytest
 from napari._qt.qt_resources import get_stylesheet
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from unveil.widgets.layer_list import Names
+from unveil.widgets.pair_form import PairForm
 from unveil.widgets.panel_area import put_in_scroll_area
 from unveil.widgets.refine_form import RefineForm
 
@@ -26,6 +28,12 @@ def show(qtbot, window):
     window.show()
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
+
+
+def hand_on():
+    """Let the word of a new widget go from layout to layout."""
+    for _ in range(3):
+        QApplication.processEvents()
 
 
 def test_the_focus_is_seen_at_every_stop_and_moves_nothing(qtbot, window):
@@ -46,6 +54,22 @@ def test_the_focus_is_seen_at_every_stop_and_moves_nothing(qtbot, window):
     assert stops[: len(parts)] == list(parts)
     for stop, slider in zip(stops[len(parts) :], refine.sliders.values(), strict=True):
         assert slider.isAncestorOf(stop)
+
+
+def test_the_tab_key_goes_through_what_came_later_as_it_is_read(qtbot, window):
+    form, last = PairForm(ViewerModel()), QPushButton("Train")
+    put_in_scroll_area(window, form, last)
+    show(qtbot, window)
+    form.add_pair()
+    hand_on()
+    rows = [widget for row in form.rows for _, widget in row.places]
+    expected = [*rows, form.add_button, form.labels_button, last]
+    found, widget = [], window.nextInFocusChain()
+    while widget is not window:
+        found.append(widget)
+        widget = widget.nextInFocusChain()
+    assert [widget for widget in found if widget in expected] == expected
+    form.close_for_good()
 
 
 def test_a_click_beside_the_widgets_takes_no_focus(qtbot, window):
@@ -84,8 +108,7 @@ def test_the_wheel_scrolls_and_chooses_nothing(qtbot, window):
     for names in (models, later):
         names.addItems(["nuclei", "simulated-cells"])
     number.setValue(50)
-    for _ in range(3):  # word of a new widget goes from layout to layout
-        QApplication.processEvents()
+    hand_on()
     window.setFocus()
     assert [turn_wheel(widget) for widget in (models, later, number)] == [False] * 3
     number.setFocus()

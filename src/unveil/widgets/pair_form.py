@@ -175,8 +175,6 @@ class PairForm(QWidget):
         at = self._grid.rowCount()
         for column, widget in row.places:
             self._grid.addWidget(widget, at, column)
-        for last in (self.labels_button, self.add_button, row.remove_button):  # the Tab key comes to the rows first
-            self.setTabOrder(row.clean_list, last)
         return row
 
     def _drop_row(self, row: PairRow) -> None:

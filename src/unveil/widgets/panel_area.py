@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QComboBox,
     QFrame,
+    QLayout,
     QScrollArea,
-    QScrollBar,
     QVBoxLayout,
     QWidget,
 )
@@ -47,16 +50,29 @@ class _Scrolled(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click beside the widgets leaves the keyboard to the canvas
         self.setStyleSheet(_FOCUS)
-        self._wheel = _Wheel(self)
+        self._wheel, self._known = _Wheel(self), list[QWidget]()
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Follow the content when a row appears or the font changes."""
         if watched is self.widget() and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Polish):
-            self._wheel.watch(self.widget())
+            self._take_in()
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
+
+    def _take_in(self) -> None:
+        """Let the Tab key go through the widgets as they are read, also those that came later, and the wheel pass."""
+        widgets = list(_as_read(self.widget().layout()))
+        if widgets == self._known:
+            return
+        self._known = widgets
+        stops = [widget for widget in widgets if widget.focusPolicy() & Qt.FocusPolicy.TabFocus]
+        for stop, following in pairwise(stops):
+            QWidget.setTabOrder(stop, following)
+        for widget in widgets:
+            if isinstance(widget, QComboBox | QAbstractSpinBox | QAbstractSlider):
+                widget.installEventFilter(self._wheel)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return the width that the content and the scroll bar need."""
@@ -71,18 +87,23 @@ class _Scrolled(QScrollArea):
         return content + int(self.verticalScrollBar().sizeHint().width())
 
 
+def _as_read(layout: QLayout) -> Iterator[QWidget]:
+    """Go through the widgets of a layout in its order, and through those inside of them."""
+    for n in range(layout.count()):
+        item = layout.itemAt(n)
+        widget = item.widget()
+        inner = item.layout() if widget is None else widget.layout()
+        if widget is not None:
+            yield widget
+        if inner is not None:
+            yield from _as_read(inner)
+
+
 class _Wheel(QObject):
     """Leaves the wheel to the panel, which it scrolls: a list under the mouse would choose something else, unseen.
 
     Numbers and sliders take it once they were clicked.
     """
-
-    def watch(self, content: QWidget) -> None:
-        """Take care of all that lies in `content` now."""
-        for kind in (QComboBox, QAbstractSpinBox, QAbstractSlider):
-            for widget in content.findChildren(kind):
-                if not isinstance(widget, QScrollBar):
-                    widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Pass a turn of the wheel on to what lies around the widget."""
