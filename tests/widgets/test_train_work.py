@@ -9,6 +9,7 @@ import pytest
 
 from unveil.config.training import SegmentationTraining
 from unveil.data.annotation import Annotation
+from unveil.events import Cancelled, Event, Progress
 from unveil.image import Image
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.folder_pairs import FolderPairs
@@ -52,6 +53,19 @@ def test_classes_have_one_numbering(tmp_path, extent, in_file, classes, ours, th
     assert settings.classes == ("background", *classes)
     assert len(images) == 2
     assert [np.asarray(target.labels.data)[:, 0].tolist() for target in targets] == [ours, theirs]
+
+
+def test_reading_a_folder_tells_how_far_it_is_and_can_be_cancelled(tmp_path) -> None:
+    order = TrainingRequest(None, None, CLASSES, folder=in_folder(tmp_path, [0, 1], Whole()))
+    told = []
+    with_folder(order, told.append)
+    assert told == [Progress(0, 1, "images of the folder")]
+
+    def cancel(event: Event) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        with_folder(order, cancel)
 
 
 def test_labels_of_a_folder_are_sparse_as_those_of_layers_are(tmp_path) -> None:

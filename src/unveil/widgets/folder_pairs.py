@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidge
 
 from unveil.data.annotation import Annotation
 from unveil.data.sparse_labels import around_objects
+from unveil.events import Monitor, Progress
 from unveil.image import Image
 from unveil.widgets.training_layers import Extent, Scribbles, Sparse, TrainingTask
 
@@ -37,8 +38,8 @@ class FolderPairs:
     extent: Extent
     n_dims: int
 
-    def read(self) -> Data:
-        """Read images and targets as the task `train` takes them.
+    def read(self, monitor: Monitor) -> Data:
+        """Read images and targets as the task `train` takes them, and tell how far that is.
 
         Raises
         ------
@@ -48,15 +49,22 @@ class FolderPairs:
         from unveil.io.annotations import read_annotations
         from unveil.io.images import find_images, pair_files, read_image
 
+        def read_all(files: Sequence[Path]) -> list[Image]:
+            images = []
+            for number, file in enumerate(files):
+                monitor(Progress(number, len(files), "images of the folder"))
+                images.append(read_image(file))
+            return images
+
         if self.images is None or self.targets is None:
-            only = [
-                read_image(path) for folder in (self.images, self.targets) if folder for path in find_images([folder])
-            ]
+            only = read_all(
+                [path for folder in (self.images, self.targets) if folder for path in find_images([folder])]
+            )
             return (None, only) if self.images is None else (only, None)
         pairs = pair_files(self.images, self.targets)
-        images = [read_image(image) for image, _ in pairs]
+        images = read_all([image for image, _ in pairs])
         if not self.task.is_segmentation:
-            return images, [read_image(clean) for _, clean in pairs]
+            return images, read_all([clean for _, clean in pairs])
         background = self.extent.background if isinstance(self.extent, Scribbles) else None
         annotations = read_annotations([labels for _, labels in pairs], masks=None, background=background)
         if isinstance(self.extent, Sparse):

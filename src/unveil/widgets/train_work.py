@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
 from unveil.data.annotation import Annotation, judged_numbers, renumbered
-from unveil.events import Cancelled, Monitor, Notice
+from unveil.events import Cancelled, Monitor, Notice, ignore
 from unveil.image import Image
 from unveil.io.card_file import ENDING, read_card
 from unveil.io.library import own_models_folder
@@ -155,18 +155,18 @@ class TrainingWork:
         for notice in order.notices:
             monitor(Notice(notice))
         preview = order.shown[0].image(order.shown[1]) if order.shown is not None else None
-        images, targets, settings = with_folder(order)
+        images, targets, settings = with_folder(order, monitor)
         return create_run(images, targets, settings, parent=order.parent, monitor=monitor), preview
 
 
 def with_folder(
-    order: TrainingRequest,
+    order: TrainingRequest, monitor: Monitor = ignore
 ) -> tuple[Sequence[Image] | None, Sequence[Annotation] | Sequence[Image] | None, TrainingSettings]:
     """Put the images of the folder to those of the layers; classes are counted over both."""
     images, targets, settings, folder = order.images, order.targets, order.settings, order.folder
     if folder is None:
         return images, targets, settings
-    more_images, more_targets = folder.read()
+    more_images, more_targets = folder.read(monitor)
     if isinstance(settings, SegmentationTraining) and not settings.objects:
         numbers, targets, more_targets = _in_one_numbering(order, folder.extent, targets or (), more_targets or ())
         if numbers:
