@@ -57,9 +57,7 @@ class FolderPairs:
             return images
 
         if self.images is None or self.targets is None:
-            only = read_all(
-                [path for folder in (self.images, self.targets) if folder for path in find_images([folder])]
-            )
+            only = read_all(find_images(folder for folder in (self.images, self.targets) if folder))
             return (None, only) if self.images is None else (only, None)
         pairs = pair_files(self.images, self.targets)
         images = read_all([image for image, _ in pairs])
