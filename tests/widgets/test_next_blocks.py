@@ -18,7 +18,7 @@ from unveil.widgets.pixel_grid import grid_of
 from unveil.widgets.run_bar import PanelState
 from unveil.widgets.suggested_layer import ANNOTATE_NEXT
 from unveil.widgets.train_panel import TrainPanel
-from unveil.widgets.training_layers import ANNOTATED, LayerPair, Rectangles, Whole
+from unveil.widgets.training_layers import ANNOTATED, LayerPair, Rectangles, Sparse, Whole
 
 WAIT_MS = 60_000
 
@@ -97,6 +97,23 @@ def test_selected_blocks_become_what_is_annotated_and_do_not_return(qtbot, scene
     blocks(scene).selected_data = {3}
     qtbot.mouseClick(panel.next.done_button, Qt.MouseButton.LeftButton)
     assert annotated.nshapes == 3
+
+
+def test_blocks_count_beside_objects_painted_elsewhere(qtbot, scene, panel):
+    labels = scene.layers["painted"].data
+    labels[10:20, 10:20] = 1
+    panel.form.extent.choose(Sparse())
+    ask(qtbot, panel)
+    first = blocks(scene).data[0].min(axis=0)
+    labels[310:330, 120:140] = 2
+    blocks(scene).selected_data = {0}
+    panel.next.take_selected()
+    (annotation,) = panel.form.request().targets
+    assert annotation.mask[288:, 96:192].all()
+    assert annotation.mask[10:20, 10:20].all()
+    assert annotation.mask.sum() < 96 * 96 + 40 * 40
+    ask(qtbot, panel)
+    assert not any((corners.min(axis=0) == first).all() for corners in blocks(scene).data)
 
 
 def test_nothing_selected_and_nothing_left_are_said(qtbot, scene, panel, notifications):

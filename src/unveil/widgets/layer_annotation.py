@@ -140,18 +140,18 @@ def _near_objects(frame: NDArray[Any], image: Image, inside: NDArray[np.bool_] |
 
 
 def _areas(image: ImageLayer, axes: str, extent: Extent) -> list[Area]:
-    if isinstance(extent, Sparse):
-        blocks = extent.blocks.on(image) if extent.blocks is not None else []
-        layers = [layer for layer in blocks if layer.nshapes]
-    elif isinstance(extent, Rectangles):
-        layers = extent.on(image)
-    else:
-        return []
-    if not layers and isinstance(extent, Rectangles):
-        raise ImageError(
-            f"No block of '{image.name}' is annotated; only what is inside annotated blocks teaches. Annotate one, or "
-            f"remove its pair."
-        )
+    match extent:
+        case Rectangles():
+            layers = extent.on(image)
+            if not layers:
+                raise ImageError(
+                    f"No block of '{image.name}' is annotated; only what is inside annotated blocks teaches. Annotate "
+                    f"one, or remove its pair."
+                )
+        case Sparse(Rectangles() as blocks):
+            layers = [layer for layer in blocks.on(image) if layer.nshapes]
+        case _:
+            return []
     channel_at = axes.index("C") if "C" in axes else None
     grid = grid_of(image, axes, pixels(image).shape)
     return [area for layer in layers for area in areas_on(layer, grid, channel_at)]
