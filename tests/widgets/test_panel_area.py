@@ -72,6 +72,16 @@ def test_the_tab_key_goes_through_what_came_later_as_it_is_read(qtbot, window):
     form.close_for_good()
 
 
+def test_enter_and_space_press_the_button_with_the_focus(qtbot, window):
+    button, pressed = QPushButton("Segment"), []
+    button.clicked.connect(lambda: pressed.append(1))
+    put_in_scroll_area(window, button)
+    show(qtbot, window)
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+        qtbot.keyClick(button, key)
+    assert len(pressed) == 3
+
+
 def test_a_click_beside_the_widgets_takes_no_focus(qtbot, window):
     button = QPushButton("Segment")
     put_in_scroll_area(window, button)

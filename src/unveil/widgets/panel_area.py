@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
     QLayout,
+    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -62,7 +63,7 @@ class _Scrolled(QScrollArea):
         return bool(super().eventFilter(watched, event))
 
     def _take_in(self) -> None:
-        """Let the Tab key go through the widgets as they are read, also those that came later, and the wheel pass."""
+        """Let keys and wheel do in all widgets, also in those that came later, what people expect of them."""
         widgets = list(_as_read(self.widget().layout()))
         if widgets == self._known:
             return
@@ -73,6 +74,8 @@ class _Scrolled(QScrollArea):
         for widget in widgets:
             if isinstance(widget, QComboBox | QAbstractSpinBox | QAbstractSlider):
                 widget.installEventFilter(self._wheel)
+            elif isinstance(widget, QPushButton):
+                widget.setAutoDefault(True)  # else the Enter key does nothing outside of dialogs
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return the width that the content and the scroll bar need."""
