@@ -27,6 +27,7 @@ from unveil.io.runs import Run, resumable_runs
 from unveil.io.settings import read_settings
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.after_training import CardDialog
+from unveil.widgets.docks import open_panel
 from unveil.widgets.layer_roles import role_of
 from unveil.widgets.layers import source_of
 from unveil.widgets.preview_layer import PreviewLayer
@@ -662,6 +663,18 @@ def test_a_model_of_channels_is_used_on_channels(qtbot, scene, panel, save_segme
     panel.after.use.emit(Trained(model, read_card(model), Run(tmp_path), tmp_path))
     qtbot.waitUntil(lambda: any(role_of(layer) == "labels" for layer in scene.layers), timeout=WAIT_MS)
     assert scene.layers["both · both-segmenter labels"].data.shape == (32, 32)
+
+
+def test_a_panel_at_work_is_left_alone(scene, panel, save_segmenter, tmp_path, notifications, monkeypatch):
+    save_segmenter("blobs")
+    model = save_segmenter("newer")
+    trained = Trained(model, read_card(model), Run(tmp_path), tmp_path)
+    segment = open_panel(scene, "Segment")
+    segment.form.models.choose(model.with_stem("blobs"))
+    monkeypatch.setattr(type(segment.runner), "is_running", True)
+    panel.after.use.emit(trained)
+    assert segment.form.models.list.currentText() == "blobs"
+    assert "at work" in notifications[-1][1]
 
 
 def test_adapting_fits_a_denoiser_to_the_image(qtbot, scene, panel, models_folder, save_segmenter, save_denoiser):

@@ -267,7 +267,11 @@ class TrainPanel(QWidget):
 
     def _use(self, trained: Trained) -> None:
         """Open the panel of the model's task with it, and run it on the first image."""
-        panel = open_panel(self._viewer, "Segment" if trained.card.task == "segmentation" else "Denoise")
+        name = "Segment" if trained.card.task == "segmentation" else "Denoise"
+        panel = open_panel(self._viewer, name)
+        if panel.runner.is_running:
+            tell(f"The {name} panel is at work. Press the button again when it has ended, or cancel it there.")
+            return
         panel.form.models.refresh()
         panel.form.models.choose(trained.model)
         image, axes = self.form.first_image()
