@@ -15,10 +15,21 @@ from unveil.widgets.panel_area import put_in_scroll_area
 from unveil.widgets.refine_form import RefineForm
 
 
+class Window(QWidget):
+    """What lies around a panel, as napari's window, which takes keys."""
+
+    def __init__(self):
+        super().__init__()
+        self.keys = []
+
+    def keyPressEvent(self, event):  # noqa: N802
+        self.keys.append(event.text())
+
+
 @pytest.fixture(params=["dark", "light"])
 def window(qtbot, request):
     """A window in a theme of napari."""
-    made = QWidget()
+    made = Window()
     made.setStyleSheet(get_stylesheet(request.param))
     qtbot.addWidget(made)
     return made
@@ -80,6 +91,19 @@ def test_enter_and_space_press_the_button_with_the_focus(qtbot, window):
     for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
         qtbot.keyClick(button, key)
     assert len(pressed) == 3
+
+
+def test_letters_and_digits_are_for_napari_and_choose_nothing(qtbot, window):
+    lists = Names(), QComboBox()
+    put_in_scroll_area(window, *lists)
+    show(qtbot, window)
+    for names in lists:
+        names.addItems(["best", "mine", "1st"])
+        qtbot.keyClicks(names, "m1", delay=0)
+        assert names.currentText() == "best"
+        qtbot.keyClick(names, Qt.Key.Key_Down)
+        assert names.currentText() == "mine"
+    assert window.keys == ["m", "1"] * 2
 
 
 def test_a_click_beside_the_widgets_takes_no_focus(qtbot, window):

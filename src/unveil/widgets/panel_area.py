@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import cast
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtGui import QKeyEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
@@ -51,7 +53,7 @@ class _Scrolled(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click beside the widgets leaves the keyboard to the canvas
         self.setStyleSheet(_FOCUS)
-        self._wheel, self._known = _Wheel(self), list[QWidget]()
+        self._unmeant, self._known = _Unmeant(self), list[QWidget]()
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
@@ -73,7 +75,7 @@ class _Scrolled(QScrollArea):
             QWidget.setTabOrder(stop, following)
         for widget in widgets:
             if isinstance(widget, QComboBox | QAbstractSpinBox | QAbstractSlider):
-                widget.installEventFilter(self._wheel)
+                widget.installEventFilter(self._unmeant)
             elif isinstance(widget, QPushButton):
                 widget.setAutoDefault(True)  # else the Enter key does nothing outside of dialogs
 
@@ -102,18 +104,24 @@ def _as_read(layout: QLayout) -> Iterator[QWidget]:
             yield from _as_read(inner)
 
 
-class _Wheel(QObject):
-    """Leaves the wheel to the panel, which it scrolls: a list under the mouse would choose something else, unseen.
+class _Unmeant(QObject):
+    """Passes on what a widget would take though it is meant for others: the choice would change, unseen.
 
-    Numbers and sliders take it once they were clicked.
+    The wheel scrolls the panel; numbers and sliders take it once they were clicked. Letters and digits are napari's
+    shortcuts; a list takes them in its popup.
     """
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Pass a turn of the wheel on to what lies around the widget."""
-        if event.type() != QEvent.Type.Wheel:
-            return False
-        assert isinstance(watched, QWidget)
-        if watched.hasFocus() and not isinstance(watched, QComboBox):
-            return False
-        event.ignore()
-        return True
+        """Pass a turn of the wheel, or a key, on to what lies around the widget."""
+        match event:
+            case QWheelEvent():
+                is_unmeant = isinstance(watched, QComboBox) or not cast("QWidget", watched).hasFocus()
+            case QKeyEvent():
+                is_unmeant = (
+                    isinstance(watched, QComboBox) and event.text().isprintable() and event.text().strip() != ""
+                )
+            case _:
+                return False
+        if is_unmeant:
+            event.ignore()
+        return is_unmeant
