@@ -48,7 +48,8 @@ def test_a_double_click_runs_and_does_not_cancel(window):
     bar.draw(PanelState.READY)
     double_click(bar.button, bar.button.rect().center())
     assert asked == ["run"]
-    QTest.mouseClick(bar.button, Qt.MouseButton.LeftButton)
+    for _ in range(2):  # the first of these is still within a millisecond; after it QTest lets half a second pass
+        QTest.mouseClick(bar.button, Qt.MouseButton.LeftButton)
     assert asked == ["run", "cancel"]
 
 

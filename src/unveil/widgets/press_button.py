@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qtpy.QtCore import QPoint
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 
 class PressButton(QPushButton):
-    """A button that takes a double-click for one press: the second would cancel what the first has started."""
+    """A button that takes a double-click for one press: the second would cancel what the first has started.
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Leave the second press out, also where the first one was on a button that stood here before."""
+    It is left out also where the first was on a button that stood here before: for Qt that is no double-click.
+    """
+
+    _last: tuple[int, QPoint] | None = None
+    """When in milliseconds, and where on the screen, one of these buttons was pressed."""
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Be pressed, unless it is the second press of a double-click."""
+        now, place, last = event.timestamp(), event.globalPosition().toPoint(), PressButton._last
+        PressButton._last = now, place
+        is_second = (
+            last is not None
+            and now - last[0] < QApplication.doubleClickInterval()
+            and (place - last[1]).manhattanLength() < QApplication.startDragDistance()
+        )
+        if not is_second:
+            super().mousePressEvent(event)
 
 
 def main_button(text: str) -> PressButton:
