@@ -55,9 +55,9 @@ def dask_in_this_thread():
 
 
 @pytest.fixture
-def _survivors_are_no_garbage() -> Iterator[None]:
-    """Keep out of later collections what outlives a test, too: with each viewer they took longer."""
-    yield
+def _survivors_are_no_garbage() -> None:
+    """Keep out of later collections what outlived earlier tests, too: with each viewer they took longer."""
+    gc.collect()
     gc.freeze()
 
 
