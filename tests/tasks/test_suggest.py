@@ -14,6 +14,7 @@ from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Cancelled, Notice, Progress, ignore
 from unveil.image import Image
+from unveil.tasks import suggest
 from unveil.tasks.suggest import SuggestedBlock, suggest_blocks
 
 BLOCK = 32
@@ -53,6 +54,8 @@ def test_before_anything_is_annotated_the_block_with_objects_on_background_wins(
 
 
 def test_later_the_block_where_the_model_is_unsure_wins(scene, model, squares):
+    scene.data[0:32, 96:112] = 1000  # of most contrast
+    assert corners(suggested([scene], model, n=1)) == [(0, 0, 96)]
     pixels = squares((128, 128), (4, 4))
     sure = Image(pixels, name="sure")
     mask = np.zeros(scene.shape, bool)
@@ -90,6 +93,29 @@ def test_one_scribbled_pixel_makes_a_block_annotated(scene, model):
     assert (0, 64, 32) not in corners(suggested([scene], model, [annotation], n=16))
     outlined = Annotation(annotation.labels, mask)
     assert (0, 64, 32) in corners(suggested([scene], model, [outlined], n=16))
+
+
+def test_images_take_turns(scene, model):
+    assert [image for image, *_ in corners(suggested([scene, scene], model, n=6))] == [0, 1] * 3
+
+
+def test_of_many_blocks_those_with_most_to_learn_of_are_compared(scene, model, monkeypatch):
+    mask = np.zeros(scene.shape, bool)
+    mask[64:] = True
+    half = Annotation(Image(np.zeros(scene.shape, np.uint8)), mask)
+
+    def compared(n: int, annotation: Annotation | None) -> tuple[int, tuple[int, int, int]]:
+        events: list[Any] = []
+        first, *_ = suggested([scene], model, [annotation], n=n, monitor=events.append)
+        return max(e.total for e in events if isinstance(e, Progress) and e.unit == "blocks"), corners([first])[0]
+
+    (n_all, best), (n_open, best_open) = compared(1, None), compared(1, half)
+    assert (n_all, n_open) == (16, 16)
+    monkeypatch.setattr(suggest, "_MOST_COMPARED", 2)
+    monkeypatch.setattr(suggest, "_PER_SUGGESTION", 1)
+    assert compared(1, None) == compared(2, None) == (2, best)
+    assert compared(5, None) == (5, best)
+    assert compared(2, half) == (4, best_open)  # two annotated ones speak for their like
 
 
 def test_the_plane_of_a_stack_is_named(scene, model):
