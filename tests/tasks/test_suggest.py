@@ -14,6 +14,7 @@ from unveil.data.annotation import Annotation
 from unveil.errors import ConfigError, ImageError, MismatchError
 from unveil.events import Cancelled, Notice, Progress, ignore
 from unveil.image import Image
+from unveil.io.model_file import load_model
 from unveil.tasks import suggest
 from unveil.tasks.suggest import SuggestedBlock, suggest_blocks
 
@@ -95,6 +96,15 @@ def test_one_scribbled_pixel_makes_a_block_annotated(scene, model):
     assert (0, 64, 32) in corners(suggested([scene], model, [outlined], n=16))
 
 
+def test_the_reason_tells_how_many_blocks_look_alike_wherever_their_objects_lie(model, squares, monkeypatch):
+    monkeypatch.setattr(model.network, "encode", lambda batch: batch)
+    corner = {n: [(4, 4), (20, 56), (10, 70), (2, 120)][:n] for n in (1, 2, 4)}
+    first = {n: suggested([Image(squares((128, 128), *at))], model, n=1)[0] for n, at in corner.items()}
+    assert first[1].reason == "the model takes 4% of its pixels for objects"
+    assert first[2].reason.endswith("for objects, and 1 other block looks much like it")
+    assert first[4].reason.endswith("for objects, and 3 other blocks look much like it")
+
+
 def test_images_take_turns(scene, model):
     assert [image for image, *_ in corners(suggested([scene, scene], model, n=6))] == [0, 1] * 3
 
@@ -167,7 +177,7 @@ def test_progress_reaches_its_end_and_a_request_to_cancel_is_heard(scene, model)
             suggested([scene, scene], model, monitor=cancel)
 
 
-def test_what_cannot_be_looked_at_is_refused(scene, model, brightness_model):
+def test_what_cannot_be_looked_at_is_refused(scene, model, brightness_model, make_tiny_model):
     with pytest.raises(ImageError, match="no images"):
         suggested([], model)
     with pytest.raises(ConfigError, match="at least 1"):
@@ -176,6 +186,10 @@ def test_what_cannot_be_looked_at_is_refused(scene, model, brightness_model):
         suggested([scene], model, [None, None])
     with pytest.raises(ImageError, match="same pixels"):
         suggested([scene], model, [Annotation(Image(np.zeros((8, 8), np.uint8)))])
+    with pytest.raises(MismatchError, match="made for denoising, not for segmentation"):
+        suggested([scene], make_tiny_model("denoising"))
+    with pytest.raises(MismatchError, match="is a filter, which learns nothing"):
+        suggested([scene], load_model("two-textures"))
     with pytest.raises(MismatchError, match="volumes"):
         suggested([Image(np.zeros((4, 8, 8), np.uint8), "ZYX")], brightness_model(n_dims=3))
 
