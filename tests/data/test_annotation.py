@@ -42,6 +42,11 @@ def test_an_array_is_no_annotation() -> None:
         Annotation(np.zeros((4, 4), int))  # type: ignore[arg-type]
 
 
+def test_labels_have_no_channels() -> None:
+    with pytest.raises(ImageError, match="'cells' have axes CYX: labels have no channels"):
+        Annotation(Image(np.zeros((1, 4, 4), int), "CYX", name="cells"))
+
+
 @given(
     hnp.arrays(st.sampled_from([np.uint8, np.int32, np.uint64]), (4, 5), elements=st.integers(0, 6)), st.integers(1, 6)
 )

@@ -120,10 +120,11 @@ def test_a_block_computed_twice_changes_nothing():
     np.testing.assert_array_equal(canvas.labels, label_objects(canvas.foreground, canvas.distance, rule))
 
 
-def test_nothing_in_nothing_out():
+@pytest.mark.parametrize("tile", [6, 20])
+def test_nothing_in_nothing_out(tile):
     nothing = np.zeros((20, 20), np.float32)
     canvas, rule = canvas_of(nothing, nothing), ObjectRule()
-    found = label_frame(canvas, rule, blocks_of((20, 20), 6, rule), 9, one_by_one)
+    found = label_frame(canvas, rule, blocks_of((20, 20), tile, rule), 9, one_by_one)
     assert (found.n_objects, found.overlap.iou) == (0, None)
     assert not canvas.labels.any()
 

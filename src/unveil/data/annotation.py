@@ -30,7 +30,7 @@ class Annotation:
     Raises
     ------
     ImageError
-        If the labels are no non-negative integers or the mask has another shape.
+        If the labels are no non-negative integers or have channels, or the mask has another shape.
     """
 
     labels: Image
@@ -44,6 +44,11 @@ class Annotation:
             raise ImageError(
                 f"Labels '{self.labels.name}' have dtype {dtype}: labels are whole numbers. "
                 f"Convert them to an integer dtype, one number per object."
+            )
+        if "C" in self.labels.axes:
+            raise ImageError(
+                f"Labels '{self.labels.name}' have axes {self.labels.axes}: labels have no channels. "
+                f"Choose one, or leave the axis out."
             )
         if self.mask is not None:
             object.__setattr__(self, "mask", np.asarray(self.mask, bool))
