@@ -10,7 +10,7 @@ def test_one_thing_has_no_plural(number: int, words: str) -> None:
     assert count(number, "object") == words
 
 
-@pytest.mark.parametrize("noun", ["an array", "an Image", "a list", "a Tensor"])
+@pytest.mark.parametrize("noun", ["an array", "an Image", "a list", "a Tensor", "an ndarray", "a UNet"])
 def test_an_article_sounds_right(noun: str) -> None:
     assert with_article(noun.split()[1]) == noun
 

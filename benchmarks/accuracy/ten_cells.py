@@ -72,8 +72,9 @@ def learnt(folder: Path, epochs: int) -> dict[str, Any]:
             drawn = labels.like(_neighbours(np.asarray(labels.data), np.random.default_rng(0)), labels.axes)
             annotation = _annotation(drawn, name)
             model = _trained(image, annotation, settings, load_model(start))
-            found.append(evaluate(model, [image], [labels], monitor=ignore).as_dict())
-        scores[name] = {key: [float(one[key]) for one in found] for key in ("iou", "ap_50")}
+            values: dict[str, Any] = evaluate(model, [image], [labels], monitor=ignore).as_dict()
+            found.append(values)
+        scores[name] = {"iou": [one["iou"] for one in found], "AP@0.50": [one["ap"]["0.50"] for one in found]}
         print(name, {key: f"{np.mean(values):.3f}" for key, values in scores[name].items()}, flush=True)
     return {"images": [image.name for image, _ in crowded], "scores": scores}
 

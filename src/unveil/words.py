@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 
 def with_article(noun: str) -> str:
-    """Return ``an array``, ``a list``."""
-    return f"a{'n' if noun[0].lower() in 'aeiou' else ''} {noun}"
+    """Return ``an array``, ``a list``, ``an ndarray``, as they are spoken."""
+    return f"{'an' if noun[0] in 'aeiouAEIO' or noun.startswith('nd') else 'a'} {noun}"
 
 
 def count(number: int, noun: str) -> str:

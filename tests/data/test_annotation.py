@@ -38,7 +38,7 @@ def test_masks_of_numbers_say_what_those_of_true_and_false_do(judged: int) -> No
 
 
 def test_an_array_is_no_annotation() -> None:
-    with pytest.raises(ImageError, match=r"Found a ndarray where an unveil\.Image is expected"):
+    with pytest.raises(ImageError, match=r"Found an ndarray where an unveil\.Image is expected"):
         Annotation(np.zeros((4, 4), int))  # type: ignore[arg-type]
 
 

@@ -64,7 +64,7 @@ def test_json_restores_the_card(n_dims, in_channels, n_classes, poolings, with_o
         (UNetConfig(), {"axes": "CZYX"}, "axes CZYX do not fit 2 spatial dimensions"),
         (UNetConfig(), {"halo": (8, 8)}, "do not follow from the architecture"),
         (UNetConfig(), {"size_step": (4, 4)}, "do not follow from the architecture"),
-        (UNetConfig(), {"channel_names": ("DAPI", "GFP")}, "2 channel names for 1 channels"),
+        (UNetConfig(), {"channel_names": ("DAPI", "GFP")}, "2 channel names for 1 channel"),
         (DnCNNConfig(), {"classes": ("background",)}, "segmentation needs a U-Net"),
         (UNetConfig(out_channels=3), {}, "3 output maps for 2 classes and distances"),
         (UNetConfig(), {"objects": ObjectRule()}, "2 output maps for 3 classes and distances"),

@@ -79,9 +79,9 @@ def test_a_training_takes_images_in_any_collection_and_no_arrays(scenes: Make, s
     pixels, config = np.asarray(image.data), segmentation(epochs=1, steps_per_epoch=1, validation_fraction=0)
     assert train((i for i in [image]), iter([annotation]), config, monitor=ignore).card.training.n_images == 1
     for images, targets in (([pixels], [annotation]), (pixels[None], [annotation]), ([image], [pixels])):
-        with pytest.raises(ImageError, match="Found a ndarray where an unveil"):
+        with pytest.raises(ImageError, match="Found an ndarray where an unveil"):
             train(images, targets, config)
-    with pytest.raises(ImageError, match="Found a ndarray where an unveil"):
+    with pytest.raises(ImageError, match="Found an ndarray where an unveil"):
         Annotation(pixels)
     with pytest.raises(ImageError, match="single Image where a list"):
         train(image, [annotation], config)

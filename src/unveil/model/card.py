@@ -17,6 +17,7 @@ from unveil.config.objects import ObjectRule
 from unveil.config.options import RunOptions, SegmentationOptions
 from unveil.model.appearance import Appearance
 from unveil.operators.receptive_field import halo, size_step
+from unveil.words import count
 
 FORMAT_VERSION = 1
 
@@ -158,7 +159,8 @@ class ModelCard(Config):
         if self.size_step != size_step(architecture) or self.halo != halo(architecture):
             problems.append("size_step and halo do not follow from the architecture")
         if self.channel_names and len(self.channel_names) != architecture.in_channels:
-            problems.append(f"{len(self.channel_names)} channel names for {architecture.in_channels} channels")
+            found, expected = len(self.channel_names), architecture.in_channels
+            problems.append(f"{count(found, 'channel name')} for {count(expected, 'channel')}")
         if self.task == "segmentation" and isinstance(architecture, DnCNNConfig | NonexpansiveConfig):
             problems.append("segmentation needs a U-Net or a texture filter")
         if isinstance(architecture, FilterConfig) and self.task != _task_of(architecture):
