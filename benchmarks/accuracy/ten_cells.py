@@ -1,6 +1,6 @@
 """Look whether it is noticed that ten painted cells are not all, and what a training learns from them.
 
-    python benchmarks/accuracy/ten_cells.py --data FOLDER [--epochs 5] [--output FOLDER]
+    python benchmarks/accuracy/ten_cells.py --data FOLDER [--epochs 3] [--output FOLDER]
 
 FOLDER holds ``train`` and ``val``, each with ``images/`` and ``masks/`` (dsb2018_fluo). First a hundred images of
 ``train`` are looked at with all of their labels, with those of ten neighbours, with ten here and there, and with those
@@ -122,7 +122,7 @@ def _neighbours(labels: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real images")
-    parser.add_argument("--epochs", type=int, default=5, help="length of each training")
+    parser.add_argument("--epochs", type=int, default=3, help="length of each training")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the result file")
     return parser.parse_args()
 
