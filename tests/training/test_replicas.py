@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,19 @@ def test_replicas_take_the_steps_of_one_network_that_sees_the_windows_of_all(lip
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
     assert not children()
     assert not distributed.is_initialized()
+
+
+@pytest.mark.parametrize("n_replicas", [1, 2])
+def test_the_thread_that_draws_ends_with_the_steps(n_replicas: int) -> None:
+    def drawing() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("windows")]
+
+    with shared_steps(new_state(), lot(n_replicas), n_replicas) as steps:
+        steps.begin(3)
+        for _ in range(2):
+            steps.take(RATE)
+        assert drawing()
+    assert not drawing()
 
 
 def test_replicas_go_back_together() -> None:

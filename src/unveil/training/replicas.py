@@ -130,7 +130,11 @@ def shared_steps(state: TrainingState, lot: Lot, n_replicas: int) -> Iterator[St
         If a replica could not begin, or ended before its time.
     """
     if n_replicas == 1:
-        yield lot.steps(state)
+        alone = lot.steps(state)
+        try:
+            yield alone
+        finally:
+            alone.end()
         return
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="unveil-replicas-", ignore_cleanup_errors=True)))
@@ -152,6 +156,7 @@ def shared_steps(state: TrainingState, lot: Lot, n_replicas: int) -> Iterator[St
             join(folder / "meeting-point", 0, n_replicas, lot.device)
             stack.callback(distributed.destroy_process_group)
             steps = lot.steps(state, is_replica=True)
+            stack.callback(steps.end)
         yield _LedSteps(steps, others)
 
 

@@ -93,6 +93,10 @@ class OwnSteps:
         """Return to where the epoch began, with half the learning rate."""
         self._state.go_back(self._before)
 
+    def end(self) -> None:
+        """Let go of the epoch's batches, and of the thread that draws them."""
+        self._stream = iter(())
+
 
 def train_step(
     state: TrainingState, batch: Batch, loss: Loss, rate: float, forward: Forward, *, is_replica: bool = False
