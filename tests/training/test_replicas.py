@@ -96,6 +96,13 @@ def test_replicas_take_the_steps_of_one_network_that_sees_the_windows_of_all(lip
     assert not distributed.is_initialized()
 
 
+def test_each_replica_sees_windows_of_its_own() -> None:
+    part = lot(2)
+    own = [part.steps(new_state(), rank) for rank in (0, 1)]
+    first, other = (next(steps._batches(3))[0] for steps in own)
+    assert not torch.equal(first, other)
+
+
 @pytest.mark.parametrize("n_replicas", [1, 2])
 def test_the_thread_that_draws_ends_with_the_steps(n_replicas: int) -> None:
     def drawing() -> list[str]:
