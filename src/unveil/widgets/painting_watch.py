@@ -8,7 +8,7 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from unveil.widgets.layer_roles import labels_among, shapes_among
+from unveil.widgets.layer_roles import labels_among, role_of, shapes_among
 
 _REST_MS = 1000
 
@@ -16,7 +16,7 @@ _REST_MS = 1000
 class PaintingWatch(QObject):
     """Tells of strokes on the Labels layers of a viewer and of shapes in its Shapes layers, a second later.
 
-    What listens may take a tenth of a second, which would show in the midst of a stroke.
+    What listens may take a tenth of a second or two, which would show in the midst of a stroke.
     """
 
     rested = Signal()
@@ -50,7 +50,8 @@ class PaintingWatch(QObject):
 
     def _watch(self, event: Any = None) -> None:
         layers = self._viewer.layers
-        self._listen_to([*labels_among(layers), *shapes_among(layers)])
+        painted = [layer for layer in labels_among(layers) if role_of(layer) == ""]
+        self._listen_to([*painted, *shapes_among(layers)])
 
     def _listen_to(self, layers: list[Layer]) -> None:
         for layer in self._watched:
