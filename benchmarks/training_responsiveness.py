@@ -86,7 +86,7 @@ def measure(seconds: int) -> dict[str, Any]:
 
 def _until_first_step(panel: Any) -> np.ndarray:
     panel.bar.start_button.click()
-    return _beats_until(lambda: panel.bar.bar.value() > 0 and panel.bar.bar.maximum() > 0)
+    return _beats_until(lambda: " step " in panel.bar.line.text())  # the bar tells of what is written down before, too
 
 
 def _beats_until(is_done: Callable[[], bool]) -> np.ndarray:
