@@ -133,6 +133,7 @@ def test_the_fullest_plane_of_a_stack_decides() -> None:
     assert seem_sparse(image, Image(np.stack([0 * some, some]), "ZYX"))
     assert not seem_sparse(image, Image(np.stack([some, whole]), "ZYX"))
     assert not seem_sparse(image, Image(np.zeros((2, EDGE, EDGE), int), "ZYX"))
+    assert not seem_sparse(image, Image(some))
 
 
 @settings(max_examples=25)

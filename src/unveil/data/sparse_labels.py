@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unveil.axes import spatial
+from unveil.axes import spatial, without
 from unveil.data.annotation import Annotation
 from unveil.image import Image, frames
 
@@ -71,8 +71,11 @@ def around_objects(annotation: Annotation, n_dims: int) -> Annotation:
 def seem_sparse(image: Image, labels: Image) -> bool:
     """Say whether `image` probably shows more objects than its `labels`, as their fullest plane tells.
 
-    A window of a megapixel is looked at, around the middle of what is drawn; see `shows_only_some`.
+    A window of a megapixel is looked at, around the middle of what is drawn; see `shows_only_some`. Nothing is said of
+    labels that are not those of the image.
     """
+    if labels.shape != tuple(image.size(letter) for letter in without(image.axes, "C")):
+        return False
     drawn = np.asarray(labels.data)
     planes = drawn.reshape(-1, *drawn.shape[-2:])
     fullest = int(np.count_nonzero(planes, axis=(1, 2)).argmax())
