@@ -562,6 +562,15 @@ def test_what_was_painted_is_looked_at_when_the_brush_rests(qtbot, viewer, runs_
     qtbot.waitUntil(lambda: form.extent.extent() == Rectangles((area,)), timeout=WAIT_MS)
 
 
+def test_what_is_chosen_where_it_stands_is_chosen(qtbot, scene, panel):
+    extent = panel.form.extent
+    assert isinstance(extent.extent(), Whole)
+    qtbot.keyClick(extent.kind_list, Qt.Key.Key_F4)
+    qtbot.keyClick(extent.kind_list.view(), Qt.Key.Key_Return)
+    scene.add_shapes(np.array([[0, 0], [0, 60], [60, 60], [60, 0]]), name="areas")
+    assert isinstance(extent.extent(), Whole)
+
+
 def test_what_was_painted_just_now_counts_in_a_task_of_ones_own_choice(viewer, runs_folder):
     panel = TrainPanel(viewer)
     viewer.window.add_dock_widget(panel, name="Train")

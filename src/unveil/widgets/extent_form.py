@@ -107,6 +107,7 @@ class ExtentForm(QObject):
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._fill_shapes)
         self.kind_list.currentIndexChanged.connect(self._take)
+        self.kind_list.activated.connect(self._take)  # what is chosen where it stands already is chosen, too
         self.shapes_list.currentIndexChanged.connect(self._take)
         self.background.valueChanged.connect(self._take)
 
