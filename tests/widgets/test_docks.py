@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unveil.widgets.docks import docked, open_panel
+from unveil.widgets.docks import _dock_of, docked, open_panel
 from unveil.widgets.segment_panel import SegmentPanel
 
 
@@ -31,6 +31,11 @@ def test_a_panel_opened_by_another_is_found_by_the_menu(viewer, models_folder, p
     panel = open_panel(viewer, "Segment")
     press_menu()
     assert docked(viewer) == [panel]
+
+
+def test_a_panel_opened_by_another_takes_no_room_from_it(viewer, models_folder):
+    first, second = (_dock_of(open_panel(viewer, name)) for name in ("Denoise", "Segment"))
+    assert first.parentWidget().tabifiedDockWidgets(first) == [second]
 
 
 def test_a_panel_that_a_script_opened_is_found(viewer, models_folder):

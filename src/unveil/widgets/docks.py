@@ -25,7 +25,7 @@ def open_panel(viewer: Any, name: str) -> Any:
     panel = next((panel for panel in docked(viewer) if isinstance(panel, panel_class)), None)
     if panel is None:
         panel = panel_class(viewer)
-        viewer.window.add_dock_widget(panel, name=f"{name} (Unveil)")
+        viewer.window.add_dock_widget(panel, name=f"{name} (Unveil)", tabify=True)  # below, it would shrink the others
     dock = _dock_of(panel)
     dock.show()
     dock.raise_()
