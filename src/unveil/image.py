@@ -210,6 +210,12 @@ def whole(sizes: Sequence[int]) -> tuple[slice, ...]:
     return tuple(slice(0, size) for size in sizes)
 
 
+def side_around(positions: NDArray[np.intp], edge_px: int, length: int) -> slice:
+    """Return the side, at most `edge_px` long, of a window around the median of `positions` on an axis of `length`."""
+    start = int(np.clip(int(np.median(positions)) - edge_px // 2, 0, max(0, length - edge_px)))
+    return slice(start, min(start + edge_px, length))
+
+
 def _check_array(data: Any, name: str) -> None:
     try:
         tuple(data.shape), np.dtype(data.dtype)

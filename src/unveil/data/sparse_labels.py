@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from unveil.axes import spatial, without
 from unveil.data.annotation import Annotation
-from unveil.image import Image, frames
+from unveil.image import Image, frames, side_around
 
 _REACH = 1.0
 """Gaps between objects are judged where they are at most twice as wide, in diameters of an object."""
@@ -82,14 +82,9 @@ def seem_sparse(image: Image, labels: Image) -> bool:
     places = np.nonzero(planes[fullest])
     if not len(places[0]):
         return False
-    rows, columns = (_around_middle(at, n) for at, n in zip(places, drawn.shape[-2:], strict=True))
+    rows, columns = (side_around(at, _WINDOW_PX, n) for at, n in zip(places, drawn.shape[-2:], strict=True))
     plane = next(islice(frames(image, 2, (0,)), fullest, None))
     return shows_only_some(plane.read((rows, columns))[0], planes[fullest][rows, columns])
-
-
-def _around_middle(positions: NDArray[np.intp], length: int) -> slice:
-    start = int(np.clip(int(np.median(positions)) - _WINDOW_PX // 2, 0, max(0, length - _WINDOW_PX)))
-    return slice(start, min(start + _WINDOW_PX, length))
 
 
 def shows_only_some(image: NDArray[Any], labels: NDArray[Any]) -> bool:

@@ -13,7 +13,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from unveil.errors import ImageError
-from unveil.image import ArrayLike
+from unveil.image import ArrayLike, side_around
 from unveil.widgets.layers import pixels
 from unveil.widgets.pixel_grid import labels_axes, place_labels
 
@@ -128,6 +128,6 @@ def _middle(length: int, edge_px: int) -> slice:
 
 
 def _around(positions: NDArray[np.intp], length: int, edge_px: int) -> slice:
-    start = int(np.clip(int(np.median(positions)) - edge_px // 2, 0, max(0, length - edge_px)))
+    start = side_around(positions, edge_px, length).start
     start -= start % max(1, edge_px // 8)  # it moves with the brush seldom, and a lazy image is read seldom
     return slice(start, min(start + edge_px, length))
