@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,22 +49,22 @@ class FolderPairs:
         from unveil.io.annotations import read_annotations
         from unveil.io.images import find_images, pair_files, read_image
 
-        def read_all(files: Sequence[Path]) -> list[Image]:
-            images = []
+        def told(files: Sequence[Path]) -> Iterator[Path]:
             for number, file in enumerate(files):
-                monitor(Progress(number, len(files), "images of the folder"))
-                images.append(read_image(file))
-            return images
+                monitor(Progress(number, len(files), "files of the folder"))
+                yield file
 
         if self.images is None or self.targets is None:
-            only = read_all(find_images(folder for folder in (self.images, self.targets) if folder))
+            files = find_images(folder for folder in (self.images, self.targets) if folder)
+            only = [read_image(file) for file in told(files)]
             return (None, only) if self.images is None else (only, None)
         pairs = pair_files(self.images, self.targets)
-        images = read_all([image for image, _ in pairs])
+        targets = told([target for _, target in pairs])
+        images = [read_image(image) for image in told([image for image, _ in pairs])]
         if not self.task.is_segmentation:
-            return images, read_all([clean for _, clean in pairs])
+            return images, [read_image(clean) for clean in targets]
         background = self.extent.background if isinstance(self.extent, Scribbles) else None
-        annotations = read_annotations([labels for _, labels in pairs], masks=None, background=background)
+        annotations = [read_annotations([labels], background=background)[0] for labels in targets]
         if isinstance(self.extent, Sparse):
             annotations = [around_objects(annotation, self.n_dims) for annotation in annotations]
         return images, annotations
