@@ -156,8 +156,8 @@ def _extent(facts: LabelFacts, looks: Sequence[_Look], layers: Sequence[Layer]) 
     drawn = next((one for one in rectangles_among(layers).values() if any(map(has_area, one.layers))), None)
     if drawn is not None:
         return drawn
-    painted = [look.is_sparse for look in looks if look.facts.n_numbers]
-    return Sparse() if 2 * sum(painted) >= len(painted) else _WHOLE
+    are_sparse = [look.is_sparse for look in looks if look.facts.n_numbers]
+    return Sparse() if 2 * sum(are_sparse) >= len(are_sparse) else _WHOLE
 
 
 def _from_images(images: Sequence[ImageLayer]) -> Proposal:

@@ -61,7 +61,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Rectangles:
-    """Only what lies inside the rectangles and polygons of Shapes layers is annotated; 0 is background there.
+    """Only what lies inside the shapes of Shapes layers is annotated; 0 is background there.
 
     Attributes
     ----------
