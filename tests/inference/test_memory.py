@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from unveil.inference import memory
 from unveil.inference.memory import bytes_per_pixel, largest_window
 
 PEAKS = """
-import os, re
+import os, re, sys
 from pathlib import Path
 import numpy as np
 from unveil.config.architecture import DnCNNConfig, UNetConfig
@@ -39,8 +40,8 @@ def peak(architecture, kind):
     engine.compute(np.zeros((1, 1, edge, edge), np.float32))
     return (status("VmHWM") - before) / edge**2
 
-while True:  # each in a process of its own, forked from one that has imported
-    architecture, kind = eval(input())
+for line in sys.stdin:  # each in a process of its own, forked from one that has imported
+    architecture, kind = eval(line)
     if os.fork() == 0:
         print(peak(architecture, kind), flush=True)
         os._exit(0)
@@ -51,9 +52,14 @@ while True:  # each in a process of its own, forked from one that has imported
 
 @pytest.fixture(scope="module")
 def peak() -> Iterator[Callable[[Architecture, str], float]]:
-    """Measure how many bytes per pixel a network takes: ``peak(architecture, "torch")``."""
+    """Measure how many bytes per pixel a network takes: ``peak(architecture, "torch")``.
+
+    glibc gives maps of more than 32 MiB, as those of usual windows, back to the system as soon as they are freed. It
+    does so here with the smaller ones of a small window, too: else freed ones stay, in pieces that differ by process.
+    """
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", PEAKS], **pipes) as process:
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    with subprocess.Popen([sys.executable, "-c", PEAKS], env=environment, **pipes) as process:
 
         def measure(architecture: Architecture, kind: str) -> float:
             print((architecture, kind), file=process.stdin, flush=True)
@@ -73,11 +79,8 @@ def peak() -> Iterator[Callable[[Architecture, str], float]]:
 def test_estimate_holds_the_measured_peak(
     architecture: Architecture, kind: str, peak: Callable[[Architecture, str], float]
 ) -> None:
-    measured = peak(architecture, kind)
-    if measured > bytes_per_pixel(architecture):  # now and then, where freed memory lies in pieces
-        measured = min(measured, peak(architecture, kind), peak(architecture, kind))
-    assert measured < 1.1 * bytes_per_pixel(architecture)
-    assert measured > 0.2 * bytes_per_pixel(architecture)  # an estimate far too large would waste the memory
+    # an estimate far too large would waste the memory
+    assert 0.4 * bytes_per_pixel(architecture) < peak(architecture, kind) < 0.8 * bytes_per_pixel(architecture)
 
 
 @pytest.mark.parametrize(("free", "is_limited"), [(10**12, False), (10**8, True)])
