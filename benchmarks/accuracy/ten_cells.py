@@ -1,10 +1,10 @@
 """Look whether it is noticed that ten painted cells are not all, and what a training learns from them.
 
-    python benchmarks/accuracy/ten_cells.py --data FOLDER [--epochs 3] [--output FOLDER]
+    python benchmarks/accuracy/ten_cells.py --data FOLDER [--others FOLDER …] [--epochs 3] [--output FOLDER]
 
 FOLDER holds ``train`` and ``val``, each with ``images/`` and ``masks/`` (dsb2018_fluo). First a hundred images of
 ``train`` are looked at with all of their labels, with those of ten neighbours, with ten here and there, and with those
-of the left half. Then five images of ``val`` with at least forty objects teach three trainings each from ten neighbours
+of the left half, and so are those of each other folder (with ``images/`` and ``masks/``, too). Then five images of ``val`` with at least forty objects teach three trainings each from ten neighbours
 alone, from `simulated-cells` and with the panel's settings: once the whole image counts as annotated, once only what is
 near objects, once a rectangle around the ten. Each model is scored on the whole of its image, against all labels.
 """
@@ -39,13 +39,14 @@ _MARGIN_PX = 5
 def main() -> None:
     """Look, train, score, print and write."""
     arguments = _arguments()
-    report: dict[str, Any] = {"noticed": noticed(arguments.data / "train"), "epochs": arguments.epochs}
-    report |= learnt(arguments.data / "val", arguments.epochs)
+    looked_at = [arguments.data / "train", *arguments.others]
+    report: dict[str, Any] = {"noticed": {_kind(folder): noticed(folder) for folder in looked_at}}
+    report |= {"epochs": arguments.epochs} | learnt(arguments.data / "val", arguments.epochs)
     (arguments.output / "ten_cells.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 def noticed(folder: Path) -> dict[str, str]:
-    """Return of how many images unpainted objects were noticed, for each way of painting."""
+    """Return how many images were taken for painted in part, for each way of painting."""
     counts: dict[str, list[bool]] = {}
     for image_file, labels_file in pair_files(folder / "images", folder / "masks")[:N_LOOKED_AT]:
         image, labels = read_image(image_file), np.asarray(read_labels(labels_file).data)
@@ -53,8 +54,12 @@ def noticed(folder: Path) -> dict[str, str]:
             counts.setdefault(name, []).append(seem_sparse(image, Image(some)))
     shares = {name: f"{sum(found)} of {len(found)}" for name, found in counts.items()}
     for name, share in shares.items():
-        print(f"{name}: noticed in {share}", flush=True)
+        print(f"{_kind(folder)}, {name}: taken for sparse {share}", flush=True)
     return shares
+
+
+def _kind(folder: Path) -> str:
+    return "/".join(folder.parts[-2:])
 
 
 def learnt(folder: Path, epochs: int) -> dict[str, Any]:
@@ -122,6 +127,7 @@ def _neighbours(labels: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real images")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="folders of other kinds of images to look at")
     parser.add_argument("--epochs", type=int, default=3, help="length of each training")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the result file")
     return parser.parse_args()

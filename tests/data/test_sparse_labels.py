@@ -104,6 +104,15 @@ def test_objects_that_are_not_drawn_are_noticed(
     assert not shows_only_some(alone, cells(*EVERYWHERE[:6]))
 
 
+def test_what_is_fainter_than_nearly_all_objects_is_none() -> None:
+    rng = np.random.default_rng(2)
+    cytoplasm, nuclei = cells(*EVERYWHERE[::7], radius=12), cells(*EVERYWHERE[1::7])
+    faint = bright(nuclei, rng) + 60.0 * ((cytoplasm > 0) & (nuclei == 0))
+    assert not shows_only_some(faint, nuclei)
+    assert not shows_only_some(faint, (nuclei > 0).astype(np.int32))
+    assert shows_only_some(bright(nuclei + cytoplasm, rng), nuclei)
+
+
 def test_of_what_cannot_be_told_apart_the_share_decides() -> None:
     image = np.random.default_rng(2).normal(size=(EDGE, EDGE))
     assert shows_only_some(image, cells(*EVERYWHERE[:4]))

@@ -22,10 +22,14 @@ _MARGIN = 0.25
 """Ground judged around objects, in diameters of one."""
 _LEAST_MARGIN_PX = 2.0
 
+_HALFWAY = 0.5
+"""From ground to objects."""
 _SHARE_TOLD_APART = 0.7
 """Of the pixels of objects, and of the ground beside them, on their side of a threshold: more, and it tells the two."""
 _LEAST_ALIKE = 0.5
 """Area of what looks like an object, in areas of one."""
+_USUAL_RANK = 0.25
+"""Part of the drawn objects that are fainter than what counts as a look-alike."""
 _MANY_ALIKE = 0.3
 """Look-alikes per drawn object from which some objects were not drawn."""
 _LITTLE_JUDGED = 0.25
@@ -91,8 +95,8 @@ def shows_only_some(image: NDArray[Any], labels: NDArray[Any]) -> bool:
     """Say whether a plane probably shows more objects than its labels: what looks like them, far from any.
 
     Blobs that are brighter (darker) than their surroundings, or else rougher (smoother), are look-alikes where a
-    threshold halfway between drawn objects and the ground beside them tells those apart. Where it does not, a plane of
-    which little is drawn is taken to be drawn in part.
+    threshold halfway between drawn objects and the ground beside them tells those apart, and if they are it more than
+    the least quarter of drawn objects. Where it does not, a plane of which little is drawn is taken to be drawn in part.
 
     Parameters
     ----------
@@ -109,10 +113,13 @@ def shows_only_some(image: NDArray[Any], labels: NDArray[Any]) -> bool:
         return False
     diameter = _diameter(drawn, _FLAT)
     for feature in (_contrast(coarse, diameter), _roughness(coarse, diameter)):
-        alike = _like_objects(feature, drawn != 0, judged)
-        if alike is not None:
-            n_drawn = _n_objects(drawn != 0, diameter)
-            return _n_objects(alike & ~judged, diameter) >= max(2.0, _MANY_ALIKE * n_drawn)
+        likeness = _likeness(feature, drawn != 0, judged)
+        if likeness is not None:
+            regions = ndimage.label((likeness > _HALFWAY) & ~judged)[0]
+            usual = np.quantile(_means(likeness, _objects(drawn)), _USUAL_RANK)
+            n_alike = _n_objects(regions, diameter)[_means(likeness, regions) >= usual].sum()
+            n_drawn = _n_objects(ndimage.label(drawn)[0], diameter).sum()
+            return bool(n_alike >= max(2.0, _MANY_ALIKE * n_drawn))
     return bool(judged.mean() < _LITTLE_JUDGED)
 
 
@@ -144,18 +151,22 @@ def _groups(painted: NDArray[Any], reach: tuple[int, ...]) -> list[tuple[slice, 
 
 
 def _diameter(painted: NDArray[Any], spacing: tuple[float, ...]) -> float:
-    """Return the diameter of the median object, in units of `spacing`; 0 without any.
-
-    An object has the pixels of one number in one connected piece of what is painted.
-    """
-    inside = painted != 0
-    if not inside.any():
+    """Return the diameter of the median object, in units of `spacing`; 0 without any."""
+    sizes = np.bincount(_objects(painted).ravel())[1:]
+    if not len(sizes):
         return 0.0
-    pieces = ndimage.label(inside)[0][inside]
-    numbers, which = np.unique(painted[inside], return_inverse=True)
-    sizes = np.unique(pieces * np.int64(len(numbers)) + which, return_counts=True)[1]
     size = float(np.median(sizes)) * math.prod(spacing)
     return 2 * math.sqrt(size / math.pi) if painted.ndim == 2 else float(np.cbrt(6 * size / math.pi))
+
+
+def _objects(painted: NDArray[Any]) -> NDArray[np.intp]:
+    """Give numbers from 1 on to objects: the pixels of one number in one connected piece of what is painted."""
+    inside = painted != 0
+    pieces = ndimage.label(inside)[0][inside]
+    numbers, which = np.unique(painted[inside], return_inverse=True)
+    objects = np.zeros(painted.shape, np.intp)
+    objects[inside] = 1 + np.unique(pieces * np.int64(len(numbers)) + which, return_inverse=True)[1]
+    return objects
 
 
 def _spacing(pixel_size_um: Mapping[str, float], axes: str) -> tuple[float, ...]:
@@ -177,21 +188,27 @@ def _roughness(image: NDArray[np.float32], diameter: float) -> NDArray[np.float3
     return np.asarray(np.sqrt(np.maximum(squares - mean**2, 0)), np.float32)
 
 
-def _like_objects(
+def _likeness(
     feature: NDArray[np.float32], drawn: NDArray[np.bool_], judged: NDArray[np.bool_]
-) -> NDArray[np.bool_] | None:
-    """Return where `feature` is that of objects rather than of ground; None where it does not tell them apart."""
+) -> NDArray[np.float32] | None:
+    """Return how like objects `feature` is: 0 on the ground beside them, 1 on them; None where both are mixed."""
     ground = judged & ~drawn
     if not ground.any():
         return None
     on_objects, on_ground = np.median(feature[drawn]), np.median(feature[ground])
-    middle = (on_objects + on_ground) / 2
-    alike = np.asarray(feature > middle if on_objects > on_ground else feature < middle, bool)
-    told_apart = min(alike[drawn].mean(), 1 - alike[ground].mean()) > _SHARE_TOLD_APART
-    return alike if told_apart else None
+    if on_objects == on_ground:
+        return None
+    likeness = np.asarray((feature - on_ground) / (on_objects - on_ground), np.float32)
+    on_their_side = min((likeness[drawn] > _HALFWAY).mean(), (likeness[ground] < _HALFWAY).mean())
+    return likeness if on_their_side > _SHARE_TOLD_APART else None
 
 
-def _n_objects(alike: NDArray[np.bool_], diameter: float) -> float:
-    """Count connected regions, those that are larger than an object for as many as they could hold."""
-    areas = np.bincount(ndimage.label(alike)[0].ravel())[1:] / (math.pi / 4 * diameter**2)
-    return float(np.maximum(areas[areas >= _LEAST_ALIKE], 1).sum())
+def _means(values: NDArray[np.float32], regions: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the mean over each region, which are numbered from 1 on."""
+    return np.asarray(ndimage.mean(values, regions, np.arange(1, regions.max() + 1)), np.float32)
+
+
+def _n_objects(regions: NDArray[Any], diameter: float) -> NDArray[np.float64]:
+    """Count what each region holds: an object, as many as have its area where that is more, or none."""
+    areas = np.bincount(regions.ravel())[1:] / (math.pi / 4 * diameter**2)
+    return np.where(areas >= _LEAST_ALIKE, np.maximum(areas, 1), 0)
