@@ -21,7 +21,7 @@ from unveil.events import EpochEnd, Event, Notice
 from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
 from unveil.tasks.calibration import calibrate
-from unveil.tasks.intervals import record_intervals
+from unveil.tasks.interval_record import record_intervals
 from unveil.tasks.object_rule import fit_object_rule
 
 CONFIG = SegmentationTraining(

@@ -14,7 +14,7 @@ from pathlib import Path
 from unveil import load_model, save_model
 from unveil.io.images import read_image, read_labels
 from unveil.io.pairs import pair_files
-from unveil.tasks.intervals import record_intervals
+from unveil.tasks.interval_record import record_intervals
 
 
 def main(path: Path, data: Path) -> None:

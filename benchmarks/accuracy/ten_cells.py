@@ -4,9 +4,10 @@
 
 FOLDER holds ``train`` and ``val``, each with ``images/`` and ``masks/`` (dsb2018_fluo). First a hundred images of
 ``train`` are looked at with all of their labels, with those of ten neighbours, with ten here and there, and with those
-of the left half, and so are those of each other folder (with ``images/`` and ``masks/``, too). Then five images of ``val`` with at least forty objects teach three trainings each from ten neighbours
-alone, from `simulated-cells` and with the panel's settings: once the whole image counts as annotated, once only what is
-near objects, once a rectangle around the ten. Each model is scored on the whole of its image, against all labels.
+of the left half, and so are those of the others, folders with ``images/`` and ``masks/``, too. Then five images of
+``val`` with at least forty objects teach three trainings each from ten neighbours alone, from `simulated-cells` and
+with the panel's settings: once the whole image counts as annotated, once only what is near objects, once a rectangle
+around the ten. Each model is scored on the whole of its image, against all labels.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _neighbours(labels: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real images")
-    parser.add_argument("--others", type=Path, nargs="*", default=[], help="folders of other kinds of images to look at")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="folders with images of other kinds")
     parser.add_argument("--epochs", type=int, default=3, help="length of each training")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the result file")
     return parser.parse_args()

@@ -35,7 +35,7 @@ from unveil.operators.conformal import (
     overlap_score,
 )
 from unveil.operators.uncertainty import entropy
-from unveil.tasks.intervals import outcomes
+from unveil.tasks.interval_record import outcomes
 from unveil.tasks.segment import segment
 
 N_SPLITS = 1000

@@ -21,7 +21,7 @@ from unveil.io.model_file import load_model, save_model
 from unveil.model.model import Model
 from unveil.tasks.calibration import calibrate
 from unveil.tasks.evaluate import evaluate
-from unveil.tasks.intervals import record_intervals
+from unveil.tasks.interval_record import record_intervals
 from unveil.tasks.object_rule import fit_object_rule
 from unveil.tasks.segment import segment, separate
 from unveil.tasks.train import train

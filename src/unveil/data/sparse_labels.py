@@ -95,8 +95,8 @@ def shows_only_some(image: NDArray[Any], labels: NDArray[Any]) -> bool:
     """Say whether a plane probably shows more objects than its labels: what looks like them, far from any.
 
     Blobs that are brighter (darker) than their surroundings, or else rougher (smoother), are look-alikes where a
-    threshold halfway between drawn objects and the ground beside them tells those apart, and if they are it more than
-    the least quarter of drawn objects. Where it does not, a plane of which little is drawn is taken to be drawn in part.
+    threshold halfway between drawn objects and the ground beside them tells those apart, unless three quarters of the
+    objects are more so on average. Where it does not, a plane of which little is drawn is taken to be drawn in part.
 
     Parameters
     ----------

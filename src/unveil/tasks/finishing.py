@@ -23,7 +23,7 @@ from unveil.image import Image, n_frames
 from unveil.model.model import Model
 from unveil.operators.conformal import least_images
 from unveil.operators.objects import ObjectFacts
-from unveil.tasks.intervals import outcomes, record_of
+from unveil.tasks.interval_record import outcomes, record_of
 from unveil.tasks.object_rule import fit_object_rule, judged_windows
 from unveil.tasks.recording import with_appearance
 from unveil.training.lesson import Lesson
