@@ -117,7 +117,9 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="holds no images: it is empty"):
         find_images([tmp_path])
     touch(tmp_path, "a.png", "b.png", "c.txt")
-    with pytest.raises(FileError, match=r"2 \.png, 1 \.txt\. Unveil reads TIFF"):
+    for name in ("x", "y", "z"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(FileError, match=r"3 folders, 2 \.png, 1 \.txt\. Unveil reads TIFF"):
         find_images([tmp_path])
     with pytest.raises(FileError, match="does not exist"):
         find_images([tmp_path / "nothing"])

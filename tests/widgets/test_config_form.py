@@ -5,7 +5,7 @@ from qtpy.QtCore import QLocale, Qt
 from qtpy.QtWidgets import QLabel
 
 from unveil.config.architecture import UNetConfig
-from unveil.config.options import EvaluationOptions, SegmentationOptions
+from unveil.config.options import RESCALE_FACTORS, EvaluationOptions, SegmentationOptions
 from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig, SegmentationTraining
 from unveil.errors import ConfigError
 from unveil.widgets.config_form import ConfigForm
@@ -38,6 +38,16 @@ def test_what_is_written_is_read(qtbot):
     form.set_values(SegmentationOptions().model_dump())
     assert form.config() == SegmentationOptions()
     assert form.config(channel="red").channel == "red"
+
+
+@pytest.mark.parametrize("factor", RESCALE_FACTORS)
+def test_a_factor_of_resizing_that_can_be_chosen_is_taken(qtbot, factor):
+    form = ConfigForm(SegmentationOptions, FIELDS)
+    qtbot.addWidget(form.native)
+    form.set_values({"rescale": factor})
+    number = form.widgets["rescale"]["number"]
+    number.native.stepBy(-1 if factor < 1 else 1)
+    assert form.config().rescale == factor
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unveil.errors import FileError
 from unveil.io.split_images import without_parts
+from unveil.words import count
 
 TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
 """Endings of files that are taken from a folder, in lower case."""
@@ -113,4 +114,5 @@ def _is_missing(path: Path) -> bool:
 def _inventory(folder: Path) -> str:
     """Say what lies in `folder`: ``3 .png, 1 folder``."""
     kinds = Counter("folder" if is_folder(p) else p.suffix or "without an ending" for p in folder.iterdir())
-    return ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(5)) or "it is empty"
+    words = (count(n, kind) if kind == "folder" else f"{n} {kind}" for kind, n in kinds.most_common(5))
+    return ", ".join(words) or "it is empty"

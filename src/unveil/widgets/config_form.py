@@ -39,6 +39,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from unveil.config.explanation import explain
+from unveil.config.options import RESCALE_FACTORS
 from unveil.errors import ConfigError
 from unveil.widgets.decimal_key import DecimalKey
 
@@ -190,8 +191,10 @@ def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[
 
 
 def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
+    """Return a choice, and a spin box where none is chosen; the only number of this kind is a factor of resizing."""
+    low, high = RESCALE_FACTORS
     choice: Any = ComboBox(choices=[*literals, _NUMBER], tooltip=basics["tooltip"], name="choice")
-    number: Any = FloatSpinBox(value=1.0, min=0.01, max=100.0, step=0.05, tooltip=basics["tooltip"], name="number")
+    number: Any = FloatSpinBox(value=1.0, min=low, max=high, step=0.05, tooltip=basics["tooltip"], name="number")
     DecimalKey(number.native)
     choice.changed.connect(lambda value: number.native.setVisible(value == _NUMBER))
     both = Container(widgets=[choice, number], layout="horizontal", labels=False, **basics)
