@@ -119,7 +119,7 @@ class Preview:
     """Segmentation: probability of each class; denoising: the denoised image in grey values. ``(K, *spatial)``."""
 
 
-Event: TypeAlias = Progress | Notice | TrainingStart | StepEnd | EpochEnd | Preview
+Event: TypeAlias = Progress | Notice | Unlike | TrainingStart | StepEnd | EpochEnd | Preview
 Monitor: TypeAlias = Callable[[Event], None]
 
 _Item = TypeVar("_Item")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from unveil.events import EpochEnd, Event, HeldOut, Notice, Preview, Progress, StepEnd, TrainingStart
+from unveil.events import EpochEnd, Event, HeldOut, Notice, Preview, Progress, StepEnd, TrainingStart, Unlike
 from unveil.tasks.wire import Message, receive, send, send_event
 
 _counts = st.integers(0, 10**9)
@@ -25,6 +25,7 @@ _corners = st.lists(_counts, min_size=2, max_size=3).map(tuple)
 _events = st.one_of(
     st.builds(Progress, _counts, _counts, _words),
     st.builds(Notice, _words),
+    st.builds(Unlike, _words, st.none() | st.floats(0.01, 100)),
     st.builds(StepEnd, _counts, _counts, _losses),
     st.builds(
         EpochEnd,

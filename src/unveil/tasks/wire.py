@@ -11,15 +11,15 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, get_args
 
 import numpy as np
 
-from unveil.events import EpochEnd, Event, HeldOut, Notice, Preview, Progress, StepEnd, TrainingStart
+from unveil.events import Event, HeldOut, Preview, TrainingStart
 
 Message: TypeAlias = dict[str, Any]
 
-_EVENTS = {kind.__name__: kind for kind in (Progress, Notice, TrainingStart, StepEnd, EpochEnd, Preview)}
+_EVENTS = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def send_event(event: Event, stream: IO[bytes]) -> None:
