@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from unveil.config.options import DenoisingOptions
+from unveil.widgets.closing_watch import ClosingWatch
 from unveil.widgets.disk_run import denoise_on_disk
 from unveil.widgets.docks import open_panel
 from unveil.widgets.folder import denoise_folder
 from unveil.widgets.panel_area import put_in_scroll_area
-from unveil.widgets.panel_runner import ClosingWatch, PanelRunner
+from unveil.widgets.panel_runner import PanelRunner
 from unveil.widgets.requests import Request, Restored, compute_denoising
 from unveil.widgets.results import ResultLayers, denoised_layers
 from unveil.widgets.run_bar import format_seconds

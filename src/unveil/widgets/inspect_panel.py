@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
+from unveil.widgets.closing_watch import ClosingWatch
 from unveil.widgets.field_overlay import FieldSection
 from unveil.widgets.inspected import Inspected
 from unveil.widgets.layer_table import LayerTable
 from unveil.widgets.lipschitz_section import LipschitzSection
 from unveil.widgets.maps_section import MapsSection
 from unveil.widgets.panel_area import put_in_scroll_area
-from unveil.widgets.panel_runner import ClosingWatch
 from unveil.widgets.stability_section import StabilitySection
 from unveil.widgets.verify_section import VerifySection
 

@@ -17,13 +17,14 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QPushButton, Q
 from unveil.config.options import SegmentationOptions
 from unveil.errors import UnveilError
 from unveil.image import Image
+from unveil.widgets.closing_watch import ClosingWatch
 from unveil.widgets.disk_run import segment_on_disk
 from unveil.widgets.folder import segment_folder
 from unveil.widgets.job import Job
 from unveil.widgets.layers import pixels
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_area import put_in_scroll_area
-from unveil.widgets.panel_runner import ClosingWatch, PanelRunner
+from unveil.widgets.panel_runner import PanelRunner
 from unveil.widgets.refine_form import RefineForm
 from unveil.widgets.requests import (
     Request,

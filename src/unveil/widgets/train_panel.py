@@ -18,6 +18,7 @@ from unveil.events import EpochEnd, Event, Preview, Progress, StepEnd, TrainingS
 from unveil.io.runs import Run
 from unveil.widgets.after_training import AfterTraining, metric_title
 from unveil.widgets.autosave import Autosave
+from unveil.widgets.closing_watch import ClosingWatch
 from unveil.widgets.docks import open_panel
 from unveil.widgets.job import Job
 from unveil.widgets.layers import Source
@@ -25,7 +26,6 @@ from unveil.widgets.model_picker import pickers_for
 from unveil.widgets.next_blocks import NextBlocks
 from unveil.widgets.notify import tell, tell_failure
 from unveil.widgets.panel_area import put_in_scroll_area
-from unveil.widgets.panel_runner import ClosingWatch
 from unveil.widgets.preview_layer import PreviewLayer
 from unveil.widgets.resume_row import ResumeRow
 from unveil.widgets.session_models import session_models
