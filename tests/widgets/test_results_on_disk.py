@@ -423,7 +423,7 @@ def test_a_cancel_that_comes_too_late_says_where_the_result_lies(
 
     def finish_and_cancel(*arguments):
         finish(*arguments)
-        panel.runner._job._errand.stop()
+        panel.runner.button._job._errand.stop()
 
     monkeypatch.setattr(GrowingResult, "finish", finish_and_cancel)
     with qtbot.waitSignal(panel.runner.ended, timeout=WAIT_MS):

@@ -24,6 +24,8 @@ class Assignment(NamedTuple):
     """What is done, for the activity dock: "Computing feature maps"."""
     show: Callable[[Any], str]
     """Shows the answer, in the main thread, and returns a sentence about it."""
+    left: Callable[[], str] = str
+    """Says what a job that was cancelled leaves behind; nothing by default."""
 
 
 class JobButton(QObject):
@@ -35,14 +37,20 @@ class JobButton(QObject):
         What the button says: "Show feature maps".
     prepare
         Takes down what is to be done, in the main thread; it may raise an `InputError`, which the user is told.
+    hint
+        Says what the button will do, where there is nothing to say of the last job; nothing by default.
     """
 
+    began = Signal(object)
+    """The `Job` that is about to start."""
     ended = Signal()
     """A job has ended, one way or another, and its answer is shown."""
 
-    def __init__(self, verb: str, prepare: Callable[[], Assignment], parent: QObject) -> None:
+    def __init__(
+        self, verb: str, prepare: Callable[[], Assignment], parent: QObject, *, hint: Callable[[], str] = str
+    ) -> None:
         super().__init__(parent)
-        self._prepare = prepare
+        self._prepare, self._hint = prepare, hint
         self._job: Job | None = None
         self._problem = self._last_words = ""
         self.bar = RunBar(verb)
@@ -70,18 +78,26 @@ class JobButton(QObject):
         if self._job is not None:
             return
         try:
-            work, title, show = self._prepare()
+            assignment = self._prepare()
         except InputError as error:
             self.say("")
             tell_failure(error)
             return
+        self.begin(assignment)
+
+    def begin(self, assignment: Assignment) -> None:
+        """Begin another job than the one that a press starts, unless one is at work."""
+        if self._job is not None:
+            return
+        work, title, show, left = assignment
         job = self._job = Job(work, title, self)
         self._last_words = ""
+        self.began.emit(job)
         job.progressed.connect(partial(self._on_progress, job))
         job.noticed.connect(tell)
         job.succeeded.connect(partial(self._on_success, job, show))
         job.failed.connect(partial(self._on_failure, job))
-        job.cancelled.connect(partial(self._on_cancelled, job))
+        job.cancelled.connect(partial(self._on_cancelled, job, left))
         job.finished.connect(partial(self._on_finish, job))
         job.start()
         self._draw()
@@ -106,7 +122,7 @@ class JobButton(QObject):
         elif self._problem:
             self.bar.draw(PanelState.BLOCKED, "\n".join(words for words in (self._last_words, self._problem) if words))
         else:
-            self.bar.draw(PanelState.READY, self._last_words)
+            self.bar.draw(PanelState.READY, self._last_words or self._hint())
 
     def _on_progress(self, job: Job, progress: Progress) -> None:
         if job is self._job:
@@ -121,9 +137,9 @@ class JobButton(QObject):
         if job is self._job:
             tell_failure(error)
 
-    def _on_cancelled(self, job: Job) -> None:
+    def _on_cancelled(self, job: Job, left: Callable[[], str]) -> None:
         if job is self._job:
-            self._last_words = "Cancelled."
+            self._last_words = f"Cancelled.{left()}"
 
     def _on_finish(self, job: Job) -> None:
         if job is self._job:
