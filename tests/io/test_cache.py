@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unveil.io import cache
-from unveil.io.cache import cache_folder, keep, recall
+from unveil.io.cache import keep, recall
 
 
 @pytest.fixture(autouse=True)
@@ -104,12 +104,6 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(folder: Path) -> None:
     folder.write_text("a file stands here")
     keep("key", b"content")
     assert recall("key") is None
-
-
-def test_the_folder_is_the_user_s_own_where_no_other_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("UNVEIL_CACHE")
-    assert "unveil" in cache_folder().parts
-    assert cache_folder().is_absolute()
 
 
 MANY = """

@@ -10,7 +10,7 @@ from unveil.config.normalization import PercentileNormalization, StabilizedNorma
 from unveil.config.training import DenoisingTraining, SegmentationTraining
 from unveil.errors import ConfigError, FileError
 from unveil.io import library
-from unveil.io.library import default_parent, find_model, list_models, own_models_folder, shipped_models_folder
+from unveil.io.library import default_parent, find_model, list_models, shipped_models_folder
 from unveil.io.model_file import load_model, save_model
 from unveil.model.card import ModelCard
 from unveil.model.model import Model
@@ -76,10 +76,7 @@ def test_two_models_of_one_name_are_not_guessed_between(folders: tuple[Path, Pat
 
 def test_a_folder_of_own_models_need_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNVEIL_MODELS", str(tmp_path / "nowhere"))
-    assert own_models_folder() == tmp_path / "nowhere"
     assert all(entry.origin == "shipped" for entry in list_models())
-    monkeypatch.delenv("UNVEIL_MODELS")
-    assert own_models_folder().name == "models"
 
 
 def test_every_shipped_model_is_sound() -> None:

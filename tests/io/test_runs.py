@@ -25,8 +25,9 @@ from unveil.events import Cancelled, Event, Progress
 from unveil.image import Image
 from unveil.io import run_data
 from unveil.io.pairs import pair_files
-from unveil.io.runs import Run, create_run, resumable_runs, runs_folder
+from unveil.io.runs import Run, create_run, resumable_runs
 from unveil.io.settings import write_settings
+from unveil.io.user_folders import runs_folder
 
 ODD = [
     "a",

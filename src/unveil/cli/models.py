@@ -35,7 +35,8 @@ def list_(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None
     as_json
         Put one JSON object on standard output.
     """
-    from unveil.io.library import list_models, own_models_folder
+    from unveil.io.library import list_models
+    from unveil.io.user_folders import own_models_folder
 
     terminal = Terminal(as_json=as_json)
     entries = list_models()

@@ -1,8 +1,7 @@
 """What takes long to make and can be made again: files in the user's cache folder, bounded in size.
 
-The folder is that of the user's system, or the one that the environment variable UNVEIL_CACHE names. Nothing here
-fails: what is not there, damaged or not to be read is made again, and what cannot be written is not kept. Processes may
-share the folder: an entry appears whole, and says by a digest that it is.
+Nothing here fails: what is not there, damaged or not to be read is made again, and what cannot be written is not kept.
+Processes may share the folder: an entry appears whole, and says by a digest that it is.
 """
 
 from __future__ import annotations
@@ -12,21 +11,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
-
 from unveil.errors import FileError
+from unveil.io.user_folders import cache_folder
 from unveil.io.writing import atomically
 
 MOST_BYTES = 256 * 2**20
 """Of all entries together; those used longest ago go first."""
 _ENDING = ".cached"
 _DIGEST_BYTES = 32
-
-
-def cache_folder() -> Path:
-    """Return the folder of what is kept, which may not exist yet."""
-    override = os.environ.get("UNVEIL_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("unveil", appauthor=False)
 
 
 def recall(key: str) -> bytes | None:

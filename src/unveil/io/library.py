@@ -1,17 +1,11 @@
-"""The models at hand: those that ship with the package and the user's own; torch is not needed.
-
-Own models lie in the user's data folder, or in the folder that the environment variable UNVEIL_MODELS names.
-"""
+"""The models at hand: those that ship with the package and the user's own; torch is not needed."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
-
-import platformdirs
 
 from unveil.config.architecture import DnCNNConfig, UNetConfig
 from unveil.config.normalization import StabilizedNormalization
@@ -19,6 +13,7 @@ from unveil.config.training import DenoisingTraining, TrainingSettings
 from unveil.errors import ConfigError, FileError, ModelFileError
 from unveil.io.card_file import ENDING, read_card
 from unveil.io.finding import is_file
+from unveil.io.user_folders import own_models_folder
 from unveil.model.card import ModelCard
 
 
@@ -103,12 +98,6 @@ def default_parent(settings: TrainingSettings, *, has_clean_images: bool = False
     maps = {"in_channels": usual.in_channels, "out_channels": usual.out_channels}
     is_usual = asked.model_copy(update=maps) == usual
     return shipped_models_folder() / f"simulated-cells{ENDING}" if is_usual else None
-
-
-def own_models_folder() -> Path:
-    """Return the folder of the user's own models, which may not exist yet."""
-    override = os.environ.get("UNVEIL_MODELS")
-    return Path(override) if override else platformdirs.user_data_path("unveil", appauthor=False) / "models"
 
 
 def shipped_models_folder() -> Path:

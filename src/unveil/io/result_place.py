@@ -1,27 +1,18 @@
 """Where results larger than memory are written to when nobody names a folder: beside the image, where that is allowed.
 
-Results of images that come from no file, or from a folder that cannot be written to, lie in the user's data folder, or
-in the folder that the environment variable UNVEIL_RESULTS names.
+Results of images that come from no file, or from a folder that cannot be written to, lie in `results_folder`.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from itertools import count
 from pathlib import Path
 
-import platformdirs
-
 from unveil.errors import FileError
 from unveil.io.finding import is_ome_zarr, stem
+from unveil.io.user_folders import results_folder
 from unveil.io.writing import check_output_folder
-
-
-def results_folder() -> Path:
-    """Return the folder for results of images without a file, which may not exist yet."""
-    override = os.environ.get("UNVEIL_RESULTS")
-    return Path(override) if override else platformdirs.user_data_path("unveil", appauthor=False) / "results"
 
 
 def result_place(image: Path | None, name: str, suffix: str, *, replaces: Path | None = None) -> Path:

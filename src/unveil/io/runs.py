@@ -10,14 +10,11 @@
     ├── running.json                                        the process at work, while there is one
     ├── log.txt                                             what the process said
     └── checkpoint.safetensors                              after each validation, until the end
-
-Runs lie in the user's data folder, or in the folder that the environment variable UNVEIL_RUNS names.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -26,7 +23,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import psutil
 from pydantic import ValidationError
 
@@ -38,6 +34,7 @@ from unveil.events import Monitor, ignore
 from unveil.image import Image
 from unveil.io.run_data import CLEAN, IMAGES, LABELS, MASKS, read_data, write_data
 from unveil.io.settings import read_settings, write_settings
+from unveil.io.user_folders import runs_folder
 from unveil.io.writing import atomically
 
 _SAME_START_S = 2.0
@@ -164,12 +161,6 @@ class Run:
         for pattern in ("running.json", ".*.part*", "shown-*.npy"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
-
-
-def runs_folder() -> Path:
-    """Return the folder of all runs, which may not exist yet."""
-    override = os.environ.get("UNVEIL_RUNS")
-    return Path(override) if override else platformdirs.user_data_path("unveil", appauthor=False) / "runs"
 
 
 def create_run(

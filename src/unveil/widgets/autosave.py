@@ -16,7 +16,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer
 
 from unveil.image import Image
-from unveil.io.runs import runs_folder
+from unveil.io.user_folders import runs_folder
 from unveil.widgets.job import Job
 from unveil.widgets.notify import tell_failure
 

@@ -14,9 +14,9 @@ from unveil.data.annotation import Annotation, judged_numbers, renumbered
 from unveil.events import Cancelled, Monitor, Notice, ignore
 from unveil.image import Image
 from unveil.io.card_file import ENDING, read_card
-from unveil.io.library import own_models_folder
 from unveil.io.runs import Run, create_run
 from unveil.io.settings import write_settings
+from unveil.io.user_folders import own_models_folder
 from unveil.io.writing import atomically
 from unveil.model.card import ModelCard
 from unveil.widgets.folder_pairs import FolderPairs
