@@ -27,9 +27,9 @@ import numpy as np
 from unveil import Annotation, Image, Model, SegmentationTraining, evaluate, load_model
 from unveil.events import EpochEnd, Event, Preview, StepEnd, ignore
 from unveil.io.images import read_image, read_labels
-from unveil.io.library import default_parent
 from unveil.io.pairs import pair_files
 from unveil.io.runs import create_run
+from unveil.tasks.default_parent import default_parent
 from unveil.tasks.isolated import IsolatedTraining
 
 SIZE = (512, 640)

@@ -23,8 +23,8 @@ from unveil import Annotation, Image, SegmentationTraining, evaluate, load_model
 from unveil.data.annotation import scribbled
 from unveil.events import ignore
 from unveil.io.images import read_image, read_labels
-from unveil.io.library import default_parent
 from unveil.io.pairs import pair_files
+from unveil.tasks.default_parent import default_parent
 
 N_IMAGES = 10
 MOST_PAINTED = 0.01

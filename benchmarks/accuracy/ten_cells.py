@@ -27,8 +27,8 @@ from unveil.data.sparse_labels import around_objects, seem_sparse
 from unveil.errors import NoSplitError
 from unveil.events import ignore
 from unveil.io.images import read_image, read_labels
-from unveil.io.library import default_parent
 from unveil.io.pairs import pair_files
+from unveil.tasks.default_parent import default_parent
 
 N_PAINTED = 10
 N_LOOKED_AT = 100

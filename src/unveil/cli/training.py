@@ -248,8 +248,8 @@ def _checkpoints(target: Path, *, resume: bool) -> CheckpointFile:
 
 
 def _parent(start: str, settings: TrainingSettings, *, has_clean_images: bool = False) -> Model | None:
-    from unveil.io.library import default_parent
     from unveil.io.model_file import load_model
+    from unveil.tasks.default_parent import default_parent
 
     path = default_parent(settings, has_clean_images=has_clean_images) if start == "auto" else start
     return load_model(path) if path is not None and path != "scratch" else None

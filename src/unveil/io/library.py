@@ -7,9 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from unveil.config.architecture import DnCNNConfig, UNetConfig
-from unveil.config.normalization import StabilizedNormalization
-from unveil.config.training import DenoisingTraining, TrainingSettings
 from unveil.errors import ConfigError, FileError, ModelFileError
 from unveil.io.card_file import ENDING, read_card
 from unveil.io.finding import is_file
@@ -74,30 +71,6 @@ def find_model(name_or_path: str | Path) -> Path:
     names = [file.stem for folder in folders for file in _model_files(folder)]
     known = f"There are: {', '.join(names)}" if names else f"There are none in {folders[1]}"
     raise ConfigError(f"There is no model called '{name_or_path}'. {known}; or give the path of a {ENDING} file.")
-
-
-def default_parent(settings: TrainingSettings, *, has_clean_images: bool = False) -> Path | None:
-    """Return the model that a training starts from where nobody chose one; None is from scratch.
-
-    The usual U-Net for planes starts from the shipped `simulated-cells`, which knows cells from simulations. A denoiser
-    that learns from clean images, or is adapted to noisy ones, starts from the shipped `fluorescence-denoiser`, unless
-    another network or normalization is asked for. All others, and the lecture's recipe, start from scratch.
-    """
-    if isinstance(settings, DenoisingTraining):
-        is_usual = (
-            settings.recipe == "auto"
-            and settings.architecture == DnCNNConfig()
-            and settings.normalization in (None, StabilizedNormalization())
-            and not settings.lip1_layers
-        )
-        goes_on = is_usual if has_clean_images else settings.noisy_only == "adapt"
-        return shipped_models_folder() / f"fluorescence-denoiser{ENDING}" if goes_on else None
-    if settings.recipe == "lecture":
-        return None
-    usual, asked = UNetConfig(), settings.architecture or UNetConfig()
-    maps = {"in_channels": usual.in_channels, "out_channels": usual.out_channels}
-    is_usual = asked.model_copy(update=maps) == usual
-    return shipped_models_folder() / f"simulated-cells{ENDING}" if is_usual else None
 
 
 def shipped_models_folder() -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker
 
 from unveil.config.training import TrainingSettings
-from unveil.io.library import default_parent
+from unveil.tasks.default_parent import default_parent
 from unveil.widgets.layer_list import Names
 from unveil.widgets.session_models import session_models
 from unveil.widgets.training_layers import TrainingTask
