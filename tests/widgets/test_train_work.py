@@ -59,7 +59,7 @@ def test_reading_a_folder_tells_how_far_it_is_and_can_be_cancelled(tmp_path) -> 
     order = TrainingRequest(None, None, CLASSES, folder=in_folder(tmp_path, [0, 1], Whole()))
     told = []
     with_folder(order, told.append)
-    assert told == [Progress(0, 1, "files of the folder")] * 2  # the image, and its labels
+    assert told == [Progress(0, 1, "files"), Progress(1, 1, "files")] * 2  # the image, and its labels
 
     def cancel(event: Event) -> None:
         raise Cancelled

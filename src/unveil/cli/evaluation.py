@@ -62,14 +62,13 @@ def segmentation(
     as_json
         Put one JSON object on standard output, everything else on standard error.
     """
-    from unveil.io.images import pair_files, read_image, read_labels
+    from unveil.io.images import read_labels
+    from unveil.io.paired_images import read_pairs
 
     terminal = Terminal(as_json=as_json)
     with terminal.session():
         check_task(model, "segmentation")
-        pairs = pair_files(images, labels)
-        inputs = [read_image(image, axes=axes) for image, _ in pairs]
-        references = [read_labels(reference, axes=axes) for _, reference in pairs]
+        inputs, references = read_pairs(images, labels, read_labels, axes=axes)
         return _judge(model, inputs, references, EvaluationOptions(**options.model_dump()), terminal)
 
 
@@ -105,6 +104,8 @@ def denoising(
     as_json
         Put one JSON object on standard output, everything else on standard error.
     """
+    from unveil.io.paired_images import read_pairs
+
     terminal = Terminal(as_json=as_json)
     with terminal.session():
         if (noisy is None) == (sigma is None):
@@ -114,7 +115,9 @@ def denoising(
         if sigma is not None and not 0 <= sigma < float("inf"):
             raise ConfigError(f"--sigma is {sigma:g}; a standard deviation is a number from 0. Give another one.")
         check_task(model, "denoising")
-        inputs, references = _with_noise(clean, sigma, seed, axes) if sigma is not None else _pairs(noisy, clean, axes)
+        inputs, references = (
+            _with_noise(clean, sigma, seed, axes) if noisy is None else read_pairs(noisy, clean, axes=axes)
+        )
         judged_by = EvaluationOptions(**options.model_dump(), fit_gain=fit_gain)
         return _judge(model, inputs, references, judged_by, terminal)
 
@@ -135,20 +138,12 @@ def _judge(
     return failures.DONE
 
 
-def _pairs(noisy: Path | None, clean: Path, axes: str | None) -> tuple[list[Image], list[Image]]:
-    from unveil.io.images import pair_files, read_image
-
-    assert noisy is not None
-    pairs = pair_files(noisy, clean)
-    images = [read_image(image, axes=axes) for image, _ in pairs]
-    return images, [read_image(reference, axes=axes) for _, reference in pairs]
-
-
-def _with_noise(clean: Path, sigma: float, seed: int, axes: str | None) -> tuple[Iterator[Image], list[Image]]:
+def _with_noise(clean: Path, sigma: float | None, seed: int, axes: str | None) -> tuple[Iterator[Image], list[Image]]:
     """Read clean images, and make a noisy one of each when it is asked for; image i gets the seed `seed` + i."""
     from unveil.io.images import find_images, read_image
     from unveil.tasks.evaluate import with_noise
 
+    assert sigma is not None
     references = [read_image(path, axes=axes) for path in find_images([clean])]
     return (with_noise(image, sigma, seed + number) for number, image in enumerate(references)), references
 

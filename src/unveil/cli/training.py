@@ -85,6 +85,8 @@ def segmentation(
     axes
         Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
     """
+    from unveil.io.paired_images import read_labelled
+
     terminal = Terminal()
     with terminal.session():
         if (mask is not None) + scribbles + sparse > 1:
@@ -96,7 +98,7 @@ def segmentation(
         settings = gather(SegmentationTraining, config, assignments or (), name=target.stem)
         parent = _parent(start, settings)
         checkpoints = _checkpoints(target, resume=resume)
-        inputs, annotations = _labelled(images, labels, masks=mask, background=background, axes=axes)
+        inputs, annotations = read_labelled(images, labels, masks=mask, background=background, axes=axes)
         n_whole = sum(annotation.mask is None for annotation in annotations)
         if mask is not None and n_whole:
             terminal.notice(f"{count(n_whole, 'image')} without a mask: taken as annotated everywhere.")
@@ -152,6 +154,8 @@ def denoising(
     axes
         Axes of the images, one letter per dimension (TCZYX), where the files do not say or are wrong.
     """
+    from unveil.io.paired_images import read_noisy_and_clean
+
     terminal = Terminal()
     with terminal.session():
         target = _model_file(output)
@@ -160,7 +164,7 @@ def denoising(
         settings = gather(DenoisingTraining, config, assignments or (), name=target.stem)
         parent = _parent(start, settings, has_clean_images=clean is not None)
         checkpoints = _checkpoints(target, resume=resume)
-        inputs, cleans = _noisy_and_clean(images, clean, axes)
+        inputs, cleans = read_noisy_and_clean(images, clean, axes=axes)
         return _train(
             inputs, cleans, settings, parent=parent, checkpoints=checkpoints, target=target, terminal=terminal
         )
@@ -255,19 +259,6 @@ def _parent(start: str, settings: TrainingSettings, *, has_clean_images: bool = 
     return load_model(path) if path is not None and path != "scratch" else None
 
 
-def _labelled(
-    images: Path, labels: Path, *, masks: Path | None, background: int | None, axes: str | None
-) -> tuple[list[Image], list[Annotation]]:
-    """Read images and annotations, paired by name; labels have the axes of their images less the channels."""
-    from unveil.io.annotations import read_annotations
-    from unveil.io.images import pair_files, read_image
-
-    pairs = pair_files(images, labels)
-    image_files, label_files = [image for image, _ in pairs], [file for _, file in pairs]
-    inputs = [read_image(image, axes=axes) for image in image_files]
-    return inputs, read_annotations(label_files, images=image_files, masks=masks, background=background, axes=axes)
-
-
 def _tell_what_seems_sparse(images: Sequence[Image], annotations: Sequence[Annotation], terminal: Terminal) -> None:
     """Say where unpainted objects would be taught as background, as a few images tell."""
     from unveil.data.sparse_labels import seem_sparse
@@ -293,17 +284,3 @@ def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, termin
             frames = count(n_empty, "plane" if n_dims == 2 else "volume")
             terminal.notice(f"Nothing is labelled on {frames} of '{annotation.labels.name}': not used.")
     return kept
-
-
-def _noisy_and_clean(
-    noisy: Path | None, clean: Path | None, axes: str | None
-) -> tuple[list[Image] | None, list[Image] | None]:
-    """Read noisy and clean images, paired by name; None for the kind that is not given."""
-    from unveil.io.images import find_images, pair_files, read_image
-
-    if noisy is not None and clean is not None:
-        pairs = pair_files(noisy, clean)
-        images = [read_image(image, axes=axes) for image, _ in pairs]
-        return images, [read_image(reference, axes=axes) for _, reference in pairs]
-    only = [read_image(image, axes=axes) for folder in (noisy, clean) if folder for image in find_images([folder])]
-    return (None, only) if noisy is None else (only, None)

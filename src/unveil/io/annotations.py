@@ -9,6 +9,7 @@ import numpy as np
 
 from unveil.data.annotation import Annotation, scribbled
 from unveil.errors import FileError, ImageError
+from unveil.events import Monitor, ignore, told
 from unveil.image import Image
 from unveil.io.finding import find_images, stem
 from unveil.io.images import read_labels
@@ -22,6 +23,7 @@ def read_annotations(
     masks: Path | None = None,
     background: int | None = None,
     axes: str | None = None,
+    monitor: Monitor = ignore,
 ) -> list[Annotation]:
     """Read annotations from label files.
 
@@ -37,6 +39,8 @@ def read_annotations(
         Labels are scribbles with this number on the background; None if they are not.
     axes
         Of the labels or of their images, where the files do not say or are wrong.
+    monitor
+        Told label file by label file how far this is.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def read_annotations(
         If a file cannot be read, a mask has no labels or another shape, or scribbles hold no background.
     """
     mask_files = [None] * len(labels) if masks is None else _find_masks(_names(labels, images), masks)
-    read = [read_labels(path, axes=axes) for path in labels]
+    read = [read_labels(path, axes=axes) for path in told(labels, monitor, "files")]
     if background is not None:
         return [scribbled(painted, background=background) for painted in read]
     return [

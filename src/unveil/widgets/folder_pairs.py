@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidge
 
 from unveil.data.annotation import Annotation
 from unveil.data.sparse_labels import around_objects
-from unveil.events import Monitor, Progress
+from unveil.events import Monitor
 from unveil.image import Image
 from unveil.widgets.training_layers import Extent, Scribbles, Sparse, TrainingTask
 
@@ -46,25 +46,14 @@ class FolderPairs:
         InputError
             If a file cannot be read, or has no partner.
         """
-        from unveil.io.annotations import read_annotations
-        from unveil.io.images import find_images, pair_files, read_image
+        from unveil.io.paired_images import read_labelled, read_noisy_and_clean
 
-        def told(files: Sequence[Path]) -> Iterator[Path]:
-            for number, file in enumerate(files):
-                monitor(Progress(number, len(files), "files of the folder"))
-                yield file
-
-        if self.images is None or self.targets is None:
-            files = find_images(folder for folder in (self.images, self.targets) if folder)
-            only = [read_image(file) for file in told(files)]
-            return (None, only) if self.images is None else (only, None)
-        pairs = pair_files(self.images, self.targets)
-        targets = told([target for _, target in pairs])
-        images = [read_image(image) for image in told([image for image, _ in pairs])]
         if not self.task.is_segmentation:
-            return images, [read_image(clean) for clean in targets]
+            return read_noisy_and_clean(self.images, self.targets, monitor=monitor)
+        assert self.images is not None
+        assert self.targets is not None
         background = self.extent.background if isinstance(self.extent, Scribbles) else None
-        annotations = [read_annotations([labels], background=background)[0] for labels in targets]
+        images, annotations = read_labelled(self.images, self.targets, background=background, monitor=monitor)
         if isinstance(self.extent, Sparse):
             annotations = [around_objects(annotation, self.n_dims) for annotation in annotations]
         return images, annotations
