@@ -1,4 +1,4 @@
-"""Batches: image and target changed together, and noise in the normalization that a noisy image gets."""
+"""Batches: image and target changed together."""
 
 from __future__ import annotations
 
@@ -6,81 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.config.normalization import NoiseNormalization, PercentileNormalization
-from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig
+from unveil.config.training import AugmentationConfig, NoiseConfig
 from unveil.data.examples import Example
-from unveil.operators.normalization import fit_array
-from unveil.training.batches import Source, denoising_batches, segmentation_batches, synthetic_noise, window_source
+from unveil.training.batches import Source, denoising_batches, segmentation_batches, window_source
 from unveil.training.plan import Plan
 from unveil.training.steps import Batch
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def spots() -> torch.Tensor:
-    """A dark ground with bright squares on 4 % of it, from 0 to 1."""
-    image = torch.zeros(1, 1, 200, 200)
-    image[..., 20:60, 20:60] = 1
-    return image
-
-
-@pytest.mark.parametrize("level", [0.03, 0.1, 0.2])
-def test_noisy_images_come_in_about_their_own_normalization(level: float) -> None:
-    noisy, clean, _ = synthetic_noise(spots(), NoiseConfig(poisson=(0, 0), gaussian=(level, level)), generator())
-    own = fit_array(PercentileNormalization(low=0.5, high=99.9), noisy[0].numpy())
-    assert abs(own.offset[0]) < 0.6 * level
-    assert own.scale[0] == pytest.approx(1, abs=1.5 * level)
-    assert (noisy - clean).mean().item() == pytest.approx(0, abs=level / 50)
-
-
-@pytest.mark.parametrize("poisson", [0.0, 0.02])
-def test_where_noise_is_the_unit_an_image_comes_in_about_its_own_normalization(poisson: float) -> None:
-    levels = NoiseConfig(poisson=(poisson, poisson), gaussian=(0.04, 0.04))
-    dark, bright = -1.0, 3.0
-    noisy, clean, _ = synthetic_noise(dark + (bright - dark) * spots(), levels, generator(), (dark, bright), "noise")
-    assert (noisy - clean).std().item() == pytest.approx(1, abs=0.02)
-    assert (noisy - clean).mean().item() == pytest.approx(0, abs=0.02)
-    assert fit_array(NoiseNormalization(), noisy[0].numpy()).scale[0] == pytest.approx(1, abs=0.1)
-
-
-def test_stabilized_noise_is_equally_strong_and_errors_count_as_those_of_intensity() -> None:
-    levels = NoiseConfig(poisson=(0.02, 0.02), gaussian=(0.05, 0.05))
-    noisy, clean, importance = synthetic_noise(spots(), levels, generator(), scale="stabilized")
-    for part in (spots() < 0.2, spots() > 0.6):
-        assert (noisy - clean)[part].std() == pytest.approx(1, abs=0.1)
-    assert importance.mean() == pytest.approx(1, abs=1e-4)
-    assert importance[spots() > 0.6].mean() > 2 * importance[spots() < 0.1].mean()
-
-
-def test_a_scanning_detector_smears_the_noise_into_the_next_pixel() -> None:
-    noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1), correlation=(0.3, 0.3))
-    noisy, clean, _ = synthetic_noise(spots(), noise, generator())
-    rest = noisy - clean
-    rest = (rest - rest.mean()) / rest.std()
-    assert (rest * rest.roll(1, -1)).mean().item() == pytest.approx(0.3, abs=0.02)
-    assert (rest * rest.roll(1, -2)).mean().item() == pytest.approx(0, abs=0.02)
-
-
-def test_every_image_draws_its_own_smear_within_the_range() -> None:
-    noise = NoiseConfig(poisson=(0, 0), gaussian=(0.1, 0.1), correlation=(0.1, 0.4))
-    noisy, clean, _ = synthetic_noise(torch.full((32, 1, 100, 100), 0.5), noise, generator())
-    rest = (noisy - clean).flatten(1, 2)
-    rest = rest - rest.mean(dim=(1, 2), keepdim=True)
-    found = (rest * rest.roll(1, -1)).mean(dim=(1, 2)) / rest.square().mean(dim=(1, 2))
-    assert 0.06 < found.min().item() < 0.17
-    assert 0.33 < found.max().item() < 0.44
-
-
-def test_a_spread_of_the_gain_makes_bright_outliers() -> None:
-    def skewness(*spread: float) -> float:
-        noise = NoiseConfig(poisson=(0.1, 0.1), gaussian=(0, 0), gain_spread=spread)  # type: ignore[arg-type]
-        noisy, clean, _ = synthetic_noise(torch.full((1, 1, 300, 300), 0.5), noise, generator(), (0.0, 1.0))
-        rest = noisy - clean
-        return float((rest / rest.std()).pow(3).mean())
-
-    assert skewness(1, 1) > 1.2 * skewness(0, 0)
+from unveil.training.synthetic_noise import SyntheticNoise
 
 
 def plan(**augmentation: float) -> Plan:
@@ -90,9 +21,9 @@ def plan(**augmentation: float) -> Plan:
 
 
 def denoising(example: Example, source: Source, *, seed: int = 0, **augmentation: float) -> Batch:
-    config = DenoisingTraining()
+    noise = SyntheticNoise(NoiseConfig()) if source == "clean_only" else None
     windows = window_source([example], torch.device("cpu"))
-    return next(denoising_batches(windows, plan(**augmentation), config, source, seed, torch.device("cpu")))
+    return next(denoising_batches(windows, plan(**augmentation), source, noise, seed, torch.device("cpu")))
 
 
 def segmentation(example: Example, *, seed: int = 0, **augmentation: float) -> Batch:
@@ -112,9 +43,8 @@ def test_noise_is_added_anew_to_each_patch_and_the_target_stays_clean() -> None:
 def test_gain_and_offset_stay_within_what_was_set() -> None:
     squares = (np.indices((1, 64, 64)).sum(axis=0) % 2).astype(np.float32)  # of 0 and 1
     windows = window_source([Example(squares, squares, np.ones_like(squares), np.ones(1))], torch.device("cpu"))
-    stream = denoising_batches(
-        windows, plan(gain=0.2, offset=0.1), DenoisingTraining(), "clean_only", 0, torch.device("cpu"), (0.0, 1.0)
-    )
+    noise = SyntheticNoise(NoiseConfig(), fixed_range=(0.0, 1.0))
+    stream = denoising_batches(windows, plan(gain=0.2, offset=0.1), "clean_only", noise, 0, torch.device("cpu"))
     clean = torch.cat([next(stream)[1] for _ in range(8)]).flatten(1)
     offset, gain = clean.amin(dim=1), clean.amax(dim=1) - clean.amin(dim=1)
     assert 0.8 - 1e-4 < gain.min() < 0.9

@@ -28,7 +28,7 @@ from unveil.model.model import Model
 from unveil.operators.noise_estimation import estimate_noise
 from unveil.operators.normalization import fit_array
 from unveil.tasks.denoise import denoise
-from unveil.training.lesson import UNIT_RANGE
+from unveil.training.synthetic_noise import UNIT_RANGE
 
 _MOST_FRAMES = 8
 """Of an image, evenly spread, whose noise is measured."""

@@ -10,33 +10,24 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig
+from unveil.config.training import AugmentationConfig
 from unveil.data.examples import Example
 from unveil.data.patches import draw_places, draw_windows
 from unveil.inference.memory import free_bytes
 from unveil.operators.augmentation import random_intensities, random_views, source_size
 from unveil.operators.blind_spot import hide_pixels
-from unveil.operators.noise import correlate_along_x, log_uniform, poisson_gaussian
-from unveil.operators.normalization import DARK_END
-from unveil.operators.stabilization import Stabilization
 from unveil.training.held_examples import HeldExamples
 from unveil.training.plan import Plan
 from unveil.training.steps import Batch
+from unveil.training.synthetic_noise import SyntheticNoise
 
 Source: TypeAlias = Literal["pairs", "clean_only", "blind_spot", "frames"]
 """What a denoiser learns from: clean images beside noisy ones, clean ones alone, or noisy ones alone in two ways."""
-
-NoiseScale: TypeAlias = Literal["range", "noise", "stabilized"]
-"""What synthetic noise is measured by: the image's range, or itself, in which case it may also be made even."""
 
 _SHARE_HELD = 0.25
 """Part of a graphics card's free memory that examples may take."""
 _LEAST_KNOWN = 1e-3
 """Where less than this of an interpolated distance is known, its weight is 0."""
-_BRIGHT_END = 1.5
-"""Standard deviations above the brightest structures at which the high percentile lies: few are that bright."""
-_LEAST_STD = 1e-6
-"""Of noise, as a part of the intensity range, where images are normalized by it."""
 
 
 Windows: TypeAlias = Callable[[tuple[int, ...], int, int], Iterator[Batch]]
@@ -77,85 +68,35 @@ def segmentation_batches(windows: Windows, plan: Plan, seed: int, device: torch.
 def denoising_batches(
     windows: Windows,
     plan: Plan,
-    config: DenoisingTraining,
     source: Source,
+    noise: SyntheticNoise | None,
     seed: int,
     device: torch.device,
-    fixed_range: tuple[float, float] | None = None,
-    scale: NoiseScale = "range",
 ) -> Iterator[Batch]:
     """Yield batches of noisy images, what to make of them, and weights, without end.
 
     Mirrored and turned, but resized and changed in gain and offset only where the noise is synthetic: real noise keeps
     its grain.
+
+    Parameters
+    ----------
+    noise
+        What is added to clean images; None where the images have noise of their own.
     """
     generator = torch.Generator(device).manual_seed(seed)
-    views = plan.augmentation if source == "clean_only" else plan.augmentation.model_copy(update={"scale": 0.0})
+    views = plan.augmentation if noise is not None else plan.augmentation.model_copy(update={"scale": 0.0})
     for image, target, weight in windows(source_size(plan.patch, views), plan.batch_size, seed):
         n_channels = image.shape[1]
         smooth, weight = random_views(torch.cat([image, target], dim=1), weight, plan.patch, views, generator)
         noisy, clean = smooth[:, :n_channels], smooth[:, n_channels:]
-        if source == "clean_only":
-            noisy, clean, importance = synthetic_noise(clean, config.noise, generator, fixed_range, scale)
+        if noise is not None:
+            noisy, clean, importance = noise.added(clean, generator)
             noisy, clean = _varied(noisy, clean, plan.augmentation, generator)
             weight = weight * importance
         if source == "blind_spot":
             noisy, hidden = hide_pixels(noisy, generator)
             weight = weight * hidden
         yield channels_last(noisy), clean, weight
-
-
-def synthetic_noise(
-    clean: Tensor,
-    noise: NoiseConfig,
-    generator: torch.Generator,
-    fixed_range: tuple[float, float] | None = None,
-    scale: NoiseScale = "range",
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Add Poisson–Gaussian noise to normalized images ``(N, C, *spatial)``, its levels drawn from their ranges.
-
-    A noisy image is normalized by its own darkest and brightest pixels, which lie beyond the clean one's: without
-    that shift a network would learn on a background darker than it meets. The noise's own percentiles stand for the
-    image's.
-
-    Parameters
-    ----------
-    fixed_range
-        Darkest and brightest normalized intensity where noise does not change the normalization; None where the
-        images lie from 0 to 1 and it does.
-    scale
-        noise divides both by the standard deviation of each image's noise and needs a fixed range; stabilized makes
-        noise equally strong everywhere and needs none.
-
-    Returns
-    -------
-    noisy, clean
-        Both in the normalization that the noisy image gets.
-    importance
-        How much a squared error there counts as one of intensity, on average 1; broadcast over them.
-    """
-    if scale == "stabilized":
-        noisy, poisson, gaussian = _noisy(clean, noise, generator)
-        dark_variance = gaussian.square().clamp(min=_LEAST_STD**2)
-        even = Stabilization(poisson, dark_variance, dark_variance / 2)
-        variance = even.variance_of(clean)
-        mean = variance.mean(dim=tuple(range(1, clean.dim())), keepdim=True)
-        return even.apply(noisy), even.expect(clean), variance / mean
-    alike = torch.ones((1,) * clean.dim(), device=clean.device)
-    if fixed_range is not None:
-        dark, bright = fixed_range
-        intensity = (clean - dark) / (bright - dark)
-        noisy, poisson, gaussian = _noisy(intensity, noise, generator)
-        noisy = dark + (bright - dark) * noisy
-        if scale == "range":
-            return noisy, clean, alike
-        photons = intensity.clamp(min=0).mean(dim=tuple(range(1, clean.dim())), keepdim=True)
-        std = (bright - dark) * (poisson * photons + gaussian**2).sqrt().clamp(min=_LEAST_STD)
-        return noisy / std, clean / std, alike
-    noisy, poisson, gaussian = _noisy(clean, noise, generator)
-    low = -DARK_END * gaussian
-    range_ = 1 + _BRIGHT_END * (poisson + gaussian**2).sqrt() - low
-    return (noisy - low) / range_, (clean - low) / range_, alike
 
 
 def channels_last(batch: Tensor) -> Tensor:
@@ -191,22 +132,6 @@ def _sent(
             batch = coming.result()
             coming = worker.submit(draw)
             yield taken(batch)
-
-
-def _noisy(clean: Tensor, noise: NoiseConfig, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw levels and noise for images from 0 to 1; return the noisy images and both levels of each."""
-    per_image = (len(clean), *[1] * (clean.dim() - 1))
-    poisson = log_uniform(per_image, *noise.poisson, generator)
-    gaussian = log_uniform(per_image, *noise.gaussian, generator)
-
-    def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(per_image, generator=generator, device=clean.device)
-
-    gain_spread = uniform(*noise.gain_spread) if noise.gain_spread[1] > 0 else None
-    noisy = poisson_gaussian(clean, poisson, gaussian, generator, gain_spread=gain_spread)
-    if noise.correlation[1] > 0:
-        noisy = clean + correlate_along_x(noisy - clean, uniform(*noise.correlation))
-    return noisy, poisson, gaussian
 
 
 def _varied(

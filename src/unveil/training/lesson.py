@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from unveil.config.architecture import Architecture
@@ -34,17 +33,9 @@ from unveil.errors import ImageError
 from unveil.events import HeldOut, Monitor, ignore, told
 from unveil.image import Image
 from unveil.operators.losses import denoising_loss, relative_denoising_loss, segmentation_loss
-from unveil.operators.normalization import fit
 from unveil.operators.objects import ObjectFacts
 from unveil.training.architectures import denoising_architecture, segmentation_architecture
-from unveil.training.batches import (
-    NoiseScale,
-    Source,
-    denoising_batches,
-    segmentation_batches,
-    synthetic_noise,
-    window_source,
-)
+from unveil.training.batches import Source, denoising_batches, segmentation_batches, window_source
 from unveil.training.description import common_channel_names, common_pixel_size, object_rule, objects_of
 from unveil.training.division import Division, divide
 from unveil.training.norm_limits import LIP1_TEMPERATURE
@@ -60,6 +51,7 @@ from unveil.training.pairs import (
 )
 from unveil.training.plan import Plan
 from unveil.training.steps import Batches, Loss
+from unveil.training.synthetic_noise import UNIT_RANGE, SyntheticNoise, intensity_range
 from unveil.training.validation import (
     Judge,
     denoising_judge,
@@ -69,8 +61,6 @@ from unveil.training.validation import (
 )
 
 _NO_OBJECTS = ObjectFacts()
-UNIT_RANGE = PercentileNormalization(low=0.5, high=99.9)
-"""Intensities 0 and 1 when noise is added."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,36 +244,23 @@ def _denoising_lesson(
         if judging is not None and not knows_truth:
             judging = [successive_frames(stack, architecture.n_dims) for stack, _ in judging]
     normalization = _fitted(config, [image for image, _ in pairs])
-    given = normalization
-    scale: NoiseScale = "range"
-    if source == "clean_only":  # noise is drawn later, batch by batch
-        if isinstance(normalization, NoiseNormalization):
-            scale, given = "noise", fit_fixed([image for image, _ in pairs])
-        elif isinstance(normalization, StabilizedNormalization):
-            scale, given = "stabilized", UNIT_RANGE
-    make = partial(denoising_examples, n_dims=architecture.n_dims, noisy_targets=source == "frames")
-    truly_noisy = [(noisy, clean) for noisy, clean in judging or [] if source == "clean_only" and noisy is not clean]
-    if truly_noisy:
-        judging = [(noisy, clean) for noisy, clean in judging or [] if noisy is clean]
-    division = divide(pairs, judging, partial(make, normalization=given), config, architecture, monitor=monitor)
-    fixed_range = None
+    noise = None
     if source == "clean_only":
-        if isinstance(config.normalization, FixedNormalization):
-            fixed_range = (0.0, 1.0)
-        elif not isinstance(given, PercentileNormalization):
-            fixed_range = _intensity_range(division.teaching)
-        generator = torch.Generator().manual_seed(config.seed)
-        noisy = [_with_noise(example, config, generator, fixed_range, scale) for example in division.judging]
-        noisy += make(told(truly_noisy, monitor, "validation images prepared"), normalization=normalization)
-        n_judging = division.n_validation_images + len(truly_noisy)
-        names = (*division.judging_names, *(image.name for image, _ in truly_noisy))
-        division = replace(division, judging=noisy, n_validation_images=n_judging, judging_names=names)
+        division, noise = _clean_division(pairs, judging, config, architecture, normalization, monitor)
+    else:
+        make = partial(
+            denoising_examples,
+            normalization=normalization,
+            n_dims=architecture.n_dims,
+            noisy_targets=source == "frames",
+        )
+        division = divide(pairs, judging, make, config, architecture, monitor=monitor)
     loss = denoising_loss if config.loss == "mse" else relative_denoising_loss
     judge = denoising_judge if knows_truth else partial(noisy_judge, hide=source == "blind_spot")
     return Lesson(
         architecture=architecture,
         normalization=normalization,
-        batches=partial(_denoising_batches, division.teaching, config, source, fixed_range, scale),
+        batches=partial(_denoising_batches, division.teaching, source, noise),
         loss=loss,
         judge=judge(division.judging, architecture, loss) if division.judging else None,
         metric_name="PSNR",
@@ -292,23 +269,54 @@ def _denoising_lesson(
     )
 
 
+def _clean_division(
+    pairs: Sequence[tuple[Image, Image]],
+    judging: Sequence[tuple[Image, Image]] | None,
+    config: DenoisingTraining,
+    architecture: Architecture,
+    normalization: Normalization,
+    monitor: Monitor,
+) -> tuple[Division, SyntheticNoise]:
+    """Divide clean images and return the noise for them: what judges gets it now, what teaches batch by batch.
+
+    Validation images that have noise of their own judge as they are.
+    """
+    given, noise = normalization, SyntheticNoise(config.noise)
+    if isinstance(normalization, NoiseNormalization):
+        given, noise = fit_fixed([image for image, _ in pairs]), replace(noise, scale="noise")
+    elif isinstance(normalization, StabilizedNormalization):
+        given, noise = UNIT_RANGE, replace(noise, scale="stabilized")
+    truly_noisy = [(noisy, clean) for noisy, clean in judging or [] if noisy is not clean]
+    if truly_noisy:
+        judging = [(noisy, clean) for noisy, clean in judging or [] if noisy is clean]
+    make = partial(denoising_examples, n_dims=architecture.n_dims)
+    division = divide(pairs, judging, partial(make, normalization=given), config, architecture, monitor=monitor)
+    if isinstance(config.normalization, FixedNormalization):
+        noise = replace(noise, fixed_range=(0.0, 1.0))
+    elif not isinstance(given, PercentileNormalization):
+        noise = replace(noise, fixed_range=intensity_range(division.teaching))
+    generator = torch.Generator().manual_seed(config.seed)
+    judges = [noise.added_to(example, generator) for example in division.judging]
+    judges += make(told(truly_noisy, monitor, "validation images prepared"), normalization=normalization)
+    return (
+        replace(
+            division,
+            judging=judges,
+            n_validation_images=division.n_validation_images + len(truly_noisy),
+            judging_names=(*division.judging_names, *(image.name for image, _ in truly_noisy)),
+        ),
+        noise,
+    )
+
+
 def _segmentation_batches(examples: Sequence[Example], plan: Plan, device: torch.device) -> Batches:
     return partial(segmentation_batches, window_source(examples, device), plan, device=device)
 
 
 def _denoising_batches(
-    examples: Sequence[Example],
-    config: DenoisingTraining,
-    source: Source,
-    fixed_range: tuple[float, float] | None,
-    scale: NoiseScale,
-    plan: Plan,
-    device: torch.device,
+    examples: Sequence[Example], source: Source, noise: SyntheticNoise | None, plan: Plan, device: torch.device
 ) -> Batches:
-    windows = window_source(examples, device)
-    return partial(
-        denoising_batches, windows, plan, config, source, device=device, fixed_range=fixed_range, scale=scale
-    )
+    return partial(denoising_batches, window_source(examples, device), plan, source, noise, device=device)
 
 
 def _common(division: Division) -> dict[str, Any]:
@@ -346,23 +354,3 @@ def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -
             f"The labels go up to {highest}, but there are {len(config.classes)} classes "
             f"({', '.join(config.classes)}). Name one class per label value, or train on objects."
         )
-
-
-def _intensity_range(examples: Sequence[Example]) -> tuple[float, float]:
-    """Return the normalized intensities that count as 0 and 1 when noise is added: the shipped normalization's."""
-    intensities = fit(UNIT_RANGE, lambda: (example.target.reshape(1, -1) for example in examples))
-    dark, bright = intensities.invert(np.array([[0.0, 1.0]], np.float32))[0]
-    return float(dark), float(bright)
-
-
-def _with_noise(
-    example: Example,
-    config: DenoisingTraining,
-    generator: torch.Generator,
-    fixed_range: tuple[float, float] | None,
-    scale: NoiseScale,
-) -> Example:
-    clean = torch.from_numpy(example.target)[None]
-    noisy, clean, importance = synthetic_noise(clean, config.noise, generator, fixed_range, scale)
-    weight = example.weight * importance[0].numpy()
-    return replace(example, image=noisy[0].numpy(), target=clean[0].numpy(), weight=weight)
