@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from unveil.operators.noise_estimation import NoiseModel, _shares, estimate_noise
+from unveil.operators.noise_estimation import NoiseModel, component_shares, estimate_noise
 
 
 def cells(rng: np.random.Generator, size: int = 256) -> np.ndarray:
@@ -99,7 +99,7 @@ def test_the_last_digits_of_an_image_decide_nothing(diagonal: int) -> None:
         powers = np.ones((2000, 64))
         powers[:, along == diagonal] += excess
         powers[:, along < diagonal] += 0.5
-        shares = _shares(powers)
+        shares = component_shares(powers)
         assert shares.sum() == pytest.approx(1)
         counted.append(shares[along == diagonal].sum())
     assert np.abs(np.diff(counted)).max() < 0.02

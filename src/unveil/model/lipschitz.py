@@ -45,7 +45,6 @@ def lipschitz_bounds(
     *,
     size_px: int = 32,
     n_rounds: int = 4,
-    seed: int = 0,
     of_layer: LayerBound = layer_bound,
     watch: Callable[[], None] = lambda: None,
 ) -> LipschitzBounds:
@@ -77,7 +76,7 @@ def lipschitz_bounds(
 
     window = (slice(None), slice(None), *(slice(size_px),) * model.card.n_dims)
     start = torch.from_numpy(model.check_input[window]).double()
-    return LipschitzBounds(upper, ascend(watched, start, n_rounds=n_rounds, seed=seed))
+    return LipschitzBounds(upper, ascend(watched, start, n_rounds=n_rounds))
 
 
 def model_bound(model: Model, of_layer: LayerBound = layer_bound) -> float:

@@ -87,7 +87,7 @@ def estimate_noise(plane: NDArray[Any], denoised: NDArray[Any] | None = None) ->
     powers, levels, steepness = powers[seen], levels[seen], steepness[seen]
     share = _FLAT_SHARE if denoised is None else _FLAT_SHARE_OF_DENOISED
     flat = steepness <= np.quantile(steepness, share)
-    variance = float(powers[flat].mean(axis=0) @ _shares(powers[flat]))
+    variance = float(powers[flat].mean(axis=0) @ component_shares(powers[flat]))
     highest = powers[:, _DIAGONAL >= _HIGHEST].mean(axis=1)
     return _growing(highest, levels, steepness, share, variance) or NoiseModel.even(variance)
 
@@ -105,6 +105,27 @@ def relative_noise(plane: NDArray[Any]) -> float:
     if high <= low:
         return 0.0
     return math.sqrt(float(estimate_noise(plane).variance(plane).mean())) / float(high - low)
+
+
+def component_shares(powers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much each component counts, ``(64,)``, given those of flat blocks, ``(n, 64)``.
+
+    From the corner inwards: a diagonal is taken with the probability that it is no stronger than those before it, one
+    error granted, and without it none behind it. Were it taken or not, the last digits of an image could decide.
+    """
+    means, n_blocks = powers.mean(axis=0), len(powers) * (_STRIDE_PX / BLOCK_PX) ** 2
+    taken, probability, shares = _DIAGONAL >= _CORNER, 1.0, np.zeros(len(_DIAGONAL))
+    for diagonal in range(_CORNER - 1, 0, -1):
+        next_ = diagonal == _DIAGONAL
+        error = math.sqrt(2 / n_blocks * (1 / np.count_nonzero(next_) + 1 / np.count_nonzero(taken)))
+        usual = float(means[taken].mean())
+        excess = (float(means[next_].mean()) - usual) / max(error * usual, _TINY)
+        is_noise = math.erfc((excess - 1) / math.sqrt(2)) / 2
+        shares += probability * (1 - is_noise) * taken / np.count_nonzero(taken)
+        probability *= is_noise
+        taken = taken | next_
+    shares += probability * taken / np.count_nonzero(taken)
+    return shares
 
 
 def _growing(
@@ -137,27 +158,6 @@ def _growing(
         weights = 1 / np.maximum(gain * grey + offset, least)
     grows = gain * (grey[-1] - grey[0]) > _LEAST_GROWTH * variance
     return NoiseModel(float(gain), float(offset), float(least)) if grows else None
-
-
-def _shares(powers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much each component counts, ``(64,)``, given those of flat blocks, ``(n, 64)``.
-
-    From the corner inwards: a diagonal is taken with the probability that it is no stronger than those before it, one
-    error granted, and without it none behind it. Were it taken or not, the last digits of an image could decide.
-    """
-    means, n_blocks = powers.mean(axis=0), len(powers) * (_STRIDE_PX / BLOCK_PX) ** 2
-    taken, probability, shares = _DIAGONAL >= _CORNER, 1.0, np.zeros(len(_DIAGONAL))
-    for diagonal in range(_CORNER - 1, 0, -1):
-        next_ = diagonal == _DIAGONAL
-        error = math.sqrt(2 / n_blocks * (1 / np.count_nonzero(next_) + 1 / np.count_nonzero(taken)))
-        usual = float(means[taken].mean())
-        excess = (float(means[next_].mean()) - usual) / max(error * usual, _TINY)
-        is_noise = math.erfc((excess - 1) / math.sqrt(2)) / 2
-        shares += probability * (1 - is_noise) * taken / np.count_nonzero(taken)
-        probability *= is_noise
-        taken = taken | next_
-    shares += probability * taken / np.count_nonzero(taken)
-    return shares
 
 
 def _slope(grey: NDArray[np.float64]) -> NDArray[np.float64]:

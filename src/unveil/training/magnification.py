@@ -20,7 +20,7 @@ _TOLERANCE = 0.2
 _LEAST_SPREAD = 1e-6
 
 
-def fit_magnification(samples: NDArray[np.float64], octaves: NDArray[np.float64], *, seed: int = 0) -> Magnification:
+def fit_magnification(samples: NDArray[np.float64], octaves: NDArray[np.float64]) -> Magnification:
     """Teach it from samples of statistics ``(m, n)`` of images magnified by known `octaves` ``(m,)``; a few seconds.
 
     AdamW (Loshchilov 2019, arXiv 1711.05101) with a learning rate that falls along a cosine.
@@ -30,9 +30,9 @@ def fit_magnification(samples: NDArray[np.float64], octaves: NDArray[np.float64]
     blank = Magnification(mean, spread, (), np.zeros(n), 0.0)
     given = torch.from_numpy(blank.standardized(samples)).float()
     wanted = torch.from_numpy(octaves).float()[:, None]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         outer, inner, last = nn.Linear(n, _HIDDEN), nn.Linear(_HIDDEN, _HIDDEN), nn.Linear(_HIDDEN, 1)
     network = nn.Sequential(outer, nn.Tanh(), inner, nn.Tanh(), last)
     optimizer = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)

@@ -24,6 +24,8 @@ _PAUSE_MS = 200
 _HEIGHT_PX = 220
 _MARK_PX = 5
 _STAR_PX = 14
+_WINDOW_BINS = 9
+"""Neighbouring runs of points that are averaged around each."""
 
 
 class LossPlot(QWidget):
@@ -234,8 +236,8 @@ def thin(curve: Curve, n_bins: int) -> Curve:
     return steps[kept], values[kept]
 
 
-def smooth(curve: Curve, *, n_bins: int = 256, window_bins: int = 9) -> Curve:
-    """Average `window_bins` neighbouring runs of points around each of at most `n_bins` runs.
+def smooth(curve: Curve, *, n_bins: int = 256) -> Curve:
+    """Average neighbouring runs of points around each of at most `n_bins` runs.
 
     A run's length doubles when there are too many, and so a growing curve keeps its shape. Where there are few, the
     window is a quarter of them: an average of all would be a flat line.
@@ -247,7 +249,7 @@ def smooth(curve: Curve, *, n_bins: int = 256, window_bins: int = 9) -> Curve:
     while len(values) > n_bins * length:
         length *= 2
     padded = np.pad(values, (0, -len(values) % length), constant_values=np.nan).reshape(-1, length)
-    window_bins = min(window_bins, len(padded) // 4 | 1)
+    window_bins = min(_WINDOW_BINS, len(padded) // 4 | 1)
     is_known = np.isfinite(padded)
     n_known = is_known.sum(axis=1)
     around = slice(window_bins // 2, window_bins // 2 + len(padded))
