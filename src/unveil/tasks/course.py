@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -15,8 +16,12 @@ from unveil.events import EpochEnd, Event, Monitor, Notice, Preview, StepEnd, St
 from unveil.image import Image
 from unveil.model.card import Epoch, ModelCard
 from unveil.training.advice import LossWatch
+from unveil.training.fit import fit
 from unveil.training.lesson import Lesson
+from unveil.training.plan import Plan
+from unveil.training.precision import number_format
 from unveil.training.preview import preview_maps
+from unveil.training.replicas import Lot, shared_steps
 from unveil.training.state import TrainingState
 from unveil.training.validation import on_device
 
@@ -80,7 +85,45 @@ class Course:
         if checkpoints is not None and (saved := checkpoints.load()) is not None:
             self._resume(*saved, type(config))
 
-    def follow(self, events: Iterator[Event], preview: AskPreview | None, monitor: Monitor) -> None:
+    def take(self, plan: Plan, preview: AskPreview | None, monitor: Monitor) -> None:
+        """Train as `plan` says and keep a checkpoint per epoch, until the loop ends or the monitor ends it.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no number again and again, or a replica is lost.
+        """
+        settings, lesson = self.settings, self._lesson
+        assert settings is not None
+        lot = Lot(
+            batches=lesson.batches,
+            plan=plan.share(settings.replicas),
+            loss=lesson.loss,
+            device=self._device.type,
+            autocast=self._autocast,
+            lip1_layers=settings.lip1_layers,
+        )
+        with number_format(self._device, self._autocast), shared_steps(self.state, lot, settings.replicas) as steps:
+            events = fit(
+                self.state,
+                steps,
+                lesson.judge,
+                plan,
+                seed=settings.seed,
+                device=self._device,
+                autocast=self._autocast,
+                metric_name=lesson.metric_name,
+            )
+            with closing(events):
+                self._follow(events, preview, monitor)
+
+    def kept_network(self) -> nn.Module:
+        """Return the network with the weights that are kept, or the latest where nothing was validated yet."""
+        if self.state.kept_weights:
+            self.state.network.load_state_dict(self.state.kept_weights)
+        return self.state.network
+
+    def _follow(self, events: Iterator[Event], preview: AskPreview | None, monitor: Monitor) -> None:
         """Hand every event on, keep a checkpoint per epoch, and end when the loop or the monitor does."""
         watch = LossWatch()
         try:
@@ -96,12 +139,6 @@ class Course:
                     monitor(Notice(advice))
         except StopEarly:
             self.state.ended_by = "user"
-
-    def kept_network(self) -> nn.Module:
-        """Return the network with the weights that are kept, or the latest where nothing was validated yet."""
-        if self.state.kept_weights:
-            self.state.network.load_state_dict(self.state.kept_weights)
-        return self.state.network
 
     def _note(self, event: EpochEnd) -> None:
         self.history.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
@@ -35,7 +35,6 @@ from unveil.tasks.finishing import Finish
 from unveil.tasks.inheritance import starting_network, with_settings_of
 from unveil.tasks.matching import card_of
 from unveil.training.advice import advise
-from unveil.training.fit import fit
 from unveil.training.forward import to_device
 from unveil.training.lesson import Lesson, prepare_lesson
 from unveil.training.norm_limits import norm_limits
@@ -43,7 +42,7 @@ from unveil.training.pace import measure_pace
 from unveil.training.pairs import Targets, annotated_pairs, arrays_of, as_lists, pair_up
 from unveil.training.plan import Facts, Pace, Plan, choose_patches, complete, needs_pace, with_recipe
 from unveil.training.precision import number_format, training_dtype
-from unveil.training.replicas import Lot, check_replicas, shared_steps
+from unveil.training.replicas import check_replicas
 from unveil.words import count, listed
 
 _CHECK_EDGE_PX = {2: 128, 3: 48}
@@ -124,27 +123,7 @@ def train(
         course.settings = plan.settings(settled)
         course.state.seconds += pace.spent_s if pace is not None else 0.0
         monitor(_opening(plan, course.settings, lesson, device, autocast, parent))
-    lot = Lot(
-        batches=lesson.batches,
-        plan=plan.share(config.replicas),
-        loss=lesson.loss,
-        device=device.type,
-        autocast=autocast,
-        lip1_layers=settled.lip1_layers,
-    )
-    with number_format(device, autocast), shared_steps(course.state, lot, config.replicas) as steps:
-        events = fit(
-            course.state,
-            steps,
-            lesson.judge,
-            plan,
-            seed=config.seed,
-            device=device,
-            autocast=autocast,
-            metric_name=lesson.metric_name,
-        )
-        with closing(events):
-            course.follow(events, preview, monitor)
+    course.take(plan, preview, monitor)
     finish = Finish(monitor, is_stopped=course.state.ended_by == "user")
     model = _sealed(course, lesson, start, finish)
     if model.card.objects is not None:
