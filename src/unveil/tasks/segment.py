@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -109,12 +109,8 @@ def segment(
         arrays=sink.arrays,
         monitor=monitor,
     ) as run:
-        if card.objects is None and (options.separation is not None or options.min_size is not None):
-            run.notify(f"Model '{card.name}' does not separate objects: separation and min_size change nothing.")
-        if card.objects is None and len(card.classes) > 2 and options.threshold is not None:
-            run.notify(f"Model '{card.name}' gives each pixel its likeliest class: threshold changes nothing.")
-        if options.uncertainty and card.is_filter:
-            run.notify(f"'{card.name}' is a classical filter and gives no uncertainty.")
+        for notice in _unused(options, card):
+            run.notify(notice)
         if not options.skip_check:
             run.compare([channels])
         for frame in frames(image, card.n_dims, channels):
@@ -169,6 +165,16 @@ def separate(segmentation: Segmentation, options: SegmentationOptions) -> Segmen
     if is_as_recorded(options, new_report, n_frames(labels, card.n_dims)):
         new_report = with_intervals(new_report, card)
     return replace(segmentation, labels=labels.like(sink.labels, labels.axes, name=labels.name), report=new_report)
+
+
+def _unused(options: SegmentationOptions, card: ModelCard) -> Iterator[str]:
+    """Say which options mean nothing for the model."""
+    if card.objects is None and (options.separation is not None or options.min_size is not None):
+        yield f"Model '{card.name}' does not separate objects: separation and min_size change nothing."
+    if card.objects is None and len(card.classes) > 2 and options.threshold is not None:
+        yield f"Model '{card.name}' gives each pixel its likeliest class: threshold changes nothing."
+    if options.uncertainty and card.is_filter:
+        yield f"'{card.name}' is a classical filter and gives no uncertainty."
 
 
 def _segmentation(image: Image, card: ModelCard, sink: SegmentationSink, report: RunReport) -> Segmentation:

@@ -179,22 +179,15 @@ def _segmentation_lesson(
     architecture = segmentation_architecture(config, pairs[0][0])
     check_pairs([*pairs, *(judging or [])], architecture.n_dims)
     normalization = _fitted(config, [image for image, _ in pairs])
-    make = partial(
-        segmentation_examples, normalization=normalization, n_dims=architecture.n_dims, objects=config.objects
-    )
-    division = divide(pairs, judging, make, config, architecture, monitor=monitor)
-    _check_examples([*division.teaching, *division.judging], config)
-    _check_examples(division.teaching, config)
-    if judging is not None and not division.judging:
-        raise ImageError("No pixel of the validation images is annotated. Annotate part of one, or give none.")
+    division = _annotated_division(pairs, judging, config, architecture, normalization, monitor)
     n_classes = len(config.classes)
     learnt_at = LIP1_TEMPERATURE if config.lip1_layers else 1.0
     loss = partial(
         segmentation_loss, n_classes=n_classes, overlap=config.loss == "cross_entropy_dice", temperature=learnt_at
     )
-    objects = _NO_OBJECTS
-    if config.objects:
-        objects = objects_of(told(pairs, monitor, "images measured"), architecture.n_dims)
+    objects = (
+        objects_of(told(pairs, monitor, "images measured"), architecture.n_dims) if config.objects else _NO_OBJECTS
+    )
     return Lesson(
         architecture=architecture,
         normalization=normalization,
@@ -225,6 +218,26 @@ def _segmentation_lesson(
         judged=[pairs[number] for number in division.judging_images] if judging is None else judging,
         **_common(division),
     )
+
+
+def _annotated_division(
+    pairs: Sequence[tuple[Image, Annotation]],
+    judging: Sequence[tuple[Image, Annotation]] | None,
+    config: SegmentationTraining,
+    architecture: Architecture,
+    normalization: Normalization,
+    monitor: Monitor,
+) -> Division:
+    """Divide annotated images, of which both parts show enough to learn from or to judge by."""
+    make = partial(
+        segmentation_examples, normalization=normalization, n_dims=architecture.n_dims, objects=config.objects
+    )
+    division = divide(pairs, judging, make, config, architecture, monitor=monitor)
+    _check_examples([*division.teaching, *division.judging], config)
+    _check_examples(division.teaching, config)
+    if judging is not None and not division.judging:
+        raise ImageError("No pixel of the validation images is annotated. Annotate part of one, or give none.")
+    return division
 
 
 def _denoising_lesson(
