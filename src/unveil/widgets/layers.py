@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.axes import ORDER, in_order, spatial, without
+from unveil.axes import ORDER, in_order, without
 from unveil.errors import ImageError
 from unveil.image import ArrayLike, Image
 from unveil.widgets.lazy_view import LazyView
@@ -371,5 +371,5 @@ def describe_axes(axes: str) -> str:
 
 def format_pixel_size(size_um: Mapping[str, float]) -> str:
     """Return a pixel size for people: ``0.65 µm`` or ``2 × 0.65 × 0.65 µm``."""
-    values = [f"{size_um[letter]:.3g}" for letter in spatial("ZYX") if letter in size_um]
+    values = [f"{size_um[letter]:.3g}" for letter in "ZYX" if letter in size_um]
     return f"{values[0] if len(set(values)) == 1 else ' × '.join(values)} µm"
