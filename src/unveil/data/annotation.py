@@ -61,12 +61,12 @@ class Annotation:
     def frame(self, key: tuple[Any, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read labels and mask at `key`, checking that the labels can be numbers of objects."""
         labels = np.asarray(self.labels.data[key])
-        if labels.size and labels.min() < 0:
+        if labels.min() < 0:
             raise ImageError(
                 f"Labels '{self.labels.name}' hold negative numbers (lowest {labels.min()}): "
                 f"0 is background, objects count from 1. Renumber them."
             )
-        if labels.size and labels.max() > HIGHEST_NUMBER:
+        if labels.max() > HIGHEST_NUMBER:
             raise ImageError(
                 f"Labels '{self.labels.name}' hold the number {labels.max()}: objects are numbers from 1 to 2⁶³−1. "
                 f"Renumber them."
