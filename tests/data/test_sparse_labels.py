@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -71,6 +71,9 @@ def test_volumes_are_judged_in_their_true_proportions() -> None:
     differing = np.mean(fine[::3] != coarse) / coarse.mean()
     assert differing < 0.2
     assert np.mean(fine[::3] != judged(ball[::3], "ZYX", 3)) / coarse.mean() > 2 * differing
+    np.testing.assert_array_equal(judged(ball[::3], "ZYX", 3, Z=1.5, Y=0.5, X=0.5), coarse)
+    beyond = np.flatnonzero(fine[30, 30, 30:])[-1] - 10
+    assert beyond == pytest.approx(20 / 4, abs=1), "a quarter of its diameter"
 
 
 def test_what_was_left_out_stays_out() -> None:
@@ -89,7 +92,7 @@ def dark_on_uneven_ground(labels: NDArray[np.int32], rng: np.random.Generator) -
 
 
 def rough(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float32]:
-    return np.asarray(rng.normal(0, np.where(labels > 0, 30, 5)), np.float32)
+    return np.asarray(rng.normal(np.linspace(20000, 20100, EDGE), np.where(labels > 0, 30, 5)), np.float32)
 
 
 @pytest.mark.parametrize("draw", [bright, dark_on_uneven_ground, rough])
@@ -100,6 +103,7 @@ def test_objects_that_are_not_drawn_are_noticed(
     assert not shows_only_some(image, cells(*EVERYWHERE))
     assert shows_only_some(image, cells(*EVERYWHERE[:6]))  # in a corner
     assert shows_only_some(image, cells(*EVERYWHERE[::7]))  # here and there
+    assert not shows_only_some(image, cells(*EVERYWHERE[5:])), "a few that were overlooked"
     alone = draw(cells(*EVERYWHERE[:6]), np.random.default_rng(2))
     assert not shows_only_some(alone, cells(*EVERYWHERE[:6]))
 
@@ -111,6 +115,12 @@ def test_what_is_fainter_than_nearly_all_objects_is_none() -> None:
     assert not shows_only_some(faint, nuclei)
     assert not shows_only_some(faint, (nuclei > 0).astype(np.int32))
     assert shows_only_some(bright(nuclei + cytoplasm, rng), nuclei)
+
+
+def test_specks_are_not_taken_for_objects_that_are_not_drawn() -> None:
+    drawn = cells(*EVERYWHERE[:6])
+    specks = cells(*EVERYWHERE[8:], radius=3)
+    assert not shows_only_some(bright(np.maximum(drawn, specks), np.random.default_rng(2)), drawn)
 
 
 def test_of_what_cannot_be_told_apart_the_share_decides() -> None:
@@ -128,9 +138,10 @@ def test_the_size_of_objects_makes_no_difference() -> None:
         assert [shows_only_some(image, labels) for labels in (some, whole)] == [True, False]
 
 
-def test_missing_pixels_are_looked_past() -> None:
-    image = bright(cells(*EVERYWHERE), np.random.default_rng(2))
-    image[90:100, 90:100] = np.nan
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -1e20, 1e300])
+def test_missing_pixels_are_looked_past(nothing: float) -> None:
+    image = bright(cells(*EVERYWHERE), np.random.default_rng(2)).astype(np.float64)
+    image[90:100, 90:100] = nothing
     assert shows_only_some(image, cells(*EVERYWHERE[:6]))
 
 
@@ -147,6 +158,7 @@ def test_the_fullest_plane_of_a_stack_decides() -> None:
 
 @settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.integers(0, 119)] * 2, st.integers(1, 9)), min_size=1, max_size=8))
+@example([(84, 41, 8), (35, 94, 8), (114, 108, 8), (12, 18, 8)])  # one lies in a corner of the others' window
 def test_far_apart_objects_are_judged_as_if_in_one_window(boxes: list[tuple[int, int, int]]) -> None:
     labels = np.zeros((120, 120), np.int32)
     for number, (y, x, size) in enumerate(boxes, start=1):

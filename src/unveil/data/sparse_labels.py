@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from scipy import ndimage
 from unveil.axes import spatial, without
 from unveil.data.annotation import Annotation
 from unveil.image import Image, frames, side_around
+from unveil.operators.finite import usable
 
 _REACH = 1.0
 """Gaps between objects are judged where they are at most twice as wide, in diameters of an object."""
@@ -106,7 +107,7 @@ def shows_only_some(image: NDArray[Any], labels: NDArray[Any]) -> bool:
         Integers of the same shape; 0 where nothing is drawn.
     """
     step = max(1, int(_diameter(labels, _FLAT) / _DIAMETER_PX))
-    finite = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+    finite = np.nan_to_num(usable(image).astype(np.float32, copy=False))
     coarse, drawn = ndimage.uniform_filter(finite, step)[::step, ::step], labels[::step, ::step]
     judged = _around(drawn, _FLAT)
     if judged.all() or not judged.any():
@@ -131,23 +132,26 @@ def _around(painted: NDArray[Any], spacing: tuple[float, ...]) -> NDArray[np.boo
         return judged
     margin = max(_MARGIN * diameter, _LEAST_MARGIN_PX * min(spacing))
     reach = max(_REACH * diameter, 2 * margin)
-    for window in _groups(painted, tuple(math.ceil(reach / side) + 1 for side in spacing)):
-        near = ndimage.distance_transform_edt(painted[window] == 0, sampling=spacing) <= reach
+    for window, ground in _groups(painted, tuple(math.ceil(reach / side) + 1 for side in spacing)):
+        near = ndimage.distance_transform_edt(ground, sampling=spacing) <= reach
         judged[window] |= near.all() or ndimage.distance_transform_edt(near, sampling=spacing) > reach - margin
     return judged
 
 
-def _groups(painted: NDArray[Any], reach: tuple[int, ...]) -> list[tuple[slice, ...]]:
-    """Return windows around what is painted, with twice the `reach` on all sides; what lies closer shares a window."""
+def _groups(painted: NDArray[Any], reach: tuple[int, ...]) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
+    """Yield windows around what is painted, `reach` further on all sides, and what is ground there; close ones are one.
+
+    What belongs to another window is ground: cut off by the edge, it would seem to end there.
+    """
     from skimage.measure import block_reduce
 
     everywhere = np.ones((3,) * painted.ndim, np.bool_)
     cells = np.asarray(block_reduce(painted != 0, reach, np.any), np.bool_)  # type: ignore[no-untyped-call]
-    groups, _ = ndimage.label(ndimage.binary_dilation(cells, everywhere, iterations=2), everywhere)
-    return [
-        tuple(slice(side.start * step, side.stop * step) for side, step in zip(window, reach, strict=True))
-        for window in ndimage.find_objects(groups)
-    ]
+    groups, _ = ndimage.label(ndimage.binary_dilation(cells, everywhere), everywhere)
+    for number, own in enumerate(ndimage.find_objects(groups), start=1):
+        window = tuple(slice(side.start * step, side.stop * step) for side, step in zip(own, reach, strict=True))
+        cell = np.ix_(*(np.arange(n) // step for n, step in zip(painted[window].shape, reach, strict=True)))
+        yield window, (painted[window] == 0) | (groups[own] != number)[cell]
 
 
 def _diameter(painted: NDArray[Any], spacing: tuple[float, ...]) -> float:
@@ -193,8 +197,6 @@ def _likeness(
 ) -> NDArray[np.float32] | None:
     """Return how like objects `feature` is: 0 on the ground beside them, 1 on them; None where both are mixed."""
     ground = judged & ~drawn
-    if not ground.any():
-        return None
     on_objects, on_ground = np.median(feature[drawn]), np.median(feature[ground])
     if on_objects == on_ground:
         return None
