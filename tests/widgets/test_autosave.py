@@ -57,6 +57,19 @@ def test_what_was_painted_last_is_written_when_the_panel_closes(qtbot, autosave,
     assert (severity, "bad_" in text) == ("error", True)
 
 
+def test_what_is_painted_while_something_is_written_is_not_lost_when_the_panel_closes(qtbot, autosave):
+    layer, other = (Labels(np.zeros((20, 30), int), name=name) for name in ("cells", "other"))
+    autosave.watch([layer, other])
+    for number in (3, 4):
+        layer.paint((5, 5), number)
+        if number == 3:
+            other.paint((5, 5), 7)
+            autosave.save()
+    autosave.close_for_good()
+    qtbot.waitUntil(lambda: autosave.is_idle, timeout=10_000)
+    assert [int(np.max(read_labels(path).data)) for path in saved(autosave)] == [4, 7]
+
+
 def test_what_was_painted_last_is_written_when_napari_closes(tmp_path):
     program = (
         "import napari, numpy as np\n"

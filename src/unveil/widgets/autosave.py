@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -41,6 +42,8 @@ class Autosave(QObject):
         self._changed: dict[Any, Labels] = {}
         self._painted: set[Any] = set()
         self._written: dict[str, _Content] = {}
+        self._copies: dict[str, np.ndarray[Any, Any]] = {}
+        self._writing = threading.Lock()
         self._job: Job | None = None
         self._last_told = ""
         self._timer = QTimer(self)
@@ -69,29 +72,34 @@ class Autosave(QObject):
         """Write what has changed since the last time; nothing is painted, nothing is written."""
         if not self._changed or self._job is not None:
             return
-        layers, copies = self._take()
-        write = partial(_write, self.folder, copies, self._written)
+        layers, self._copies = self._take()
+        write = partial(self._write, self._copies)
         self._job = job = Job(lambda _: write(), "Saving annotations", self, in_activity_dock=False)
         job.failed.connect(self._tell_once)
-        job.finished.connect(partial(self._end, layers, copies))
+        job.finished.connect(partial(self._end, layers, self._copies))
         job.start()
 
     def close_for_good(self) -> None:
         """Write what has changed, and stop watching; what was written stays."""
         self._timer.stop()
         self.watch([])
-        if self._job is None:
-            _, copies = self._take()
-            try:
-                _write(self.folder, copies, self._written)
-            except Exception as error:  # shown as before; the panel ends all the same
-                self._tell_once(error)
+        with self._writing:  # a thread that writes goes first; one that comes later finds nothing left to write
+            left = dict(self._copies)
+            self._copies.clear()
+        try:
+            self._write(left | self._take()[1])
+        except Exception as error:  # shown as before; the panel ends all the same
+            self._tell_once(error)
 
     def _take(self) -> tuple[dict[str, Labels], dict[str, np.ndarray[Any, Any]]]:
         """Return what has changed by the names of its files, with copies of the pixels."""
         layers = {_file_name(layer): layer for layer in self._changed.values()}
         self._changed.clear()
         return layers, {name: np.array(layer.data, order="C") for name, layer in layers.items()}
+
+    def _write(self, copies: dict[str, np.ndarray[Any, Any]]) -> None:
+        with self._writing:
+            _write(self.folder, copies, self._written)
 
     def _note(self, event: Any) -> None:
         self._changed[event.source.unique_id] = event.source
