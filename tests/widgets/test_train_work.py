@@ -9,11 +9,12 @@ import pytest
 
 from unveil.config.training import SegmentationTraining
 from unveil.data.annotation import Annotation
-from unveil.events import Cancelled, Event, Progress
+from unveil.events import Cancelled, Event, Progress, ignore
 from unveil.image import Image
+from unveil.io.runs import create_run
 from unveil.io.writing import write_image, write_labels
 from unveil.widgets.folder_pairs import FolderPairs
-from unveil.widgets.train_work import TrainingRequest, free_name, with_folder
+from unveil.widgets.train_work import TrainingRequest, TrainingWork, free_name, with_folder
 from unveil.widgets.training_layers import Extent, Scribbles, Sparse, TrainingTask, Whole
 
 
@@ -82,6 +83,22 @@ def test_a_folder_alone_names_its_classes(tmp_path) -> None:
     _, targets, settings = with_folder(order)
     assert settings.classes == ("background", "class 255")
     assert np.asarray(targets[0].labels.data)[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("is_given_up", [True, False])
+def test_a_training_cancelled_before_it_goes_on_is_kept_or_given_up_as_later(
+    tmp_path, monkeypatch, is_given_up
+) -> None:
+    monkeypatch.setenv("UNVEIL_RUNS", str(tmp_path))
+    run = create_run([Image(np.zeros((4, 8), np.uint8))], [Annotation(Image(stripes([0, 1, 1, 0])))], CLASSES)
+    run.checkpoint.touch()
+    work = TrainingWork(run)
+    if is_given_up:
+        work.give_up()
+    work.interrupt()
+    with pytest.raises(Cancelled):
+        work(ignore)
+    assert run.is_resumable is not is_given_up
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,11 @@ class TrainingWork:
 
         run, preview = self._run(monitor)
         self._training = training = IsolatedTraining(run)
-        if self._is_cancelled:
-            raise Cancelled
-        if preview is not None:
-            training.show(preview)
         try:
+            if self._is_cancelled:
+                raise Cancelled
+            if preview is not None:
+                training.show(preview)
             return _put_away(run, training.train(monitor))
         except Cancelled:
             if self._is_given_up:
