@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unveil.events import HeldOut
 from unveil.widgets.aside import insert_aside
 from unveil.widgets.layer_roles import SPLIT, marked, role_of
-from unveil.widgets.layers import Source
+from unveil.widgets.layers import Source, Space
 
 _COLORS = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: (1.0, 0.69, 0.0, 1.0)}
 
@@ -26,12 +26,12 @@ class SplitLayer:
 
     def show(self, held_out: Sequence[HeldOut], sources: Sequence[Source]) -> None:
         """Tint `held_out` on the images that `sources` took down; nothing where whole images judge."""
-        parts = [part for part in held_out if part.image < len(sources)]
-        if not parts:
+        part = next((part for part in held_out if part.image < len(sources)), None)  # images of one scene share it
+        if part is None:
             self.hide()
             return
-        source = sources[parts[0].image]
-        pixels, place = _tinted(parts, source), source.space.keep("YX").layer_arguments()
+        pixels, space = _tinted(part, sources[part.image])
+        place = space.layer_arguments()
         layer = self._layer()
         if layer is None:
             self._insert(pixels, place)
@@ -39,6 +39,7 @@ class SplitLayer:
         layer.data = pixels
         for name, value in place.items():
             setattr(layer, name, value)
+        layer.editable = False  # other pixels have made it editable
         layer.visible = True
 
     def hide(self) -> None:
@@ -63,10 +64,12 @@ class SplitLayer:
         return next((layer for layer in self._viewer.layers if role_of(layer) == SPLIT), None)
 
 
-def _tinted(parts: Sequence[HeldOut], source: Source) -> NDArray[np.uint8]:
-    """Return a plane ``(Y, X)`` in the layer's order of axes that is 1 where something is held out."""
-    size = {axis: int(source.data.shape[source.axes.index(axis)]) for axis in "YX"}
-    plane = np.zeros((size["Y"], size["X"]), np.uint8)
-    for part in parts:
-        plane[tuple(slice(start, stop) for start, stop in zip(part.start[-2:], part.stop[-2:], strict=True))] = 1
-    return plane if source.axes.index("Y") < source.axes.index("X") else plane.T
+def _tinted(part: HeldOut, source: Source) -> tuple[NDArray[np.uint8], Space]:
+    """Return what is 1 where something is held out, and its space: a plane, unless some planes judge and others not."""
+    size = dict(zip(source.axes, source.data.shape, strict=True))
+    spans = dict(zip("ZYX"[-len(part.start) :], map(slice, part.start, part.stop), strict=True))
+    axes = "".join(axis for axis, span in spans.items() if axis != "Z" or span != slice(0, size[axis]))
+    tint = np.zeros([size[axis] for axis in axes], np.uint8)
+    tint[tuple(spans[axis] for axis in axes)] = 1
+    space = source.space.keep(axes)
+    return space.arrange(tint, axes), space
