@@ -59,6 +59,8 @@ def test_the_lecture_is_repeated_exactly(kind: type, epochs: int, edge: int) -> 
     assert plan.stop_after == epochs
     assert not needs_pace(with_recipe(config))
     assert any("as in the lecture" in reason for reason in plan.reasons)
+    once, _ = planned(kind(recipe="lecture", epochs=1, steps_per_epoch=1))
+    assert "1 epoch of 1 step, as in the lecture." in once.reasons
     if isinstance(settings, SegmentationTraining):
         assert not settings.objects
         assert settings.classes == ("background", "foreground")

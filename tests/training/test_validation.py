@@ -113,7 +113,9 @@ def test_psnr_is_that_of_the_judged_pixels_against_the_range() -> None:
     assert verdict.metric == pytest.approx(10 * math.log10(2**2 / verdict.loss), rel=1e-6)
     example.weight[..., :32] = 0
     example.image[..., :32] = 99
-    assert denoising_judge([example], DNCNN)(identity).loss == pytest.approx(0.04, rel=0.05)
+    partly = denoising_judge([example], DNCNN)(identity)
+    assert partly.loss == pytest.approx(0.04, rel=0.05)
+    assert partly.metric == pytest.approx(10 * math.log10(2**2 / partly.loss), rel=1e-6)
     in_decibels = denoising_judge([example], DNCNN, relative_denoising_loss)(identity)
     assert in_decibels.loss == pytest.approx(math.log(0.04), rel=0.05)
 
@@ -135,6 +137,7 @@ def test_without_a_clean_image_no_psnr_is_claimed() -> None:
     verdict = noisy_judge([both_noisy], DNCNN, hide=False)(identity)
     assert verdict.metric is None
     assert verdict.loss == pytest.approx(2, rel=0.1)  # the variances of two independent noises
+    assert verdict.losses == ((verdict.loss, flat.size),), "all pixels are judged"
 
 
 def test_hidden_pixels_are_judged_and_always_the_same() -> None:
@@ -170,10 +173,16 @@ def test_tiles_change_nothing(shape: tuple[int, ...], monkeypatch: pytest.Monkey
     assert len(calls) > 2
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
     assert whole.shape == (2, *shape[1:])
+    extended = np.pad(image, [(0, 0), *((0, -length % 4) for length in shape[1:])], mode="reflect")
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(extended)[None])[0, :, : shape[1], : shape[2]]
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
 
 
-def test_judging_leaves_the_network_in_training_mode() -> None:
+def test_judging_leaves_the_network_in_training_mode_and_the_number_format_as_it_is_asked_for() -> None:
     network = build_network(DNCNN).train()
+    seen = torch.rand(1, 1, 8, 8)
+    assert torch.equal(on_device(network, torch.device("cpu"), None)(seen), network(seen))
     modes = []
     network.register_forward_hook(lambda module, *_: modes.append(module.training))
     on_device(network, torch.device("cpu"), None)(torch.zeros(1, 1, 8, 8))

@@ -16,6 +16,7 @@ from unveil.config.normalization import GlobalNormalization, PercentileNormaliza
 from unveil.config.training import AugmentationConfig, SegmentationTraining, TrainingSettings
 from unveil.inference.tiling import round_up
 from unveil.operators.receptive_field import size_step
+from unveil.words import count
 
 _NONE = AugmentationConfig(flips=False, scale=0, gain=0, offset=0, gamma=0, noise=0, blur_px=0)
 _LECTURE_EPOCHS = {"segmentation": 100, "denoising": 80}
@@ -174,7 +175,7 @@ def _choose_steps(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace
     if config.recipe == "lecture":
         per_epoch = config.steps_per_epoch or max(1, round(n_windows / plan.batch_size))
         epochs = config.epochs or _LECTURE_EPOCHS[config.task]
-        return epochs, per_epoch, [f"{epochs} epochs of {per_epoch} steps, as in the lecture."]
+        return epochs, per_epoch, [f"{count(epochs, 'epoch')} of {count(per_epoch, 'step')}, as in the lecture."]
     if pace is None:
         assert config.epochs is not None
         assert config.steps_per_epoch is not None
@@ -192,7 +193,7 @@ def _choose_steps(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace
     per_epoch = config.steps_per_epoch or max(1, min(per_epoch, total // 4))
     total, why = _total_steps(config, facts, pace, per_epoch, n_windows)
     epochs = max(1, round(total / per_epoch))
-    return epochs, per_epoch, [f"{epochs} epochs of {per_epoch} steps: {why}."]
+    return epochs, per_epoch, [f"{count(epochs, 'epoch')} of {count(per_epoch, 'step')}: {why}."]
 
 
 def complete(plan: Plan, config: TrainingSettings, facts: Facts, pace: Pace | None) -> Plan:

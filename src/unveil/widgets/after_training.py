@@ -151,7 +151,8 @@ def outcome(card: ModelCard) -> str:
         return f"Model '{card.name}' is ready; no epoch was finished."
     unit = " dB" if record.metric_name == "PSNR" else ""
     score = f", {record.metric_name} {kept.metric:.3g}{unit} on what was held out" if kept.metric is not None else ""
-    return f"Model '{card.name}' is ready: {len(record.history)} epochs in {format_seconds(record.seconds)}{score}."
+    epochs = count(len(record.history), "epoch")
+    return f"Model '{card.name}' is ready: {epochs} in {format_seconds(record.seconds)}{score}."
 
 
 def _record(card: ModelCard) -> str:

@@ -20,6 +20,7 @@ from unveil.widgets.notify import tell
 from unveil.widgets.press_button import PressButton
 from unveil.widgets.suggested_layer import SuggestedLayers
 from unveil.widgets.training_layers import Sparse
+from unveil.words import count
 
 if TYPE_CHECKING:
     from unveil.tasks.suggest import SuggestedBlock
@@ -132,4 +133,4 @@ class NextBlocks(QWidget):
         self.draw()
         if not blocks:
             return "Every block is annotated. If only a part is, choose 'only inside shapes' under 'Annotated'."
-        return f"{len(blocks)} blocks, the first one first: {blocks[0].reason}."
+        return f"{count(len(blocks), 'block')}, the first one first: {blocks[0].reason}."
