@@ -273,6 +273,20 @@ def test_pairs_are_set(qtbot, model, form, blobs):
     assert len(form.rows) == 1
 
 
+def test_labels_stay_with_their_image_where_another_one_is_set(model, form, blobs):
+    a = model.add_image(blobs(32, 40), name="a")
+    labels = model.add_labels(np.zeros((32, 40), int), name="a labels")
+    b = model.add_image(blobs(32, 40), name="b")
+    form.set_pairs([LayerPair(a, labels)])
+    form.set_task(TrainingTask.ADAPT)
+    form.set_pairs([LayerPair(b)])
+    own = model.add_labels(np.zeros((32, 40), int), name="b labels")
+    form.set_task(TrainingTask.OBJECTS)
+    assert names(form) == [("b", "b labels")]
+    form.set_pairs([LayerPair(a, labels), LayerPair(b, own)])
+    assert names(form) == [("a", "a labels"), ("b", "b labels")]
+
+
 def test_layers_of_six_dimensions(model, form):
     model.add_image(np.zeros((1, 1, 1, 2, 9, 9)), name="much")
     assert "'much' has 6 dimensions" in form.problem()

@@ -45,9 +45,10 @@ class PairRow(QObject):
         self.clean_list.fill(images)
 
     def choose(self, pair: LayerPair) -> None:
-        """Choose the layers of `pair` without a signal; what it does not name stays."""
-        if pair.image is not None:
+        """Choose the layers of `pair` without a signal; what it does not name stays, unless it was of another image."""
+        if pair.image is not None and pair.image.unique_id != self.image_list.chosen:
             self.image_list.choose(pair.image.unique_id)
+            self._forget()
         if pair.target is not None:
             target_list = self.labels_list if isinstance(pair.target, Labels) else self.clean_list
             target_list.choose(pair.target.unique_id)
@@ -68,8 +69,11 @@ class PairRow(QObject):
         self.remove_button.setVisible(removable)
 
     def _take_image(self) -> None:
+        self._forget()
+        self.changed.emit()
+
+    def _forget(self) -> None:
         """Forget the labels of another image; no image is its own clean one."""
         self.labels_list.choose(None)
         if self.clean_list.chosen == self.image_list.chosen:
             self.clean_list.choose(None)
-        self.changed.emit()
