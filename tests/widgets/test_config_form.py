@@ -9,6 +9,7 @@ from unveil.config.options import RESCALE_FACTORS, EvaluationOptions, Segmentati
 from unveil.config.training import AugmentationConfig, DenoisingTraining, NoiseConfig, SegmentationTraining
 from unveil.errors import ConfigError
 from unveil.widgets.config_form import ConfigForm
+from unveil.widgets.train_settings import TrainSettings
 
 FIELDS = ("device", "engine", "precision", "tile", "rescale", "threshold", "separation", "min_size")
 
@@ -54,6 +55,8 @@ def test_a_factor_of_resizing_that_can_be_chosen_is_taken(qtbot, factor):
     "settings",
     [
         SegmentationTraining(),
+        SegmentationTraining(learning_rate=2.5e-4, validation_fraction=1 / 3, time_budget_s=0.125),
+        DenoisingTraining(learning_rate=1e-6),
         SegmentationTraining(
             normalization={"method": "fixed", "mean": (3.0,), "std": (2.0,)},
             architecture={"kind": "unet", "poolings": 2},
@@ -124,3 +127,28 @@ def test_point_and_comma_are_understood_in_every_language(qtbot, language, typed
     qtbot.keyClicks(box, typed)
     qtbot.keyClick(box, Qt.Key.Key_Return)
     assert form.values()["validation_fraction"] == 0.25
+
+
+def test_small_numbers_can_be_typed(qtbot):
+    form = ConfigForm(SegmentationTraining, ["learning_rate"])
+    qtbot.addWidget(form.native)
+    box = form.widgets["learning_rate"].native
+    box.selectAll()
+    qtbot.keyClicks(box, "0.0003")
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+    assert form.values()["learning_rate"] == 0.0003
+    qtbot.keyClick(box, Qt.Key.Key_Up)
+    assert form.values()["learning_rate"] == 0.00031
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("1: 2", "1: keys should be strings, not 1"), ("epoch: 3", "epoch: not known")]
+)
+def test_a_settings_file_that_does_not_fit_is_refused_in_a_sentence(qtbot, tmp_path, notifications, text, said):
+    settings, file = TrainSettings(dict), tmp_path / "training.yaml"
+    qtbot.addWidget(settings)
+    before = settings.config()
+    file.write_text(text)
+    settings.load(file)
+    assert notifications == [("error", f"The settings do not fit SegmentationTraining: {said}. Change them.")]
+    assert settings.config() == before

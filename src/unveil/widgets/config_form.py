@@ -21,6 +21,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types
@@ -36,7 +37,7 @@ from magicgui.widgets import (
 )
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QFormLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QWidget
 
 from unveil.config.explanation import explain
 from unveil.config.options import RESCALE_FACTORS
@@ -48,6 +49,8 @@ C = TypeVar("C", bound=BaseModel)
 _AUTOMATIC = "automatic"
 _NUMBER = "number"
 _OWN = "own values"
+_SMALLEST = 1e-5
+"""Of a number that may be of any magnitude."""
 _UNITS = {"px": "px", "um": "µm", "s": "s"}
 
 
@@ -173,21 +176,34 @@ def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[
     low, high = (-1e9 if low is None else low), (1e9 if high is None else high)
     if kind is int and not optional:
         return _plain(SpinBox(value=int(low), min=int(low), max=int(high), step=1, **basics))
-    step = 1.0 if kind is int else 0.01 if high <= 1 else 0.1
+    step = 1.0 if kind is int else low if low == _SMALLEST else 0.01 if high <= 1 else 0.1
     lowest = round(low - step, 6) if optional else low
     box: Any = FloatSpinBox(value=lowest, min=lowest, max=high, step=step, **basics)
     if kind is int:
         box.native.setDecimals(0)
     else:
         DecimalKey(box.native)
-    if not optional:
-        return _plain(box)
-    box.native.setSpecialValueText(_AUTOMATIC)  # Qt shows it at the minimum
+    if low == _SMALLEST:
+        box.native.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+    if optional:
+        box.native.setSpecialValueText(_AUTOMATIC)  # Qt shows it at the minimum
+
+    def read() -> Any:
+        return None if optional and box.value == box.min else kind(box.value)
 
     def write(value: float | None) -> None:
+        if value is not None:
+            box.native.setDecimals(max(box.native.decimals(), _n_decimals(value)))  # Qt rounds to what it shows
         box.value = lowest if value is None else value
 
-    return _Row(box, lambda: None if box.value < low - step / 2 else kind(box.value), write)
+    return _Row(box, read, write)
+
+
+def _n_decimals(value: float) -> int:
+    """Return how many digits `value` has behind the point."""
+    exponent = Decimal(str(value)).normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "a setting is a finite number"
+    return max(0, -exponent)
 
 
 def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
@@ -273,7 +289,10 @@ def _union(annotation: Any) -> tuple[Any, ...]:
 
 
 def _bounds(metadata: Sequence[Any]) -> tuple[float | None, float | None]:
-    """Return the smallest and the largest value that a spin box may show; open bounds leave one hundredth."""
+    """Return the smallest and the largest value that a spin box may show; open bounds leave one hundredth.
+
+    Numbers above 0 and up to 1 may be of any magnitude.
+    """
     low = high = None
     for rule in metadata:
         match rule:
@@ -285,7 +304,7 @@ def _bounds(metadata: Sequence[Any]) -> tuple[float | None, float | None]:
                 high = float(rule.le)  # type: ignore[arg-type]
             case annotated_types.Lt():
                 high = float(rule.lt) - 0.01  # type: ignore[arg-type]
-    return low, high
+    return (_SMALLEST if (low, high) == (0.01, 1) else low), high
 
 
 def _label(name: str, field: FieldInfo | None) -> str:

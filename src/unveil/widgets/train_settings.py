@@ -99,9 +99,9 @@ class TrainSettings(QWidget):
         """Take all settings from `file`; one that cannot be used is refused with a notification."""
         try:
             given = read_settings(file)
-            config = _KINDS[self._kind](**given) if given.get("task", self._kind) == self._kind else None
-        except (InputError, ValueError) as error:
-            tell_failure(error if isinstance(error, InputError) else InputError(f"{file.name} does not fit: {error}"))
+            config = _KINDS[self._kind].from_values(given) if given.get("task", self._kind) == self._kind else None
+        except InputError as error:
+            tell_failure(error)
             return
         if config is None:
             tell_failure(InputError(f"{file.name} is for {given['task']}. Choose that task above, then load it again."))
