@@ -14,11 +14,12 @@ from unveil.config.normalization import FixedNormalization
 from unveil.config.options import EvaluationOptions, SegmentationOptions
 from unveil.data.annotation import Annotation
 from unveil.errors import ImageError
-from unveil.events import ignore
+from unveil.events import Cancelled, Event, Progress, ignore
 from unveil.image import Image
 from unveil.io.card_file import read_card
 from unveil.io.model_file import load_model, save_model
 from unveil.model.model import Model
+from unveil.operators.conformal import count_score, overlap_score
 from unveil.tasks.calibration import calibrate
 from unveil.tasks.evaluate import evaluate
 from unveil.tasks.interval_record import record_intervals
@@ -65,6 +66,24 @@ def test_most_new_images_lie_in_their_intervals(recorded: Model) -> None:
     assert scores.as_dict()["iou_coverage"] == pytest.approx(np.mean(covered_iou))
 
 
+def test_the_record_is_of_what_was_expected_and_what_is_true(brightness_model: Make) -> None:
+    model, pairs = brightness_model(normalization=GREY), [drawn(seed) for seed in range(9)]
+    iou, n_objects = [], []
+    for image, truth in pairs:
+        found = segment(image, model, monitor=ignore)
+        is_found, is_true = np.asarray(found.labels.data) > 0, np.asarray(truth.data) > 0
+        assert found.report.expected_iou is not None
+        assert found.report.n_objects is not None
+        overlap = (is_found & is_true).sum() / (is_found | is_true).sum()
+        iou.append(overlap_score(found.report.expected_iou, float(overlap)))
+        n_objects.append(count_score(found.report.n_objects, len(np.unique(truth.data)) - 1))
+    dark = Image(np.full((64, 64), 0.5, np.float32)), pairs[0][1]
+    record = record_intervals(model, *zip(*pairs, dark, strict=True), data="one shows nothing").card.conformal
+    assert record is not None
+    np.testing.assert_allclose(record.iou, sorted(iou))
+    assert record.n_objects == tuple(sorted(n_objects))
+
+
 def test_a_run_unlike_the_record_has_none(recorded: Model) -> None:
     image, _ = drawn(7)
     plain = segment(image, recorded, monitor=ignore)
@@ -102,6 +121,19 @@ def test_stacks_are_not_one_image(recorded: Model) -> None:
     stack, truth = (Image(np.zeros((2, 8, 8), dtype), "ZYX", name="stack") for dtype in (np.float32, np.uint8))
     with pytest.raises(ImageError, match="'stack' has several planes"):
         record_intervals(recorded, [stack], [truth], data="a stack")
+
+
+def test_recording_can_be_cancelled(recorded: Model) -> None:
+    told: list[Event] = []
+
+    def cancel(event: Event) -> None:
+        told.append(event)
+        if event == Progress(1, 2, "images for the intervals"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        record_intervals(recorded, *zip(drawn(0), drawn(1), strict=True), data="two", monitor=cancel)
+    assert told[0] == Progress(0, 2, "images for the intervals")
 
 
 def test_the_record_travels_with_the_model(recorded: Model, tmp_path: Path) -> None:
