@@ -237,6 +237,9 @@ def test_clean_images_teach_what_the_mean_of_noisy_ones_becomes(rng: np.random.G
         (made,) = denoising_examples(pairs, normalization, n_dims=2, noisy_targets=noisy_targets)
         np.testing.assert_array_equal(made.target, expected)
     assert (intensities.expect(clean[np.newaxis]) < intensities.apply(clean[np.newaxis])).all()
+    alone = Image(noisy)
+    (made,) = denoising_examples([(alone, alone)], normalization, n_dims=2)
+    np.testing.assert_array_equal(made.target, made.image)
 
 
 def test_a_real_pair_is_scored_in_grey_values_and_nothing_else_is() -> None:

@@ -244,6 +244,19 @@ def test_noisy_images_are_judged_by_clean_ones_where_these_are_given() -> None:
     assert metric(([Image(GREY + RNG.normal(0, 2, GREY.shape).astype(np.float32))], [Image(GREY)])) is not None
 
 
+def test_a_validation_of_its_own_is_judged_like_what_is_taught() -> None:
+    frames = GREY + RNG.normal(0, 20, (3, *GREY.shape)).astype(np.float32)
+    stack, clean = Image(frames, "TYX"), Image(GREY)
+    lessons = [
+        denoising([stack], None, ([stack], None), noisy_only="frames"),
+        denoising(None, [clean], (None, [clean])),
+        denoising(None, [clean], (None, [clean]), loss="log_mse"),
+    ]
+    found = [lesson.judge(torch.nn.Identity()).loss for lesson in lessons if lesson.judge is not None]
+    assert min(found[:2]) > 1e-4, "who changes nothing is wrong by the noise"
+    assert found[2] == pytest.approx(np.log(found[1]), rel=0.01)
+
+
 def test_the_lecture_adds_noise_on_the_scale_of_intensities_and_shifts_nothing() -> None:
     level = 0.1
     noise = {"poisson": (0, 0), "gaussian": (level, level)}
