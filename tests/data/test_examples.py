@@ -90,6 +90,11 @@ def test_labels_that_do_not_fit_are_refused(labels: np.ndarray, words: str) -> N
         )
 
 
+def test_clean_images_of_another_size_are_refused() -> None:
+    with pytest.raises(ImageError, match=r"is Y 20 × X 30 and its reference 'clean' is Y 20 × X 29: both must"):
+        denoising_examples([(Image(GREY[0]), Image(GREY[0][:, 1:], name="clean"))], StandardNormalization(), n_dims=2)
+
+
 def test_float_labels_and_wrong_masks_are_refused() -> None:
     with pytest.raises(ImageError, match="whole numbers"):
         Annotation(Image(np.zeros((9, 9), np.float32)))

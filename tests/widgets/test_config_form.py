@@ -29,7 +29,7 @@ def test_what_is_written_is_read(qtbot):
         engine="torch",
         precision="exact",
         tile=256,
-        rescale=0.5,
+        rescale=0.097,
         threshold=0.25,
         separation=0.0,
         min_size=0,

@@ -191,19 +191,15 @@ def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[
     def read() -> Any:
         return None if optional and box.value == box.min else kind(box.value)
 
-    def write(value: float | None) -> None:
-        if value is not None:
-            box.native.setDecimals(max(box.native.decimals(), _n_decimals(value)))  # Qt rounds to what it shows
-        box.value = lowest if value is None else value
-
-    return _Row(box, read, write)
+    return _Row(box, read, lambda value: _set(box, lowest if value is None else value))
 
 
-def _n_decimals(value: float) -> int:
-    """Return how many digits `value` has behind the point."""
+def _set(box: Any, value: float) -> None:
+    """Show `value` with all its digits: Qt rounds to those that it shows."""
     exponent = Decimal(str(value)).normalize().as_tuple().exponent
     assert isinstance(exponent, int), "a setting is a finite number"
-    return max(0, -exponent)
+    box.native.setDecimals(max(box.native.decimals(), -exponent))
+    box.value = value
 
 
 def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
@@ -220,7 +216,7 @@ def _choice_or_number(literals: list[Any], basics: dict[str, Any]) -> _Row:
     def write(value: Any) -> None:
         choice.value = value if value in literals else _NUMBER
         if value not in literals:
-            number.value = value
+            _set(number, value)
 
     return _Row(both, lambda: number.value if choice.value == _NUMBER else choice.value, write)
 
