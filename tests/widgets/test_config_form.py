@@ -110,6 +110,15 @@ def test_contradictions_are_named(qtbot):
         form.config(threshold=2.0)
 
 
+@pytest.mark.parametrize("typed", ["background, nuclei", "('background', ", ""])
+def test_what_is_no_literal_is_refused_in_a_sentence(qtbot, typed):
+    form = ConfigForm(SegmentationTraining, ("classes",))
+    qtbot.addWidget(form.native)
+    form.widgets["classes"].native.setText(typed)
+    with pytest.raises(ConfigError, match="Classes: input should be a valid tuple, not"):
+        form.config()
+
+
 def test_a_field_with_a_title_is_called_by_it(qtbot):
     form = ConfigForm(SegmentationTraining, ("lip1_layers", "patch_px"))
     qtbot.addWidget(form.native)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
 
+from unveil.widgets.pair_form import PairForm
 from unveil.widgets.run_bar import PanelState, RunBar
 from unveil.widgets.train_bar import TrainBar, TrainState
 
@@ -51,6 +53,20 @@ def test_a_double_click_runs_and_does_not_cancel(window):
     for _ in range(2):  # the first of these is still within a millisecond; after it QTest lets half a second pass
         QTest.mouseClick(bar.button, Qt.MouseButton.LeftButton)
     assert asked == ["run", "cancel"]
+
+
+def test_a_double_click_removes_one_row_though_the_next_comes_to_stand_there(window):
+    form = PairForm(ViewerModel())
+    put(form, window)
+    for _ in range(3):
+        form.add_pair()
+    window.resize(400, 400)
+    QApplication.processEvents()
+    assert len(form.rows) == 4
+    button = form.rows[0].remove_button
+    double_click(button, button.rect().center())
+    assert len(form.rows) == 3
+    form.close_for_good()
 
 
 def test_a_double_click_trains_though_the_cancel_button_comes_to_stand_there(window):

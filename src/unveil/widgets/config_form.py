@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
@@ -146,7 +146,7 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
     if configs and (len(configs) > 1 or type(None) in options):
         return _one_of(configs, basics, optional=type(None) in options)
     if len(kinds) > 1:
-        return _plain(LiteralEvalLineEdit(value="None", **basics))
+        return _literal(LiteralEvalLineEdit(value="None", **basics))
     (kind,) = kinds
     if kind is bool:
         box = CheckBox(**basics)
@@ -159,7 +159,7 @@ def _make(annotation: Any, bounds: tuple[float | None, float | None], basics: di
     if configs:
         return _group(kind, basics)
     if get_origin(kind) is tuple:
-        return _plain(LiteralEvalLineEdit(value="()", **basics))
+        return _literal(LiteralEvalLineEdit(value="()", **basics))
     raise TypeError(f"No widget is known for field '{basics['name']}' of type {annotation}.")
 
 
@@ -168,6 +168,18 @@ def _plain(widget: Any) -> _Row:
         widget.value = value
 
     return _Row(widget, lambda: widget.value, write)
+
+
+def _literal(widget: Any) -> _Row:
+    """Read what is no literal (yet) as text, for the check of the settings to refuse it."""
+
+    def read() -> Any:
+        try:
+            return widget.value
+        except (SyntaxError, TypeError, ValueError):
+            return widget.native.text()
+
+    return replace(_plain(widget), read=read)
 
 
 def _number(kind: type, bounds: tuple[float | None, float | None], basics: dict[str, Any], *, optional: bool) -> _Row:

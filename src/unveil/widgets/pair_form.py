@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from unveil.axes import without
 from unveil.widgets.axes_form import AxesForm
@@ -53,7 +53,7 @@ class PairForm(QWidget):
         self._ids: dict[str, Any] = {}
         self.rows: list[PairRow] = []
         self.headings = (QLabel(), QLabel())
-        self.add_button = QPushButton()
+        self.add_button = PressButton("")
         self.labels_button = PressButton("New labels")
         self.axes_form = AxesForm()
         self._lay_out()

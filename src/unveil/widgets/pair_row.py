@@ -8,9 +8,10 @@ from typing import Any
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QToolButton, QWidget
+from qtpy.QtWidgets import QWidget
 
 from unveil.widgets.layer_list import LayerList
+from unveil.widgets.press_button import PressButton
 from unveil.widgets.training_layers import LayerPair, TargetKind, TrainingTask
 
 
@@ -25,8 +26,8 @@ class PairRow(QObject):
         self.image_list = LayerList("choose…", "The image to learn from")
         self.labels_list = LayerList("choose…", "The Labels layer in which its objects are painted")
         self.clean_list = LayerList("choose…", "A clean image of the scene")
-        self.remove_button = QToolButton()
-        self.remove_button.setText("✕")
+        self.remove_button = PressButton("✕")
+        self.remove_button.setFixedWidth(self.remove_button.fontMetrics().height() + 8)
         self.remove_button.setToolTip("Remove this row; the layers stay")
         self.image_list.currentIndexChanged.connect(self._take_image)
         for target_list in (self.labels_list, self.clean_list):
