@@ -11,9 +11,9 @@ from unveil.data.annotation import Annotation, scribbled
 from unveil.errors import FileError, ImageError
 from unveil.events import Monitor, ignore, told
 from unveil.image import Image
-from unveil.io.finding import find_images, stem
+from unveil.io.finding import find_images
 from unveil.io.images import read_labels
-from unveil.io.pairs import REFERENCE_SUFFIX
+from unveil.io.pairs import name_of_image
 
 
 def read_annotations(
@@ -103,10 +103,10 @@ def _find_masks(names: Sequence[Sequence[str]], masks: Path) -> list[Path | None
     found = find_images([masks])
     if found == [masks] and len(names) == 1:  # two images, no folders
         return [masks]
-    by_name = {_name(mask): mask for mask in found}
+    by_name = {name_of_image(mask): mask for mask in found}
     chosen = [next((by_name[name] for name in wanted if name in by_name), None) for wanted in names]
     known = {name for wanted in names for name in wanted}
-    alone = [mask for mask in found if _name(mask) not in known]
+    alone = [mask for mask in found if name_of_image(mask) not in known]
     double = [mask for mask in found if mask not in alone and mask not in chosen]
     problems = [
         f"{len(those)} of {len(found)} masks in {masks} {what} ({', '.join(path.name for path in those[:5])})"
@@ -121,12 +121,8 @@ def _find_masks(names: Sequence[Sequence[str]], masks: Path) -> list[Path | None
 def _names(labels: Sequence[Path], images: Sequence[Path] | None = None) -> list[list[str]]:
     """Return the names that a mask may have, that of the image first."""
     if images is None:
-        return [[_name(path)] for path in labels]
-    return [[_name(image), _name(path)] for image, path in zip(images, labels, strict=True)]
-
-
-def _name(path: Path) -> str:
-    return REFERENCE_SUFFIX.sub("", stem(path))
+        return [[name_of_image(path)] for path in labels]
+    return [[name_of_image(image), name_of_image(path)] for image, path in zip(images, labels, strict=True)]
 
 
 def _pixels(image: Image) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from unveil.errors import FileError
 from unveil.io.finding import find_images, stem
 
-REFERENCE_SUFFIX = re.compile(r"[_-](labels?|masks?|cp_masks|seg|segmentation|gt)$", re.IGNORECASE)
+_REFERENCE_SUFFIX = re.compile(r"[_-](labels?|masks?|cp_masks|seg|segmentation|gt)$", re.IGNORECASE)
 """What a reference may add to the name of its image."""
 _FRAME_NUMBER = re.compile(r"_\d+$")
 _SHOWN = 5
@@ -28,23 +29,26 @@ def pair_files(images: Path, references: Path) -> list[tuple[Path, Path]]:
     """
     image_files, reference_files = find_images([images]), find_images([references])
     if Path(images).resolve() == Path(references).resolve() and len(image_files) > 1:
-        reference_files = [path for path in reference_files if REFERENCE_SUFFIX.search(stem(path))]
+        reference_files = [path for path in reference_files if _REFERENCE_SUFFIX.search(stem(path))]
         image_files = [path for path in image_files if path not in reference_files]
     if image_files == [Path(images)] and reference_files == [Path(references)]:  # two images, no folders
         return [(image_files[0], reference_files[0])]
-    by_name = _index(reference_files, strip_suffix=False)
-    by_stripped = _index(reference_files, strip_suffix=True)
+    by_name, by_stripped = _index(reference_files, stem), _index(reference_files, name_of_image)
     names = {stem(image) for image in image_files}
     found = {image: _candidates(stem(image), names, by_name, by_stripped) for image in image_files}
     _check(found, reference_files, Path(images), Path(references))
     return [(image, candidates[0]) for image, candidates in found.items()]
 
 
-def _index(references: list[Path], *, strip_suffix: bool) -> dict[str, list[Path]]:
+def name_of_image(reference: Path) -> str:
+    """Return what the image of `reference` is called: the same, without ``_labels``, ``_mask`` and the like."""
+    return _REFERENCE_SUFFIX.sub("", stem(reference))
+
+
+def _index(references: list[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
     index: dict[str, list[Path]] = {}
     for path in references:
-        name = stem(path)
-        index.setdefault(REFERENCE_SUFFIX.sub("", name) if strip_suffix else name, []).append(path)
+        index.setdefault(key(path), []).append(path)
     return index
 
 
