@@ -16,6 +16,6 @@ def test_on_windows_a_path_with_a_space_stands_in_double_quotes(tmp_path, monkey
     monkeypatch.setenv("UNVEIL_RUNS", str(tmp_path / "my runs"))
     run = create_run([Image(np.zeros((8, 8), np.uint8))], None, DenoisingTraining())
     monkeypatch.setattr(reproduction, "os", SimpleNamespace(name="nt"))
-    command = reproduction.command_of(run, run.settings_file, "quiet")
+    command = reproduction.command_of(run, "quiet")
     assert f'--images "{run.images}" ' in command
-    assert command.endswith(f'--config "{run.settings_file}" --output quiet.safetensors')
+    assert command.endswith(f'--config "{run.resolved_settings_file}" --output quiet.safetensors')

@@ -669,7 +669,7 @@ def test_a_model_of_channels_is_used_on_channels(qtbot, scene, panel, save_segme
     (axes,) = panel.form.pairs.axes_form.lists
     axes.setCurrentIndex(axes.findData("CYX"))
     model = save_segmenter("both-segmenter", in_channels=2)
-    panel.after.use.emit(Trained(model, read_card(model), Run(tmp_path), tmp_path))
+    panel.after.use.emit(Trained(model, read_card(model), Run(tmp_path)))
     qtbot.waitUntil(lambda: any(role_of(layer) == "labels" for layer in scene.layers), timeout=WAIT_MS)
     assert scene.layers["both · both-segmenter labels"].data.shape == (32, 32)
 
@@ -677,7 +677,7 @@ def test_a_model_of_channels_is_used_on_channels(qtbot, scene, panel, save_segme
 def test_a_panel_at_work_is_left_alone(scene, panel, save_segmenter, tmp_path, notifications, monkeypatch):
     save_segmenter("blobs")
     model = save_segmenter("newer")
-    trained = Trained(model, read_card(model), Run(tmp_path), tmp_path)
+    trained = Trained(model, read_card(model), Run(tmp_path))
     segment = open_panel(scene, "Segment")
     segment.form.models.choose(model.with_stem("blobs"))
     monkeypatch.setattr(type(segment.runner), "is_running", True)

@@ -9,7 +9,9 @@
     ├── run.json                                            the rest: task, title, axes and names
     ├── running.json                                        the process at work, while there is one
     ├── log.txt                                             what the process said
-    └── checkpoint.safetensors                              after each validation, until the end
+    ├── checkpoint.safetensors                              after each validation, until the end
+    ├── model.safetensors                                   at the end, until the library has it
+    └── resolved.yaml                                       then: the settings, every choice written out
 """
 
 from __future__ import annotations
@@ -71,6 +73,11 @@ class Run:
     def settings_file(self) -> Path:
         """The settings as they were asked for."""
         return self.path / "settings.yaml"
+
+    @property
+    def resolved_settings_file(self) -> Path:
+        """The settings with every choice written out; absent until the training has ended."""
+        return self.path / "resolved.yaml"
 
     @property
     def parent(self) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
@@ -83,10 +82,10 @@ class AfterTraining(QWidget):
             dialog = CardDialog(self._trained.card, self)
             dialog.open()
 
-    def _copy(self, write: Callable[[Run, Path, str], str], what: str) -> None:
+    def _copy(self, write: Callable[[Run, str], str], what: str) -> None:
         trained = self._trained
         if trained is not None:
-            QGuiApplication.clipboard().setText(write(trained.run, trained.settings_file, trained.card.name))
+            QGuiApplication.clipboard().setText(write(trained.run, trained.card.name))
             tell(f"{what} can be pasted now.")
 
     def _lay_out(self) -> None:

@@ -77,14 +77,11 @@ class Trained:
     ----------
     model
         The model's file in the library of own models.
-    settings_file
-        The settings with every choice written out, in the run's folder.
     """
 
     model: Path
     card: ModelCard
     run: Run
-    settings_file: Path
 
 
 class TrainingWork:
@@ -213,11 +210,10 @@ def _put_away(run: Run, model: Path) -> Trained:
     card = read_card(model)
     assert card.training is not None
     kind = SegmentationTraining if card.task == "segmentation" else DenoisingTraining
-    settings_file = run.path / "resolved.yaml"
-    write_settings(settings_file, kind.model_validate(card.training.config))
+    write_settings(run.resolved_settings_file, kind.model_validate(card.training.config))
     target = own_models_folder() / f"{free_name(card.name)}{ENDING}"
     with atomically(target) as part:
         shutil.copyfile(model, part)
     model.unlink()
     run.discard()
-    return Trained(target, card, run, settings_file)
+    return Trained(target, card, run)
