@@ -28,7 +28,7 @@ MOST_MEASURED = 500_000
 
 def segment_on_disk(request: Request, monitor: Monitor) -> Segmented:
     """Segment, or go on with a segmentation that was left, and measure."""
-    from unveil.tasks.growing import LABELS, UNCERTAINTY, segmentation_sink
+    from unveil.tasks.growing import segmentation_sink
     from unveil.tasks.segment import segment
 
     options, model = request.options, load(request.model)
@@ -53,21 +53,7 @@ def segment_on_disk(request: Request, monitor: Monitor) -> Segmented:
         growing.finish(result.report.provenance(), monitor)
         request.growth.is_whole = True
     assert request.target is not None
-    stored = Stored(
-        request.target,
-        _levels(request.target, result.probabilities),
-        _levels(request.target / "labels" / LABELS, result.labels),
-        () if result.uncertainty is None else _levels(request.target / UNCERTAINTY, result.uncertainty),
-    )
-    # what lay in the folder that grew is gone
-    result = replace(
-        result,
-        labels=stored.labels[0],
-        probabilities=stored.image[0],
-        uncertainty=next(iter(stored.uncertainty), None),
-        distance=None,
-        features=None,
-    )
+    result, stored = _in_its_place(result, request.target)
     return Segmented(result, image, table, stored, request.plane)
 
 
@@ -124,6 +110,27 @@ def _shown(growing: GrowingResult, array: Any, monitor: Monitor) -> GrowingArray
     if growing.resumed:
         shown.fill(monitor)
     return shown
+
+
+def _in_its_place(result: Segmentation, folder: Path) -> tuple[Segmentation, Stored]:
+    """Return a finished result as it lies in `folder`: the arrays of the folder in which it grew are gone."""
+    from unveil.tasks.growing import LABELS, UNCERTAINTY
+
+    stored = Stored(
+        folder,
+        _levels(folder, result.probabilities),
+        _levels(folder / "labels" / LABELS, result.labels),
+        () if result.uncertainty is None else _levels(folder / UNCERTAINTY, result.uncertainty),
+    )
+    found = replace(
+        result,
+        labels=stored.labels[0],
+        probabilities=stored.image[0],
+        uncertainty=next(iter(stored.uncertainty), None),
+        distance=None,
+        features=None,
+    )
+    return found, stored
 
 
 def _measured(found: Segmentation, image: Image, plane: Mapping[str, int], monitor: Monitor) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class StabilitySection(QWidget):
         self.button.close_for_good()
 
     def _forget(self) -> None:
+        self.result = None
         self.button.say("")
         self.figures.setText("")
         self.figures.hide()
