@@ -13,6 +13,7 @@ from napari.layers import Labels, Shapes
 from scipy import ndimage
 from skimage.draw import disk
 
+from unveil.widgets.layer_roles import LABELS, marked
 from unveil.widgets.proposal import propose_from_labels, propose_task
 from unveil.widgets.samples import noise_pair, nuclei, volume
 from unveil.widgets.training_layers import LayerPair, Rectangles, Scribbles, Sparse, TrainingTask, Whole
@@ -181,6 +182,19 @@ def test_noisy_and_clean():
     assert found.task is TrainingTask.PAIRS
     assert names(found) == [("first", "clean"), ("second", "clean")]
     assert "has less noise" in found.reason
+
+
+def test_a_stack_that_calls_itself_a_volume_or_has_one_frame_is_no_movie():
+    frames = np.stack([noisy() for _ in range(3)])
+    for stack in (ImageLayer(frames, axis_labels=("z", "y", "x")), ImageLayer(frames[:1])):
+        assert propose(stack).task is TrainingTask.NOISY_ONLY
+
+
+def test_predicted_labels_of_another_image_are_no_annotation_beside_painted_ones():
+    images = [ImageLayer(noisy(), name=name) for name in ("a", "b")]
+    predicted = Labels(cells(), name="b labels", metadata=marked(LABELS))
+    assert names(propose(*images, Labels(cells(), name="a labels"), predicted)) == [("a", "a labels")]
+    assert names(propose(*images, predicted)) == [("b", "b labels")]
 
 
 @pytest.mark.parametrize("labelled", [True, False])
