@@ -56,7 +56,7 @@ def test_a_factor_of_resizing_that_can_be_chosen_is_taken(qtbot, factor):
     [
         SegmentationTraining(),
         SegmentationTraining(learning_rate=2.5e-4, validation_fraction=1 / 3, time_budget_s=0.125),
-        DenoisingTraining(learning_rate=1e-6),
+        DenoisingTraining(learning_rate=1e-6, validation_fraction=0.995),
         SegmentationTraining(
             normalization={"method": "fixed", "mean": (3.0,), "std": (2.0,)},
             architecture={"kind": "unet", "poolings": 2},

@@ -211,6 +211,7 @@ def _set(box: Any, value: float) -> None:
     exponent = Decimal(str(value)).normalize().as_tuple().exponent
     assert isinstance(exponent, int), "a setting is a finite number"
     box.native.setDecimals(max(box.native.decimals(), -exponent))
+    box.max = max(box.max, value)  # an open bound is nearer than a hundredth
     box.value = value
 
 
