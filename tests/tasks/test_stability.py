@@ -277,6 +277,7 @@ def test_levels_and_words(noisy: Image, make_tiny_model: Any) -> None:
     assert of(above, above).level == "sensitive"
     assert "the worst disturbance of that strength that was found" in of(below, above).sentence
     assert "0.50% of the pixels" in of(below, above).sentence
+    assert "noise of 0.04% of the image's range" in replace(found, strength=4e-4, strength_from="choice").sentence
     assert "says nothing" in replace(found, bound=1e9, bound_says_nothing=True).details["certified bound"]
     assert "says nothing" not in replace(found, bound=0.5, bound_says_nothing=False).details["certified bound"]
 

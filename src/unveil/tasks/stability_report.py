@@ -131,10 +131,11 @@ class Stability:
         }
 
     def _moves(self) -> str:
+        strength = _percent(self.strength)
         what = {
-            "noise": f"Random noise as strong as this image's own ({self.strength:.1%} of its range)",
-            "choice": f"Random noise of {self.strength:.1%} of the image's range",
-            "default": f"No noise was found in this image; random noise of {self.strength:.1%} of its range",
+            "noise": f"Random noise as strong as this image's own ({strength} of its range)",
+            "choice": f"Random noise of {strength} of the image's range",
+            "default": f"No noise was found in this image; random noise of {strength} of its range",
         }[self.strength_from]
         random, worst = self._amount(self.random), ""
         if self.found is not None:
