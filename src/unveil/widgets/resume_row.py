@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from unveil.io.runs import Run, resumable_runs
 from unveil.widgets.layer_list import Names
+from unveil.widgets.notify import tell
 from unveil.widgets.press_button import PressButton
 
 
@@ -32,7 +33,7 @@ class ResumeRow(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(label)
         column.addLayout(row)
-        self.resume_button.clicked.connect(lambda: self.resume.emit(self._runs[self.list.currentIndex()]))
+        self.resume_button.clicked.connect(self._resume)
         self.discard_button.clicked.connect(self._discard)
         self.setVisible(False)
 
@@ -43,6 +44,14 @@ class ResumeRow(QWidget):
         for run in self._runs:
             self.list.addItem(f"{run.facts['title']} ({run.path.name[:15]})")
         self.setVisible(bool(self._runs))
+
+    def _resume(self) -> None:
+        run = self._runs[self.list.currentIndex()]
+        if run.is_resumable:
+            self.resume.emit(run)
+        else:  # it would begin anew
+            tell(f"Training {self.list.currentText()} goes on in another window, or has ended there.")
+            self.refresh()
 
     def _discard(self) -> None:
         self._runs[self.list.currentIndex()].discard()
