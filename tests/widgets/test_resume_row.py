@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from qtpy.QtCore import Qt
 
@@ -31,6 +33,7 @@ def test_a_training_that_another_window_has_ended_does_not_begin_anew(
     assert row.list.count() == 1
     row.resume_button.click()
     assert resumed == [runs[0]]
-    runs[0].discard()
-    row.resume_button.click()
+    runs[0].claim(os.getpid())
+    row.discard_button.click()
+    assert runs[0].checkpoint.exists()
     assert not row.isVisibleTo(None)

@@ -54,5 +54,7 @@ class ResumeRow(QWidget):
             self.refresh()
 
     def _discard(self) -> None:
-        self._runs[self.list.currentIndex()].discard()
+        run = self._runs[self.list.currentIndex()]
+        if run.is_resumable:  # else it goes on in another window
+            run.discard()
         self.refresh()
