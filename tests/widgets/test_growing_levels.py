@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import zarr
 
-from unveil.events import ignore
+from unveil.events import Cancelled, ignore
 from unveil.io.pyramid import level_shapes
 from unveil.widgets import growing_levels
 from unveil.widgets.growing_levels import GrowingArray
@@ -52,14 +52,22 @@ def test_what_is_not_written_yet_is_zero(array):
         np.testing.assert_array_equal(np.asarray(level), pixels[:: 2**n, :: 2**n])
 
 
-def test_what_was_written_before_fills_the_levels_in_memory(array, rng):
-    pixels = rng.random((2, 500, 300), dtype=np.float32)
+@pytest.mark.parametrize("shape", [(2, 700, 300), (2, 300, 700)])
+def test_what_was_written_before_fills_the_levels_in_memory(array, rng, shape):
+    pixels = rng.random(shape, dtype=np.float32)
     on_disk = array(pixels.shape, (1, 64, 64))
     on_disk[...] = pixels
     growing = GrowingArray(on_disk)
     growing.fill(ignore)
     assert isinstance(growing.levels[1], np.ndarray)
     np.testing.assert_array_equal(growing.levels[1], pixels[:, ::2, ::2])
+    assert growing.n_written > 0, "it is to be shown"
+
+    def cancel(event):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        growing.fill(cancel)
 
 
 def test_a_level_in_memory_is_never_very_long(array):

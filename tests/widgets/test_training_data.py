@@ -277,10 +277,11 @@ def test_a_rectangle_belongs_to_the_plane_it_was_drawn_on():
     assert "2 of 6 planes" in data.notices[0]
 
 
-def test_a_rectangle_in_a_volume_is_one_plane_of_it():
-    shapes = drawn(rectangle((1, 7), (1, 7), 2))
+@pytest.mark.parametrize("plane", [0, 2, 5])
+def test_a_rectangle_in_a_volume_is_one_plane_of_it(plane):
+    shapes = drawn(rectangle((1, 7), (1, 7), plane))
     _, annotation = one(image_layer(6, 20, 24), labels_layer(6, 20, 24), inside(shapes), n_dims=3)
-    assert annotation.mask[2].sum() == annotation.mask.sum() == 49
+    assert annotation.mask[plane].sum() == annotation.mask.sum() == 49
 
 
 def test_a_flat_shapes_layer_counts_on_all_planes():
