@@ -96,6 +96,12 @@ def test_pixels_of_unknown_unit_have_no_size():
     assert not source_of(_layer((8, 9), scale=(0.5, 0.5)), "YX").image().pixel_size_um
 
 
+def test_turning_a_layer_changes_no_pixel_size():
+    image = source_of(_layer((8, 9), scale=(2, 0.5), rotate=30, units=("um", "um")), "YX").image()
+    assert dict(image.pixel_size_um) == pytest.approx({"Y": 2.0, "X": 0.5})
+    assert not image.origin_um
+
+
 def test_affine_counts_towards_the_pixel_size():
     layer = _layer((8, 9), scale=(0.5, 0.5), affine=np.diag([2.0, 2.0, 1.0]), units="um")
     assert dict(source_of(layer, "YX").image().pixel_size_um) == pytest.approx({"Y": 1.0, "X": 1.0})
