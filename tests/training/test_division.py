@@ -224,6 +224,16 @@ def test_strokes_of_a_few_pixels_are_too_little() -> None:
         division_of([scribbled(Image(strokes))])
 
 
+def test_strokes_are_divided_where_both_parts_hold_both_kinds() -> None:
+    strokes = np.zeros((200, 200), np.uint8)
+    strokes[:15] = 2  # set aside, it would leave most to learn from, but holds no background
+    strokes[60:, ::4] = 2
+    strokes[130] = 1
+    division = division_of([scribbled(Image(strokes))])
+    for part in (division.teaching, division.judging):
+        assert {n for example in part for n in np.unique(example.target[0][example.weight[0] > 0])} == {0, 1}
+
+
 def test_a_validation_of_which_nothing_is_annotated_is_refused() -> None:
     grey, labels = scene()
     nothing = Annotation(Image(labels), np.zeros(labels.shape, bool))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -95,11 +95,11 @@ def split_images(scenes: Sequence[Sequence[Item]], fraction: float, seed: int) -
     return list(chain.from_iterable(training)), list(chain.from_iterable(validation))
 
 
-def choose_block(contents: Sequence[NDArray[np.bool_]], fraction: float, gap: tuple[int, ...]) -> Block | None:
-    """Choose the band of an image that holds about `fraction` of its content and leaves most of the rest to teach.
+def possible_blocks(contents: Sequence[NDArray[np.bool_]], fraction: float, gap: tuple[int, ...]) -> Iterator[Block]:
+    """Yield the bands of an image that hold about `fraction` of its content, that which leaves most to teach first.
 
-    Both ends of every axis are tried; each end's band is the narrowest that holds the fraction. Where all of them
-    leave too little to teach, less of it is tried.
+    Both ends of every axis are tried; each end's band is the narrowest that holds the fraction. What leaves too little
+    to teach is left out; then come bands that hold less of the content.
 
     Parameters
     ----------
@@ -107,15 +107,10 @@ def choose_block(contents: Sequence[NDArray[np.bool_]], fraction: float, gap: tu
         What matters in each frame of the image (annotated objects, or annotated pixels), all ``(*spatial)``.
     gap
         Pixels per spatial axis between the band and what teaches.
-
-    Returns
-    -------
-    Block or None
-        None where no band leaves enough on both sides.
     """
     total = sum(int(content.sum()) for content in contents)
     if total == 0:
-        return None
+        return
     axes = range(contents[0].ndim)
     profiles = [
         np.sum([content.sum(axis=tuple(other for other in axes if other != axis)) for content in contents], axis=0)
@@ -123,9 +118,7 @@ def choose_block(contents: Sequence[NDArray[np.bool_]], fraction: float, gap: tu
     ]
     for share in _JUDGING:
         found = [band for axis in axes for band in _bands(profiles[axis], axis, share * fraction, gap[axis])]
-        if found:
-            return max(found, key=lambda one: one[0])[1]
-    return None
+        yield from (block for _, block in sorted(found, key=lambda one: one[0], reverse=True))
 
 
 def _bands(profile: NDArray[np.int64], axis: int, fraction: float, gap: int) -> list[tuple[int, Block]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unveil.config.architecture import Architecture
 from unveil.config.training import TrainingSettings
 from unveil.data.examples import Example, digest_of, held_out
-from unveil.data.split import choose_block, split_images
+from unveil.data.split import possible_blocks, split_images
 from unveil.errors import NoSplitError
 from unveil.events import HeldOut, Monitor, ignore, told
 from unveil.image import Image
@@ -134,18 +134,18 @@ def _by_block(scene: list[Made], config: TrainingSettings, architecture: Archite
     examples, n_images = list(chain.from_iterable(made for _, made in scene)), len(scene)
     if config.task == "segmentation" and not all(_kinds(examples)):
         return Division(examples, [], n_images, 0)
-    step = size_step(architecture)
-    block = choose_block([_content(e, config.task) for e in examples], config.validation_fraction, halo(architecture))
-    if block is None:
-        raise _no_split("there is no part that could be set aside and leave enough to learn from")
-    teaching, judging = held_out(examples, block, step)
-    for part, name in ((teaching, "learn from"), (judging, "judge by")):
-        if config.task == "segmentation" and not _has_both(part):
-            raise _no_split(f"the part to {name} would not hold both objects and background")
-    start, stop = [0] * architecture.n_dims, list(examples[0].spatial_shape)
-    start[block.axis], stop[block.axis] = block.start, block.stop
-    parts = tuple(HeldOut(number, tuple(start), tuple(stop)) for number, _ in scene)
-    return Division(teaching, judging, n_images, n_images, parts)
+    contents = [_content(e, config.task) for e in examples]
+    why = "there is no part that could be set aside and leave enough to learn from"
+    for block in possible_blocks(contents, config.validation_fraction, halo(architecture)):
+        teaching, judging = held_out(examples, block, size_step(architecture))
+        if config.task == "segmentation" and not (_has_both(teaching) and _has_both(judging)):
+            why = "there is no part that could be set aside so that it and the rest hold both objects and background"
+            continue
+        start, stop = [0] * architecture.n_dims, list(examples[0].spatial_shape)
+        start[block.axis], stop[block.axis] = block.start, block.stop
+        parts = tuple(HeldOut(number, tuple(start), tuple(stop)) for number, _ in scene)
+        return Division(teaching, judging, n_images, n_images, parts)
+    raise _no_split(why)
 
 
 def _content(example: Example, task: str) -> NDArray[np.bool_]:
