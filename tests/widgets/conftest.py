@@ -114,7 +114,15 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def save_segmenter(models_folder: Path) -> Callable[..., Path]:
     """Save an identity segmenter into the library and return its path."""
 
-    def save(name: str = "blobs", *, n_dims: int = 2, in_channels: int = 1, objects: bool = True, **card: Any) -> Path:
+    def save(
+        name: str = "blobs",
+        *,
+        n_dims: int = 2,
+        in_channels: int = 1,
+        classes: tuple[str, ...] = ("background", "blob"),
+        objects: bool = True,
+        **card: Any,
+    ) -> Path:
         import torch
 
         from unveil.io.model_file import save_model
@@ -141,7 +149,7 @@ def save_segmenter(models_folder: Path) -> Callable[..., Path]:
             config,
             name=name,
             task="segmentation",
-            classes=("background", "blob"),
+            classes=classes,
             objects=ObjectRule(reach_px=8) if objects else None,
             normalization=PercentileNormalization(low=0, high=100),
             **card,

@@ -111,7 +111,9 @@ def test_unpainted_objects_are_no_background():
     some = np.where(cells() % 3 == 1, cells(), 0)
     found = propose(ImageLayer(bright), Labels(some))
     assert found.extent == Sparse()
-    assert "unpainted" in found.reason
+    assert found.words(Sparse()).endswith("unpainted: only what is near the painted ones teaches.")
+    assert found.words(Whole()).endswith("unpainted: they teach as background.")
+    assert found.words(Scribbles(1)) == found.reason
     assert propose(ImageLayer(bright), Labels(cells())).extent == Whole()
     others = [
         ImageLayer(np.stack([bright] * 3, axis=-1).clip(0, 1), rgb=True),

@@ -171,6 +171,14 @@ def test_a_model_of_classes_has_no_objects(viewer, open_panel, run, blobs):
     assert list(viewer.layers[-1].features["class"]) == ["background", "blob"]
 
 
+def test_classes_have_the_colours_that_they_were_painted_in(viewer, open_panel, run, blobs):
+    viewer.add_image(blobs(32, 32), name="cells")
+    run(open_panel(objects=False, classes=("background", "class 3")))
+    painted = Labels(np.zeros((2, 2), int))
+    np.testing.assert_array_equal(viewer.layers[-1].get_color(1), painted.get_color(3))
+    np.testing.assert_array_equal(viewer.layers[-1].get_color(2), painted.get_color(2))
+
+
 def test_sliders_separate_again_without_the_network(qtbot, viewer, open_panel, run, blobs, monkeypatch):
     image = blobs(48, 48)
     image[20:36, 20:36] = 1.0  # larger than the others

@@ -436,6 +436,14 @@ def test_corrected_labels_are_no_scribbles(scene, panel, notifications):
     np.testing.assert_array_equal(first.labels.data, scene.layers["cells corrected"].data)
 
 
+def test_corrected_scribbles_have_another_background(scene, panel, notifications):
+    panel.form.pairs.set_pairs([LayerPair(scene.layers["cells"], scene.layers["painted"])])
+    panel.form.extent.choose(Scribbles(4))
+    predict(scene, scene.layers["painted"].data)
+    panel.form.correct_prediction()
+    assert "0 is its background: erase, and paint 4 no more" in notifications[-1][1]
+
+
 def test_corrected_labels_alone_are_whole(scene, panel):
     extent = panel.form.extent
     predict(scene, scene.layers["painted"].data)
@@ -581,6 +589,10 @@ def test_what_was_painted_just_now_counts_in_a_task_of_ones_own_choice(viewer, r
     assert annotation.mask.mean() < 0.2
     assert form.extent.kind_list.currentText() == "only near objects"
     assert form.reason.text() == ""  # it is about classes
+    form.task_list.setCurrentText("Segment classes")
+    for words, outcome in (("only near objects", "only what is near"), ("the whole image", "teach as background")):
+        form.extent.kind_list.setCurrentText(words)
+        assert outcome in form.reason.text()
 
 
 def test_shapes_are_listed_by_their_present_names(scene, panel):

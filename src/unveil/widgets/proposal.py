@@ -41,6 +41,7 @@ _STILL = 2.0
 """How far the coarse difference of still frames may exceed that of pure noise, which neighbours share a little."""
 _MOST_IMAGES = 40
 """That are looked at anew."""
+_UNPAINTED = {Sparse: "only what is near the painted ones teaches", Whole: "they teach as background"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class Proposal:
     pairs: tuple[LayerPair, ...]
     reason: str
     extent: Extent = _WHOLE
+
+    def words(self, extent: Extent | None) -> str:
+        """Return the reason, and what becomes of objects that seem to be unpainted where `extent` is annotated."""
+        outcome = _UNPAINTED.get(type(extent)) if isinstance(self.extent, Sparse) else None
+        return f"{self.reason} More seem to be there, unpainted: {outcome}." if outcome else self.reason
 
 
 def propose_task(layers: Iterable[Layer], present: Sequence[LayerPair] = ()) -> Proposal:
@@ -111,8 +117,6 @@ def propose_from_labels(pairs: Sequence[LayerPair], layers: Iterable[Layer]) -> 
     task = TrainingTask.CLASSES if facts.are_classes else TrainingTask.OBJECTS
     extent = _extent(facts, looks, list(layers))
     reason = _reason(labels, facts)
-    if isinstance(extent, Sparse):
-        reason += " More seem to be there, unpainted: only what is near the painted ones teaches."
     return Proposal(task, tuple(pairs), reason, extent)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from unveil.axes import without
@@ -17,6 +18,7 @@ from unveil.image import Image
 from unveil.widgets.aside import insert_aside, is_worked_in
 from unveil.widgets.layer_roles import GROWING, LABELS, PROBABILITY, marked
 from unveil.widgets.requests import Request, Restored, Segmented, Stored
+from unveil.widgets.training_data import numbers_of_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +102,7 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
         features=_features_of(segmented),
         metadata=metadata,
     )
+    _color_as_painted(labels, result.card.classes)
     if stored is not None:
         labels.editable = False
     levels = [result.probabilities] if stored is None else stored.image
@@ -111,6 +114,15 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
         *_unsure_layers(request, segmented, named),
         labels,
     ]
+
+
+def _color_as_painted(labels: Labels, classes: Sequence[str]) -> None:
+    """Show each class in the colour of the number that it was painted with."""
+    numbers = numbers_of_classes(classes)
+    usual = labels.colormap
+    colors = np.array(usual.colors)
+    colors[1 : len(numbers)] = usual.map(np.array(numbers[1:]))
+    labels.colormap = CyclicLabelColormap(colors=colors, seed=usual.seed, background_value=usual.background_value)
 
 
 def _probability_layers(request: Request, levels: Sequence[Image], named: str, **looks: Any) -> list[Layer]:

@@ -181,13 +181,13 @@ class TrainForm(QWidget):
         others = [pair for pair in self.pairs.pairs() if pair.image is not None and pair.image != image]
         self.pairs.set_pairs([*others, LayerPair(image, layer)])
         if isinstance(extent, Scribbles):
-            self._end_scribbles(others)
+            self._end_scribbles(extent.background, others)
         elif isinstance(extent, Sparse) and not others:
             self.extent.choose(Whole())
         self._viewer.layers.selection.active = layer
         layer.mode = "paint"
 
-    def _end_scribbles(self, others: Sequence[LayerPair]) -> None:
+    def _end_scribbles(self, background: int, others: Sequence[LayerPair]) -> None:
         """Let 0 be background from now on, and say where it was none."""
         self.extent.choose(Whole())
         scribbles = ", ".join(f"'{pair.target.name}'" for pair in others if pair.target is not None)
@@ -196,6 +196,8 @@ class TrainForm(QWidget):
                 f"'Annotated' is 'the whole image' now, since corrected labels are; {scribbles} still hold scribbles. "
                 f"Remove their pairs, or correct predictions of their images, too."
             )
+        else:
+            tell(f"'Annotated' is 'the whole image' now; 0 is its background: erase, and paint {background} no more.")
 
     def close_for_good(self) -> None:
         """Listen to nothing any more."""
@@ -299,7 +301,7 @@ class TrainForm(QWidget):
             {(pair.image, pair.target) for pair in pairs if pair.shown is not None}
             for pairs in (self._proposal.pairs, self.pairs.pairs())
         )
-        return self._proposal.reason if about == shown else ""
+        return self._proposal.words(self.extent.extent()) if about == shown else ""
 
     def _take_task(self) -> None:
         self.pairs.set_task(self.task)
