@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -50,10 +52,11 @@ def test_planes_that_nobody_judged_are_left_out() -> None:
 
 
 def test_a_volume_is_one_example_in_three_dimensions() -> None:
-    pair = (Image(GREY, "ZYX"), Annotation(Image(LABELS, "ZYX")))
+    labels = LABELS[[2, 2, 0]]
+    pair = (Image(GREY, "ZYX"), Annotation(Image(labels, "ZYX")))
     made = segmentation_examples([pair], PercentileNormalization(), n_dims=3, objects=False)
     assert [e.target.shape for e in made] == [(1, 3, 20, 30)]
-    np.testing.assert_array_equal(made[0].target[0], LABELS)
+    np.testing.assert_array_equal(made[0].target[0], labels)
 
 
 @pytest.mark.parametrize("axes", ["TYX", "ZYX", "TZYX"])
@@ -256,3 +259,23 @@ def test_a_real_pair_is_scored_in_grey_values_and_nothing_else_is() -> None:
     np.testing.assert_allclose(pair.grey.intensities.restore(pair.target)[0], clean.data[0], atol=1e-3)
     assert without_range.grey is None
     assert all(one.grey is None for one in denoising_examples([(noisy, noisy)], PercentileNormalization(), n_dims=2))
+
+
+def test_volumes_that_are_labelled_in_single_planes_are_refused() -> None:
+    labels = np.zeros((9, 16, 16), np.uint8)
+    labels[2:7, 2:6, 2:6], labels[4, 10:14, 10:14] = 1, 2
+    grey, mask = Image(labels.astype(np.float32), "ZYX"), np.zeros(labels.shape, bool)
+
+    def made(taken: slice, **changes: Any) -> list[Example]:
+        shown = np.zeros_like(labels)
+        shown[taken] = labels[taken]
+        pair = (grey, Annotation(Image(shown, "ZYX", name="painted"), **changes))
+        return segmentation_examples([pair], PercentileNormalization(), n_dims=3, objects=True)
+
+    assert len(made(slice(None))) == 1
+    for step in (2, 3):
+        with pytest.raises(ImageError, match="'painted' show is one plane thick"):
+            made(slice(None, None, step))
+    mask[::2] = True  # whoever says that the planes between were not judged means it
+    assert len(made(slice(None, None, 2), mask=mask)) == 1
+    assert len(made(slice(None, None, 2), has_outlines=False)) == 1

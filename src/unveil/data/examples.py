@@ -63,7 +63,13 @@ class Example:
 def segmentation_examples(
     pairs: Iterable[tuple[Image, Annotation]], normalization: Normalization, *, n_dims: int, objects: bool
 ) -> list[Example]:
-    """Make one example per annotated plane or volume; frames without any judged pixel are left out."""
+    """Make one example per annotated plane or volume; frames without any judged pixel are left out.
+
+    Raises
+    ------
+    ImageError
+        If labels do not fit their image, or volumes were labelled in single planes.
+    """
     examples = []
     for image, annotation in pairs:
         _check_same_space(image, annotation.labels)
@@ -71,6 +77,12 @@ def segmentation_examples(
             labels, mask = annotation.frame(frame.result_key(annotation.labels.axes, whole(frame.shape[1:])))
             if not mask.any():
                 continue
+            if annotation.has_outlines and _is_flat(labels, mask):
+                raise ImageError(
+                    f"Most of what labels '{annotation.labels.name}' show is one plane thick, and a network that sees "
+                    f"volumes would learn that objects end there. Label them in all planes that show them, or let the "
+                    f"network see planes (2D)."
+                )
             grey = finite_pixels(frame)
             intensities = fit_array(normalization, grey)
             target, weight = _segmentation_target(
@@ -78,6 +90,15 @@ def segmentation_examples(
             )
             examples.append(Example(intensities.apply(grey), target, weight, intensities.scale))
     return examples
+
+
+def _is_flat(labels: NDArray[Any], mask: NDArray[np.bool_]) -> bool:
+    """Say whether most labelled voxels of a volume have judged background right above and below."""
+    if labels.ndim < 3 or len(labels) < 2:
+        return False
+    drawn = mask & (labels != 0)
+    ground = np.pad(mask & (labels == 0), ((1, 1), (0, 0), (0, 0)), constant_values=True)
+    return bool(2 * np.count_nonzero(drawn & ground[:-2] & ground[2:]) > np.count_nonzero(drawn))
 
 
 def _segmentation_target(
