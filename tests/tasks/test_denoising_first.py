@@ -45,6 +45,7 @@ def test_a_noisy_image_is_denoised_and_it_is_said(fluorescence_model: Model) -> 
     np.testing.assert_array_equal(found.probabilities.data, asked.probabilities.data)
     assert found.report.options["denoise_first"] == "on"
     [notice] = [event for event in events if isinstance(event, Notice)]
+    assert "'image' is noisy" in notice.message
     assert "denoised first" in notice.message
 
 

@@ -43,8 +43,8 @@ def decide(
     if noise > WORTH_IT:
         monitor(
             Notice(
-                f"The image is noisy (standard deviation {noise:.0%} of its range), so it is denoised first. Choose "
-                f"off for 'denoise first' to segment it as it is."
+                f"Image '{image.name}' is noisy (standard deviation {noise:.0%} of its range), so it is denoised "
+                f"first. Choose off for 'denoise first' to segment it as it is."
             )
         )
     return options.model_copy(update={"denoise_first": "on" if noise > WORTH_IT else "off"})
