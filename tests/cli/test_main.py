@@ -72,6 +72,7 @@ def test_help_shows_the_description_of_each_setting(unveil: Callable[..., Any]) 
         (["nonsense"], r'Unknown command "nonsense".*See `unveil --help`'),
         (["segment", "--output", "x"], r"IMAGES requires an argument"),
         (["segment", "a.tif"], r"--output requires an argument"),
+        (["models", "show", "nuclei", "other", "one"], r"no place for other, one\. See `unveil models show --help`"),
         (["segment", "", "--output", "x"], r"An argument is empty"),
         (["segment", "a.tif", "--output", ""], r"An argument is empty"),
         (["segment", "a.tif", "--outputs", "x"], r"Did you mean --output"),

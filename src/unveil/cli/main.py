@@ -159,6 +159,8 @@ def _usage(failure: cyclopts.CycloptsError) -> str:
 
     if isinstance(failure.__cause__, ValidationError):
         message = explain(failure.__cause__, lambda key: "--" + key.split(".")[0].replace("_", "-")) + "."
+    elif isinstance(failure, cyclopts.UnusedCliTokensError):
+        message = f"There is no place for {', '.join(failure.unused_tokens or ())}."
     else:
         message = str(failure)
     command = " ".join(["unveil", *(failure.command_chain or ())])
