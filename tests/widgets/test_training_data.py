@@ -138,9 +138,11 @@ def test_classes_count_from_one():
     data = classes(255)
     assert data.class_numbers == (255,)
     assert np.unique(data.targets[0].labels.data).tolist() == [0, 1]
-    assert data.notices == ("Classes count from 1: number 255 is class 1.",)
+    assert data.notices == ("Results count classes from 1: 1 is what you painted as 255.",)
     data = classes(3, 7, 9, extent=Scribbles(7))
     assert data.class_numbers == (3, 9)
+    assert data.notices == ("Results count classes from 1: 1 is what you painted as 3, 2 is what you painted as 9.",)
+    assert "1 is what you painted as 2" in classes(1, 2, extent=Scribbles(1)).notices[0]
     assert np.unique(data.targets[0].labels.data[4:]).tolist() == [0, 1, 2]
 
 

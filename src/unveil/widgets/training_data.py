@@ -129,13 +129,15 @@ def _with_classes(data: TrainingData, found: Sequence[Annotated], extent: Extent
     numbers = sorted({number for one in found for number in one.numbers})
     with _noting(problems):
         check_number_of_classes(len(numbers))
-    painted = tuple(painted_number(number, extent) for number in numbers)
-    if numbers == list(range(1, len(numbers) + 1)):
-        return replace(data, class_numbers=painted)
-    targets = tuple(renumbered(one.annotation, numbers) for one in found)
-    places = ", ".join(f"number {number} is class {place}" for place, number in enumerate(painted, start=1))
-    notice = f"Classes count from 1: {places}."
-    return replace(data, targets=targets, class_numbers=painted, notices=(*data.notices, notice))
+    painted, places = [painted_number(number, extent) for number in numbers], list(range(1, len(numbers) + 1))
+    if numbers != places:
+        data = replace(data, targets=tuple(renumbered(one.annotation, numbers) for one in found))
+    if painted != places:
+        words = ", ".join(
+            f"{place} is what you painted as {number}" for place, number in zip(places, painted, strict=True)
+        )
+        data = replace(data, notices=(*data.notices, f"Results count classes from 1: {words}."))
+    return replace(data, class_numbers=tuple(painted))
 
 
 def class_names(numbers: Iterable[int]) -> tuple[str, ...]:
