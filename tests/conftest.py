@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,9 @@ def _children() -> set[int]:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # there is none at all, which is told at once; psutil looks at every process
             return set()
-    return {child.pid for child in psutil.Process().children() if _lives(child)}
+    # What multiprocessing's locks are noted in, one process per process: zarr's codecs make one as they are imported.
+    noted_in = getattr(resource_tracker._resource_tracker, "_pid", None)
+    return {child.pid for child in psutil.Process().children() if child.pid != noted_in and _lives(child)}
 
 
 def _lives(child: psutil.Process) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import hypothesis
 import numpy as np
 import pytest
 
@@ -32,6 +33,7 @@ def _imports_are_no_garbage() -> None:
 
     import unveil.widgets.train_panel  # noqa: F401
 
+    hypothesis.find(hypothesis.strategies.none(), lambda _: True)  # it looks for its own generator, before it is frozen
     gc.collect()
     gc.freeze()
 
