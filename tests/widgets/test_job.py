@@ -51,6 +51,12 @@ def test_a_result_arrives_in_the_main_thread(qtbot):
     assert threads == [threading.main_thread()]
 
 
+def test_a_thread_that_python_knows_to_its_end_does_the_work(qtbot):
+    """PyTorch before 2.13 hung in the second task of a thread of Qt's that had imported it in the first."""
+    (*_, thread), _ = _run(qtbot, lambda monitor: type(threading.current_thread()))[-2:]
+    assert thread is threading.Thread
+
+
 def test_events_arrive_before_the_end(qtbot):
     def work(monitor):
         monitor(Notice("tile halved"))

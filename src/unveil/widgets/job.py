@@ -164,9 +164,19 @@ class _Errand:
         return self.title
 
     def __call__(self) -> None:
-        """Work, and keep how it ended: superqt would turn some exceptions into silence."""
+        """Work in a thread of its own, for which the one of Qt's pool waits.
+
+        What Python knows of a thread of Qt's ends with each task, while the thread goes on to the next. PyTorch before
+        2.13, imported in one, remembers what has ended, and a later task there waits for it for ever.
+        """
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", category)  # superqt shows all others, and restores the filters
+        thread = threading.Thread(target=self._do, name=self.title)
+        thread.start()
+        thread.join()
+
+    def _do(self) -> None:
+        """Work, and keep how it ended: superqt would turn some exceptions into silence."""
         work, self._work = self._work, None
         assert work is not None
         with _quick_turns():
