@@ -118,9 +118,14 @@ def test_the_rectangle_follows_the_cursor_and_goes_away(qtbot, viewer, save_netw
     np.testing.assert_allclose(overlay.data_to_world((5, 6)), image.data_to_world((5, 6)))
     assert viewer.layers.selection.active == active
     viewer.cursor.position = image.data_to_world((5, 200))
-    qtbot.waitUntil(lambda: panel.field.layer is None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not overlay.visible, timeout=WAIT_MS)
     viewer.cursor.position = image.data_to_world((5, 20))
-    qtbot.waitUntil(lambda: panel.field.layer is not None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: overlay.visible, timeout=WAIT_MS)
+    overlay.visible = False  # by hand
+    before = _corners(panel)
+    viewer.cursor.position = image.data_to_world((50, 70))
+    qtbot.waitUntil(lambda: _corners(panel) != before, timeout=WAIT_MS)
+    assert not overlay.visible
     panel.field.box.setChecked(False)
     viewer.cursor.position = image.data_to_world((9, 9))
     qtbot.wait(100)

@@ -41,6 +41,7 @@ class FieldSection(QWidget):
         self._inspected, self._viewer = inspected, inspected.viewer
         self._layer_id: Any = None
         self._place: tuple[Any, ...] = ()
+        self._is_aside = False
         self.box = QCheckBox("Receptive field at the cursor")
         self.box.setToolTip(
             "Draw around the pixel under the mouse which part of the image the chosen layer sees there; "
@@ -84,6 +85,9 @@ class FieldSection(QWidget):
 
     def _draw(self) -> None:
         rectangle, layer = self._rectangle(), self.layer
+        if rectangle is None and self._inspected.source.layer is not None:
+            self._set_aside(layer)
+            return
         if layer is not None and (rectangle is None or rectangle.place != self._place or not self._is_on_top()):
             self._remove()
             layer = None
@@ -91,8 +95,16 @@ class FieldSection(QWidget):
             return
         if layer is None:
             self._insert(rectangle)
-        elif not np.array_equal(layer.data[0], rectangle.corners):
+            return
+        if not np.array_equal(layer.data[0], rectangle.corners):
             layer.data = [rectangle.corners]
+        if self._is_aside:
+            self._is_aside, layer.visible = False, True
+
+    def _set_aside(self, layer: Shapes | None) -> None:
+        """Hide the rectangle while the mouse is elsewhere: napari takes a quarter of a second to remove a layer."""
+        if layer is not None and layer.visible:
+            self._is_aside, layer.visible = True, False
 
     def _is_on_top(self) -> bool:
         return bool(self._viewer.layers[-1].unique_id == self._layer_id)
@@ -111,7 +123,7 @@ class FieldSection(QWidget):
             metadata=marked(INSPECTION),
             **source_of(image, source.axes).space.layer_arguments(),
         )
-        self._layer_id, self._place = layer.unique_id, rectangle.place
+        self._layer_id, self._place, self._is_aside = layer.unique_id, rectangle.place, False
         insert_aside(self._viewer, layer)
 
     def _remove(self) -> None:
