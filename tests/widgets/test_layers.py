@@ -102,6 +102,19 @@ def test_turning_a_layer_changes_no_pixel_size():
     assert not image.origin_um
 
 
+@pytest.mark.parametrize(("step", "unit"), [(0.25, "s"), (250, "ms")])
+def test_the_time_between_frames_is_told_in_seconds(step, unit):
+    layer = _layer((4, 8, 9), scale=(step, 1, 1), units=(unit, "um", "um"))
+    assert source_of(layer, "TYX").image().frame_interval_s == pytest.approx(0.25)
+    assert source_of(_layer((4, 8, 9)), "TYX").image().frame_interval_s is None
+
+
+@pytest.mark.parametrize(("z", "plane"), [(-7, 0), (0, 0), (6, 3), (9, 4), (99, 4)])
+def test_the_plane_in_view_is_one_of_the_layer_however_far_others_reach(z, plane):
+    layer = _layer((5, 8, 9), scale=(2, 1, 1))
+    assert source_of(layer, "ZYX", (0, z, 0, 0)).position["Z"] == plane
+
+
 def test_affine_counts_towards_the_pixel_size():
     layer = _layer((8, 9), scale=(0.5, 0.5), affine=np.diag([2.0, 2.0, 1.0]), units="um")
     assert dict(source_of(layer, "YX").image().pixel_size_um) == pytest.approx({"Y": 1.0, "X": 1.0})
