@@ -588,6 +588,21 @@ sys.exit(main(sys.argv[1:]))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_labels.tif"]
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--residual", "--format", "ome-zarr"], "The residual is written as TIFF only"),
+        (["--cluster", "tcp://nowhere:8786", "--format", "tiff"], "The workers of a cluster write OME-Zarr"),
+    ],
+)
+def test_formats_that_do_not_fit_are_refused(
+    refused: Callable[..., str], write_blobs: Callable[..., Path], tmp_path: Path, options: list[str], words: str
+) -> None:
+    image = write_blobs(tmp_path / "a.tif")
+
+    assert words in refused("denoise", image, "--output", tmp_path / "out", *options)
+
+
 def test_denoise_says_how_noisy_it_was_and_shows_what_it_removed(unveil: Callable[..., Any], tmp_path: Path) -> None:
     noisy = np.random.default_rng(0).normal(500, 40, (120, 130)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", noisy)
