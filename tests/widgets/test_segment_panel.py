@@ -510,7 +510,8 @@ def test_a_folder_becomes_files(qtbot, viewer, open_panel, blobs, tmp_path, noti
     images.mkdir()
     for name in ("a2", "a10"):
         tifffile.imwrite(images / f"{name}.tif", blobs(32, 32))
-    (images / "broken.tif").write_bytes(b"II*\0 nothing")
+    for number in range(7):
+        (images / f"broken{number}.tif").write_bytes(b"II*\0 nothing")
     panel = open_panel()
     with qtbot.waitSignal(panel.runner.ended, timeout=20_000):
         panel.runner.start_folder(images, output)
@@ -521,8 +522,11 @@ def test_a_folder_becomes_files(qtbot, viewer, open_panel, blobs, tmp_path, noti
         "a2_objects.csv",
     ]
     assert tifffile.imread(output / "a2_labels.tif").max() == 4
-    assert "2 of 3 images" in panel.runner.bar.line.text()
-    assert any("broken.tif" in message for _, message in notifications)
+    done, *broken, more = panel.runner.bar.line.text().splitlines()[:7]
+    assert "2 of 9 images" in done
+    assert [line.split(":")[0] for line in broken] == [f"broken{number}.tif" for number in range(5)]
+    assert more == "… and 2 more"
+    assert not notifications, "they would be gone in the morning"
     with qtbot.waitSignal(panel.runner.ended, timeout=20_000):
         panel.runner.start_folder(images, images)
     assert "Choose another folder" in notifications[-1][1]

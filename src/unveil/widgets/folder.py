@@ -13,6 +13,8 @@ from unveil.events import Event, Monitor, Notice, Progress
 from unveil.image import Image
 from unveil.widgets.requests import load
 
+_MOST_TOLD = 5
+
 
 @dataclass(frozen=True, slots=True)
 class FolderRequest:
@@ -35,9 +37,11 @@ class FolderReport:
 
     @property
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Say it in one line, and in one more for each of the first problems."""
         n_done = self.n_images - len(self.problems)
-        return f"{n_done} of {self.n_images} images done; results are in {self.output}."
+        done = f"{n_done} of {self.n_images} images done; results are in {self.output}."
+        more = len(self.problems) - _MOST_TOLD
+        return "\n".join([done, *self.problems[:_MOST_TOLD], *([f"… and {more} more"] if more > 0 else [])])
 
 
 def segment_folder(request: FolderRequest, monitor: Monitor) -> FolderReport:

@@ -221,6 +221,4 @@ def _short(name: str) -> str:
 
 
 def _show_folder(report: FolderReport) -> str:
-    for problem in report.problems:
-        tell(problem)
     return report.sentence
