@@ -73,7 +73,7 @@ def test_a_run_warns_and_can_be_told_not_to(unveil, files):
 def test_a_model_that_does_not_know_says_so(unveil, files, make_tiny_model):
     save_model(make_tiny_model(), files / "old.safetensors")
     outcome = unveil("check", files / "usual.tif", "-m", files / "old.safetensors")
-    assert "not compared: the card of 'tiny-segmentation' does not say" in outcome.out
+    assert "not compared: the card of 'tiny-segmentation' does not say what its training images look" in outcome.out
 
 
 def test_the_factor_counts(unveil, files):

@@ -87,7 +87,8 @@ def judge(image: Image, model: Model, channels: Sequence[tuple[int, ...]], facto
     """Compare each set of `channels` that a run takes together, resized by `factors`; the least like one counts."""
     appearance = model.card.appearance
     if appearance is None:
-        return Suitability("unknown", reasons=(f"the card of '{model.card.name}' does not say what taught it",))
+        why = "what its training images look like; a training on four planes or more notes it"
+        return Suitability("unknown", reasons=(f"the card of '{model.card.name}' does not say {why}",))
     if appearance.statistics != statistics_of(model):
         return Suitability("unknown", reasons=("its card was written by a version that measured otherwise",))
     scale = math.prod(factors[-2:]) ** 0.5 if factors else 1.0
