@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from unveil.config.options import DenoisingOptions
+from unveil.events import ignore
 from unveil.widgets.denoise_panel import DenoisePanel
 from unveil.widgets.docks import open_panel
+from unveil.widgets.folder import FolderRequest, denoise_folder
 
 
 @pytest.fixture
@@ -96,6 +99,25 @@ def test_a_folder_becomes_files(qtbot, panel, blobs, tmp_path):
     with qtbot.waitSignal(panel.runner.ended, timeout=20_000):
         panel.runner.start_folder(images, tmp_path / "results")
     np.testing.assert_allclose(tifffile.imread(tmp_path / "results" / "a_denoised.tif"), blobs(32, 32), atol=0.01)
+
+
+def test_what_nobody_foresaw_of_one_image_spares_the_others(blobs, save_denoiser, tmp_path, monkeypatch):
+    from unveil.tasks import denoise as task
+
+    def fails_for_a(image, *args, **kwargs):
+        if image.name == "a":
+            raise ZeroDivisionError("by nothing")
+        return denoise(image, *args, **kwargs)
+
+    denoise = task.denoise
+    monkeypatch.setattr(task, "denoise", fails_for_a)
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", blobs(32, 32))
+    request = FolderRequest(tmp_path / "images", tmp_path / "results", save_denoiser(), DenoisingOptions())
+    report = denoise_folder(request, ignore)
+    assert report.written == [tmp_path / "results" / "b_denoised.tif"]
+    assert report.problems == ["a.tif: unexpected ZeroDivisionError: by nothing"]
 
 
 def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unveil.config.options import DenoisingOptions, RunOptions, SegmentationOptions
 from unveil.errors import ConfigError, UnveilError
-from unveil.events import Event, Monitor, Notice, Progress
+from unveil.events import Cancelled, Event, Monitor, Notice, Progress
 from unveil.image import Image
 from unveil.widgets.requests import load
 
@@ -106,8 +106,11 @@ def _run(request: FolderRequest, work: Callable[[Image, str, Monitor], list[Path
         listen = _about(path.name, number, len(images), monitor)
         try:
             report.written += work(read_image(path), stem(path), listen)
-        except UnveilError as error:
-            report.problems.append(f"{path.name}: {error}")
+        except Cancelled:
+            raise
+        except Exception as error:  # told, and the night goes on
+            foreseen = isinstance(error, UnveilError)
+            report.problems.append(f"{path.name}: {'' if foreseen else f'unexpected {type(error).__name__}: '}{error}")
     monitor(Progress(len(images), len(images), "images"))
     return report
 
