@@ -17,7 +17,7 @@ from unveil.widgets.folder import FolderReport, FolderRequest
 from unveil.widgets.growing_layer import GrowingLayers
 from unveil.widgets.job import Job
 from unveil.widgets.job_button import Assignment, JobButton
-from unveil.widgets.notify import tell, tell_failure
+from unveil.widgets.notify import tell_failure
 from unveil.widgets.requests import Request
 from unveil.widgets.result_choice import sentence
 from unveil.widgets.results import ResultLayers
