@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import tifffile
@@ -65,6 +66,21 @@ def axes_and_shape(series: tifffile.TiffPageSeries) -> tuple[str, tuple[int, ...
     if hasattr(series, "get_axes") and hasattr(series, "get_shape"):  # tifffile before 2026.5
         return series.get_axes(False), series.get_shape(False)
     return series.axes, series.shape
+
+
+def named_axes(path: Path) -> dict[str, int]:
+    """Return the axes of the first image that an OME-TIFF, ImageJ or LSM file names, with their lengths; else none.
+
+    Only what the file says is read, no pixels. Nothing is known of a file that cannot be read.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            if not (tif.is_ome or tif.is_imagej or tif.is_lsm):
+                return {}
+            axes, shape = axes_and_shape(series_of(tif)[0])
+    except Exception:  # a parser of hostile bytes raises whatever it likes; who reads the pixels is told
+        return {}
+    return dict(zip(axes, shape, strict=True))
 
 
 def pixel_size_um(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> dict[str, float]:

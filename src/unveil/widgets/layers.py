@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from unveil.axes import ORDER, in_order, without
 from unveil.errors import ImageError
 from unveil.image import ArrayLike, Image
+from unveil.widgets.file_axes import axes_in_file
 from unveil.widgets.lazy_view import LazyView
 
 if TYPE_CHECKING:
@@ -273,6 +274,11 @@ def placement(layer: Layer) -> dict[str, Any]:
 
 
 def known_axes(layer: ImageLayer) -> str | None:
+    """Return the axes that the layer's own axis labels name, or else its file, or None where neither names all."""
+    return labelled_axes(layer) or axes_in_file(layer)
+
+
+def labelled_axes(layer: ImageLayer) -> str | None:
     """Return the axes that the layer's own axis labels name, or None where they name none or not all."""
     letters = "".join(_LETTERS.get(str(label).strip().lower(), "?") for label in layer.axis_labels)
     fits = "?" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters)

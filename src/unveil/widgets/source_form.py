@@ -13,7 +13,16 @@ from unveil.errors import ImageError
 from unveil.model.card import ModelCard
 from unveil.widgets.layer_list import Choices, LayerNames
 from unveil.widgets.layer_roles import images_among
-from unveil.widgets.layers import Source, cut_axes, describe_axes, known_axes, pixels, possible_axes, source_of
+from unveil.widgets.layers import (
+    Source,
+    cut_axes,
+    describe_axes,
+    known_axes,
+    labelled_axes,
+    pixels,
+    possible_axes,
+    source_of,
+)
 
 _CHOOSE, _EACH = "choose…", "each by itself"
 
@@ -185,7 +194,7 @@ class SourceForm(QObject):
     def _follow_labels(self, event: Any) -> None:
         """Take the axes that the labels of a layer name; until they name some, what was chosen for it stays."""
         layer = event.source
-        if known_axes(layer):
+        if labelled_axes(layer):
             self._axes_chosen.pop(layer.unique_id, None)
         if layer.unique_id == self.layer_list.chosen:
             self._fill_axes()
