@@ -101,7 +101,7 @@ def _annotation(drawn: Image, kind: str) -> Annotation:
         return around_objects(Annotation(drawn), 2)
     labels = np.asarray(drawn.data)
     mask = np.zeros(labels.shape, bool)
-    (box,) = ndimage.find_objects((labels > 0).astype(int))
+    (box,) = filter(None, ndimage.find_objects((labels > 0).astype(int)))
     mask[tuple(slice(max(0, side.start - _MARGIN_PX), side.stop + _MARGIN_PX) for side in box)] = True
     return Annotation(drawn, mask)
 

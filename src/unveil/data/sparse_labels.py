@@ -148,7 +148,7 @@ def _groups(painted: NDArray[Any], reach: tuple[int, ...]) -> Iterator[tuple[tup
     everywhere = np.ones((3,) * painted.ndim, np.bool_)
     cells = np.asarray(block_reduce(painted != 0, reach, np.any), np.bool_)  # type: ignore[no-untyped-call]
     groups, _ = ndimage.label(ndimage.binary_dilation(cells, everywhere), everywhere)
-    for number, own in enumerate(ndimage.find_objects(groups), start=1):
+    for number, own in enumerate(filter(None, ndimage.find_objects(groups)), start=1):
         window = tuple(slice(side.start * step, side.stop * step) for side, step in zip(own, reach, strict=True))
         cell = np.ix_(*(np.arange(n) // step for n, step in zip(painted[window].shape, reach, strict=True)))
         yield window, (painted[window] == 0) | (groups[own] != number)[cell]
