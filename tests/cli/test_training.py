@@ -342,6 +342,49 @@ def test_the_background_of_scribbles_is_one_if_not_given(refused: Callable[..., 
     assert "background's number 1" in refused(*command)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "classes", "words"),
+    [
+        ([255], ("background", "class 255"), "Results count classes from 1: 1 is what you painted as 255."),
+        ([3, 9], ("background", "class 3", "class 9"), "1 is what you painted as 3, 2 is what you painted as 9."),
+        ([1], ("background", "foreground"), ""),
+    ],
+)
+def test_classes_are_named_after_the_numbers_that_were_painted(
+    unveil: Callable[..., Any], annotated: Path, numbers: list[int], classes: tuple[str, ...], words: str
+) -> None:
+    for path in (annotated / "labels").iterdir():
+        labels = tifffile.imread(path)
+        labels[:, :24] *= numbers[0]
+        labels[:, 24:] *= numbers[-1]
+        tifffile.imwrite(path, labels)
+    network = ["--set", f"architecture={{width: 2, poolings: 1, out_channels: {len(classes)}}}"]
+    common = [*_segmentation(annotated), *network, "--set", "objects=false", "--set", "epochs=1"]
+
+    outcome = unveil(*common, "--output", annotated / "one")
+    assert outcome.code == 0, outcome.err
+    card = read_card(annotated / "one.safetensors")
+    assert card.classes == classes
+    assert words in outcome.err
+    assert ("Results count" in outcome.err) == bool(words)
+    assert card.training is not None
+    write_settings(annotated / "again.yaml", SegmentationTraining.model_validate(card.training.config))
+
+    again = unveil(*common, "--config", annotated / "again.yaml", "--output", annotated / "two")
+    assert again.code == 0, again.err
+    assert _weights(annotated / "two.safetensors") == card.weights_sha256
+
+
+def test_classes_with_names_keep_their_numbers(refused: Callable[..., str], annotated: Path) -> None:
+    for path in (annotated / "labels").iterdir():
+        tifffile.imwrite(path, tifffile.imread(path) * 255)
+    command = _segmentation(annotated, "--output", annotated / "mine", "--set", "classes=[ground, cell]")
+
+    words = refused(*command, "--set", "architecture.out_channels=2", "--set", "objects=false")
+
+    assert "go up to 255, but there are 2 classes (ground, cell), which count from 0. Number the labels" in words
+
+
 def test_planes_without_labels_are_left_out_and_named(unveil: Callable[..., Any], annotated: Path) -> None:
     stack = np.stack([tifffile.imread(annotated / "images" / f"{number}.tif") for number in range(3)])
     labels = np.stack([tifffile.imread(annotated / "labels" / f"{number}.tif") for number in range(3)])

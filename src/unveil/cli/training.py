@@ -110,6 +110,8 @@ def segmentation(
         elif mask is None and not scribbles:
             _tell_what_seems_sparse(inputs, annotations, terminal)
         judged = _without_empty_frames(annotations, n_dims, terminal)
+        if not settings.objects and settings.recipe != "lecture":
+            settings, judged = _with_classes(settings, judged, background, terminal)
         return _train(
             inputs, judged, settings, parent=parent, checkpoints=checkpoints, target=target, terminal=terminal
         )
@@ -270,6 +272,24 @@ def _tell_what_seems_sparse(images: Sequence[Image], annotations: Sequence[Annot
             f"The labels of {listed(found, 3)} seem to show only some of the objects; what is not labelled counts as "
             f"background. If so, add --sparse."
         )
+
+
+def _with_classes(
+    settings: SegmentationTraining, annotations: list[Annotation], background: int | None, terminal: Terminal
+) -> tuple[SegmentationTraining, list[Annotation]]:
+    """Let classes count from 1, named after the numbers that were painted, where nobody gave them other names."""
+    from unveil.data.classes import class_names, count_classes, numbers_of_classes
+
+    given, usual = settings.classes, SegmentationTraining().classes
+    if given != usual and numbers_of_classes(given) == list(range(len(given))):
+        return settings, annotations
+    counted = count_classes(annotations, background=background)
+    names = class_names(counted.painted)
+    if counted.painted in ((), (1,)) or given not in (usual, names):
+        return settings, annotations
+    if counted.notice:
+        terminal.notice(counted.notice)
+    return settings.model_copy(update={"classes": names}), list(counted.annotations)
 
 
 def _without_empty_frames(annotations: Sequence[Annotation], n_dims: int, terminal: Terminal) -> list[Annotation]:

@@ -365,5 +365,6 @@ def _check_examples(examples: Sequence[Example], config: SegmentationTraining) -
     if highest >= len(config.classes):
         raise ImageError(
             f"The labels go up to {highest}, but there are {len(config.classes)} classes "
-            f"({', '.join(config.classes)}). Name one class per label value, or train on objects."
+            f"({', '.join(config.classes)}), which count from 0. Number the labels without a gap and name one class "
+            f"for each number, or train on objects."
         )

@@ -9,8 +9,8 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from unveil.data.classes import numbers_of_classes
 from unveil.widgets.layers import pixels, placement
-from unveil.widgets.training_data import numbers_of_classes
 
 
 def to_correct(predicted: Labels, image: ImageLayer) -> Labels:

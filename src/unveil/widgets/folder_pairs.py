@@ -13,7 +13,7 @@ from unveil.data.annotation import Annotation
 from unveil.data.sparse_labels import around_objects
 from unveil.events import Monitor
 from unveil.image import Image
-from unveil.widgets.training_layers import Extent, Scribbles, Sparse, TrainingTask
+from unveil.widgets.training_layers import Extent, Sparse, TrainingTask, background_of
 
 Data = tuple[Sequence[Image] | None, Sequence[Annotation] | Sequence[Image] | None]
 
@@ -52,8 +52,9 @@ class FolderPairs:
             return read_noisy_and_clean(self.images, self.targets, monitor=monitor)
         assert self.images is not None
         assert self.targets is not None
-        background = self.extent.background if isinstance(self.extent, Scribbles) else None
-        images, annotations = read_labelled(self.images, self.targets, background=background, monitor=monitor)
+        images, annotations = read_labelled(
+            self.images, self.targets, background=background_of(self.extent), monitor=monitor
+        )
         if isinstance(self.extent, Sparse):
             annotations = [around_objects(annotation, self.n_dims) for annotation in annotations]
         return images, annotations

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from unveil.axes import in_order, spatial, without
-from unveil.data.annotation import Annotation, annotated_frames, judged_numbers, scribbled
+from unveil.data.annotation import Annotation, annotated_frames, scribbled
 from unveil.data.sparse_labels import around_objects
 from unveil.errors import ImageError
 from unveil.image import ArrayLike, Image
@@ -36,8 +36,6 @@ class Annotated:
     ----------
     n_frames, n_annotated
         Planes or volumes of the image, and how many of them hold annotation.
-    numbers
-        The numbers annotated in `annotation`, beside 0.
     has_background
         Whether background is annotated somewhere.
     """
@@ -46,7 +44,6 @@ class Annotated:
     annotation: Annotation
     n_frames: int
     n_annotated: int
-    numbers: tuple[int, ...]
     has_background: bool
 
 
@@ -264,12 +261,6 @@ def _annotation(labels: Image, mask: NDArray[np.bool_] | None, extent: Extent) -
 
 
 def _described(image: Image, annotation: Annotation, n_frames: int, n_annotated: int) -> Annotated:
-    numbers = judged_numbers(annotation)
-    return Annotated(
-        image,
-        annotation,
-        n_frames,
-        n_annotated,
-        numbers=tuple(number for number in numbers if number),
-        has_background=0 in numbers,
-    )
+    is_ground = np.asarray(annotation.labels.data) == 0
+    has_background = bool((is_ground if annotation.mask is None else is_ground & annotation.mask).any())
+    return Annotated(image, annotation, n_frames, n_annotated, has_background)

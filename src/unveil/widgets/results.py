@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from unveil.axes import without
 from unveil.config.options import SegmentationOptions
+from unveil.data.classes import numbers_of_classes
 from unveil.image import Image
 from unveil.widgets.aside import insert_aside, is_worked_in
 from unveil.widgets.layer_roles import GROWING, LABELS, PROBABILITY, marked
 from unveil.widgets.requests import Request, Restored, Segmented, Stored
-from unveil.widgets.training_data import numbers_of_classes
 
 if TYPE_CHECKING:
     import pandas as pd

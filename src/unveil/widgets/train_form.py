@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from unveil.config.architecture import UNetConfig
 from unveil.config.training import TrainingSettings
+from unveil.data.classes import class_names
 from unveil.errors import ConfigError, ImageError
 from unveil.events import TrainingStart
 from unveil.widgets.correction import to_correct
@@ -30,7 +31,7 @@ from unveil.widgets.start_list import StartList
 from unveil.widgets.time_list import TimeList
 from unveil.widgets.train_settings import TrainSettings
 from unveil.widgets.train_work import TrainingRequest, free_name
-from unveil.widgets.training_data import TrainingData, class_names, training_data
+from unveil.widgets.training_data import TrainingData, training_data
 from unveil.widgets.training_layers import (
     LayerPair,
     Scribbles,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unveil.config.training import DenoisingTraining, SegmentationTraining, TrainingSettings
 from unveil.data.annotation import Annotation, judged_numbers, renumbered
+from unveil.data.classes import check_number_of_classes, class_names, painted_number
 from unveil.events import Cancelled, Monitor, Notice, ignore
 from unveil.image import Image
 from unveil.io.card_file import ENDING, read_card
@@ -21,8 +22,7 @@ from unveil.io.writing import atomically
 from unveil.model.card import ModelCard
 from unveil.widgets.folder_pairs import FolderPairs
 from unveil.widgets.layers import Source
-from unveil.widgets.training_data import check_number_of_classes, class_names, painted_number
-from unveil.widgets.training_layers import Extent
+from unveil.widgets.training_layers import Extent, background_of
 
 if TYPE_CHECKING:
     from unveil.tasks.isolated import IsolatedTraining
@@ -178,7 +178,7 @@ def _in_one_numbering(
 ) -> tuple[list[int], list[Annotation], list[Annotation]]:
     """Return the numbers painted in layers or files, and the annotations of both with each number's place from 1."""
     found = sorted({number for annotation in more for number in judged_numbers(annotation)} - {0})
-    painted = [painted_number(number, extent) for number in found]
+    painted = [painted_number(number, background_of(extent)) for number in found]
     numbers = sorted({*order.class_numbers, *painted})
     check_number_of_classes(len(numbers))
     places = {number: place for place, number in enumerate(numbers, start=1)}

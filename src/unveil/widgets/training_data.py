@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from unveil.data.annotation import Annotation, renumbered
+from unveil.data.annotation import Annotation
+from unveil.data.classes import count_classes
 from unveil.errors import ImageError
 from unveil.image import Image
 from unveil.widgets.layer_annotation import Annotated, annotate
@@ -16,16 +16,14 @@ from unveil.widgets.layers import pixels, source_of
 from unveil.widgets.training_layers import (
     Extent,
     LayerPair,
-    Scribbles,
     TrainingTask,
     Whole,
+    background_of,
     n_channels,
     what_is_missing,
 )
 
 _WHOLE = Whole()
-_MOST_CLASSES = 32
-_NAMED = re.compile(r"class (\d+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,55 +119,17 @@ def _segmentation(
         targets=tuple(one.annotation for one in found),
         notices=tuple(_left_out(one, n_dims) for one in found if one.n_annotated < one.n_frames),
     )
-    return data if task is TrainingTask.OBJECTS else _with_classes(data, found, extent, problems)
+    return data if task is TrainingTask.OBJECTS else _with_classes(data, extent, problems)
 
 
-def _with_classes(data: TrainingData, found: Sequence[Annotated], extent: Extent, problems: list[str]) -> TrainingData:
-    """Let the classes count from 1: masks are often 255 where they are not 0."""
-    numbers = sorted({number for one in found for number in one.numbers})
+def _with_classes(data: TrainingData, extent: Extent, problems: list[str]) -> TrainingData:
+    """Let the classes count from 1."""
     with _noting(problems):
-        check_number_of_classes(len(numbers))
-    painted, places = [painted_number(number, extent) for number in numbers], list(range(1, len(numbers) + 1))
-    if numbers != places:
-        data = replace(data, targets=tuple(renumbered(one.annotation, numbers) for one in found))
-    if painted != places:
-        words = ", ".join(
-            f"{place} is what you painted as {number}" for place, number in zip(places, painted, strict=True)
-        )
-        data = replace(data, notices=(*data.notices, f"Results count classes from 1: {words}."))
-    return replace(data, class_numbers=tuple(painted))
-
-
-def class_names(numbers: Iterable[int]) -> tuple[str, ...]:
-    """Name the classes after the numbers with which they were painted."""
-    return ("background", *(f"class {number}" for number in numbers))
-
-
-def numbers_of_classes(names: Sequence[str]) -> list[int]:
-    """Return with which numbers classes were painted, background first; their places where the names tell of none."""
-    found = [_NAMED.fullmatch(name) for name in names[1:]]
-    painted = [int(match[1]) for match in found if match is not None]
-    return [0, *painted] if len(painted) == len(found) else list(range(len(names)))
-
-
-def painted_number(number: int, extent: Extent) -> int:
-    """Return with which number the class that labels count as `number` was painted."""
-    return number + (isinstance(extent, Scribbles) and number >= extent.background)
-
-
-def check_number_of_classes(n_numbers: int) -> None:
-    """Refuse what can hardly be classes.
-
-    Raises
-    ------
-    ImageError
-        If there are too many numbers.
-    """
-    if n_numbers > _MOST_CLASSES:
-        raise ImageError(
-            f"The labels hold {n_numbers} different numbers, and classes are at most {_MOST_CLASSES}. Learn objects if "
-            f"every number is an object of its own; otherwise give all of a kind the same number."
-        )
+        annotations = [target for target in data.targets or () if isinstance(target, Annotation)]
+        counted = count_classes(annotations, background=background_of(extent))
+        notices = (*data.notices, counted.notice) if counted.notice else data.notices
+        return replace(data, targets=counted.annotations, class_numbers=counted.painted, notices=notices)
+    return data
 
 
 def _differing_channels(pairs: Sequence[LayerPair]) -> list[str]:

@@ -109,6 +109,11 @@ class Sparse:
 Extent: TypeAlias = Whole | Rectangles | Scribbles | Sparse
 
 
+def background_of(extent: Extent) -> int | None:
+    """Return the number that scribbles have on the background; None where the annotation is no scribbles."""
+    return extent.background if isinstance(extent, Scribbles) else None
+
+
 @dataclass(frozen=True, slots=True)
 class LayerPair:
     """An image layer and what is to be made of it.
