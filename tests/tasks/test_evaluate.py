@@ -137,6 +137,22 @@ def test_classes_are_scored_by_class():
     assert mixed["iou"] == 1.0
 
 
+@pytest.mark.parametrize("numbers", [(3, 255), (2, 3), (2, 1)])
+def test_references_have_the_numbers_that_were_painted(numbers):
+    labels = np.random.default_rng(0).integers(0, 3, (20, 24)).astype(np.uint8)
+    model = _reading_model(("background", *(f"class {number}" for number in numbers)), objects=False)
+    image, painted = Image(labels.astype(np.float32)), np.array([0, *numbers], np.uint8)[labels]
+    scores = _quietly(model, [image], [Image(painted)]).as_dict()
+    assert set(scores["iou_per_class"].values()) == {1.0}
+
+
+def test_references_with_other_numbers_than_were_painted_are_refused():
+    labels = np.random.default_rng(0).integers(0, 2, (20, 24)).astype(np.uint8)
+    model = _reading_model(("background", "class 2", "class 3"), objects=False)
+    words = r"'cells' holds the number 1; the classes .* are 0 \(background\), 2 \(class 2\), 3 \(class 3\)"
+    _refuse(model, [Image(labels.astype(np.float32))], [Image(labels, name="cells")], words)
+
+
 def test_for_two_classes_every_number_is_foreground():
     mask = (np.random.default_rng(0).random((20, 24)) > 0.5).astype(np.uint8)
     model = _reading_model(objects=False)
@@ -291,7 +307,9 @@ def test_references_that_cannot_be_scored_are_refused():
     huge = Image(labels.data.astype(np.uint64) << np.uint64(61), name="huge")
     _refuse(_reading_model(), [image], [huge], f"'huge' holds the number {huge.data.max()}; objects are")
     three = _reading_model(("ground", "cell", "edge"), objects=False)
-    _refuse(three, [image], [Image(labels.data, name="cells")], "'cells' holds the number 6; the classes .* end at 2")
+    _refuse(
+        three, [image], [Image(labels.data, name="cells")], r"number 6; the classes .* are 0 \(ground\), 1 \(cell\), 2"
+    )
     noisy, clean = _noisy_pair(0)
     for missing in (np.nan, 1e30):
         spoilt = Image(np.where(clean.data == clean.data.max(), missing, clean.data), name="spoilt")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from unveil.data.annotation import Annotation, judged_numbers, renumbered
 from unveil.errors import ImageError
+from unveil.image import Image
 
 _MOST_CLASSES = 32
-_NAMED = re.compile(r"class (\d+)")
+_NAMED = re.compile(r"class ([1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +65,15 @@ def numbers_of_classes(names: Sequence[str]) -> list[int]:
     found = [_NAMED.fullmatch(name) for name in names[1:]]
     painted = [int(match[1]) for match in found if match is not None]
     return [0, *painted] if len(painted) == len(found) else list(range(len(names)))
+
+
+def counted_by_name(labels: Image, names: Sequence[str]) -> Image:
+    """Return labels in which a class has its place among `names` where it had the number that they tell."""
+    painted = numbers_of_classes(names)
+    places = sorted(range(1, len(painted)), key=painted.__getitem__)
+    if painted == list(range(len(painted))):
+        return labels
+    return renumbered(Annotation(labels), [painted[place] for place in places], places).labels
 
 
 def painted_number(number: int, background: int | None) -> int:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from unveil.axes import without
 from unveil.config.options import DenoisingOptions, EvaluationOptions, RunOptions, SegmentationOptions
+from unveil.data.classes import counted_by_name, numbers_of_classes
 from unveil.errors import ImageError
 from unveil.events import Event, Monitor, Notice, Progress, warn_only
 from unveil.image import Image, frames, whole
@@ -84,8 +85,9 @@ def evaluate(
     images
         What the model runs on; a lazy iterable keeps one image in memory.
     references
-        As many, in the same order. Segmentation: labels (objects, or the numbers of classes; for a model of two
-        classes all that is not 0 is foreground), without channels. Denoising: the clean images, with the channels of
+        As many, in the same order. Segmentation: labels (objects, or the numbers of classes, which are those that
+        were painted where names like "class 255" tell them; for a model of two classes all that is not 0 is
+        foreground), without channels. Denoising: the clean images, with the channels of
         the image or, where there is one or one was chosen, without. Axes and sizes are those of the image.
     options
         How the model is run, and whether gain and offset are fitted first.
@@ -257,7 +259,7 @@ def _checked(
             more, fewer = ("images", "references") if reference is None else ("references", "images")
             raise ImageError(f"There are more {more} than {fewer}, of which there are {number}. Give one for each.")
         _raise(_problems(card, options, image, reference) or _pixel_problems(card, image, reference))
-        yield image, reference
+        yield image, counted_by_name(reference, card.classes) if _has_classes(card) else reference
 
 
 def _problems(card: ModelCard, options: EvaluationOptions, image: Image, reference: Image) -> list[str]:
@@ -296,10 +298,16 @@ def _pixel_problems(card: ModelCard, image: Image, reference: Image) -> list[str
         return [f"'{reference.name}' holds the negative number {low}; labels begin at 0, the background"]
     if card.objects is not None and high > HIGHEST_NUMBER:
         return [f"'{reference.name}' holds the number {high}; objects are numbers from 1 to 2⁶³−1"]
-    n_classes = len(card.classes)
-    if card.objects is None and n_classes > 2 and high >= n_classes:
-        return [f"'{reference.name}' holds the number {high}; the classes of '{card.name}' end at {n_classes - 1}"]
+    numbers = numbers_of_classes(card.classes)
+    if _has_classes(card) and (strange := set(np.unique(pixels).tolist()) - set(numbers)):
+        classes = ", ".join(f"{number} ({name})" for number, name in zip(numbers, card.classes, strict=True))
+        return [f"'{reference.name}' holds the number {max(strange)}; the classes of '{card.name}' are {classes}"]
     return []
+
+
+def _has_classes(card: ModelCard) -> bool:
+    """Say whether the number of a label matters; for two classes all that is not 0 is foreground."""
+    return card.objects is None and len(card.classes) > 2
 
 
 def _raise(problems: list[str]) -> None:
