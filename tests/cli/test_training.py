@@ -306,6 +306,38 @@ def test_scribbles_teach_where_they_were_painted(
     assert card.training.n_images == 2
 
 
+def test_scribbles_of_several_numbers_are_classes_and_it_is_said(unveil: Callable[..., Any], annotated: Path) -> None:
+    _scribble(annotated, 2, 3)
+
+    outcome = unveil(*_segmentation(annotated, "--scribbles", "--output", annotated / "mine"))
+    assert outcome.code == 0, outcome.err
+    assert "several numbers beside the background's: each is a class" in outcome.err
+    assert "Results count classes from 1: 1 is what you painted as 2, 2 is what you painted as 3." in outcome.err
+    card = read_card(annotated / "mine.safetensors")
+    assert (card.classes, card.objects) == (("background", "class 2", "class 3"), None)
+
+
+@pytest.mark.parametrize("said", ["objects=true", "classes=[ground, nucleus]"])
+def test_scribbles_of_several_numbers_are_objects_where_it_is_said(
+    unveil: Callable[..., Any], annotated: Path, said: str
+) -> None:
+    _scribble(annotated, 2, 3)
+
+    outcome = unveil(*_segmentation(annotated, "--scribbles", "--set", said, "--output", annotated / "mine"))
+    assert outcome.code == 0, outcome.err
+    assert "each is a class" not in outcome.err
+    assert read_card(annotated / "mine.safetensors").objects is not None
+
+
+def _scribble(annotated: Path, left: int, right: int) -> None:
+    """Paint lines of 1 on the background, and of `left` and `right` on what is not."""
+    for path in (annotated / "labels").iterdir():
+        labels = tifffile.imread(path)
+        lines = np.where(labels > 0, np.where(np.arange(48) < 24, left, right), 1)
+        lines[np.arange(48) % 4 > 0] = 0
+        tifffile.imwrite(path, lines.astype(np.uint8))
+
+
 def test_objects_that_are_not_labelled_are_noticed(unveil: Callable[..., Any], tmp_path: Path) -> None:
     centres = np.indices((5, 5)).reshape(2, -1).T * 24 + 15
     distances = np.stack([np.hypot(*(np.indices((128, 128)) - centre[:, None, None])) for centre in centres])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -65,7 +66,8 @@ def segmentation(
         Folder of masks named like the images or their labels: only pixels other than 0 were annotated, the others teach
         nothing.
     scribbles
-        The labels are scribbles: 0 was not annotated, and one number marks the background.
+        The labels are scribbles: 0 was not annotated, and one number marks the background. Where several
+        others are few, or have several strokes each, they are classes.
     background_label
         The number that marks the background of scribbles; 1 if not given.
     sparse
@@ -95,11 +97,18 @@ def segmentation(
             )
         background = _background(background_label, scribbles=scribbles)
         target = _model_file(output)
-        settings = gather(SegmentationTraining, config, assignments or (), name=target.stem)
+        asked = partial(gather, SegmentationTraining, config, assignments or (), name=target.stem)
+        settings = asked()
         parent = _parent(start, settings)
         checkpoints = _checkpoints(target, resume=resume)
         inputs, annotations = read_labelled(images, labels, masks=mask, background=background, axes=axes)
         n_whole = sum(annotation.mask is None for annotation in annotations)
+        if scribbles and _may_be_classes(settings, annotations) and not (meant := asked(objects=False)).objects:
+            settings = meant
+            terminal.notice(
+                "The scribbles hold several numbers beside the background's: each is a class. If each is an object of "
+                "its own, add --set objects=true."
+            )
         if mask is not None and n_whole:
             terminal.notice(f"{count(n_whole, 'image')} without a mask: taken as annotated everywhere.")
         n_dims = settings.architecture.n_dims if settings.architecture is not None else 2
@@ -272,6 +281,16 @@ def _tell_what_seems_sparse(images: Sequence[Image], annotations: Sequence[Annot
             f"The labels of {listed(found, 3)} seem to show only some of the objects; what is not labelled counts as "
             f"background. If so, add --sparse."
         )
+
+
+def _may_be_classes(settings: SegmentationTraining, annotations: Sequence[Annotation]) -> bool:
+    """Say whether scribbles that are to be objects look like classes, and no names or recipe stand against it."""
+    from unveil.data.label_facts import scribbles_are_classes
+
+    is_one_kind = settings.recipe == "lecture" or (
+        len(settings.classes) == 2 and settings.classes != SegmentationTraining().classes
+    )
+    return settings.objects and not is_one_kind and scribbles_are_classes(annotations)
 
 
 def _with_classes(

@@ -10,9 +10,9 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
+from unveil.data.label_facts import LabelFacts, label_facts
 from unveil.data.sparse_labels import shows_only_some
 from unveil.widgets.drawn_areas import has_area
-from unveil.widgets.label_facts import LabelFacts, label_facts
 from unveil.widgets.layer_roles import images_among, labels_among, role_of
 from unveil.widgets.layer_samples import central_window, painted_windows
 from unveil.widgets.layers import known_axes, likely_axes, pixels

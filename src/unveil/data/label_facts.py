@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from unveil.data.annotation import Annotation, judged_numbers
 
 _MOST_CLASSES = 8
 _REGIONS_PER_CLASS = 3
@@ -56,11 +59,22 @@ def label_facts(window: NDArray[Any]) -> LabelFacts:
     return LabelFacts(len(numbers), int(regions.max()), background)
 
 
+def scribbles_are_classes(annotations: Sequence[Annotation]) -> bool:
+    """Say whether scribbles show several kinds of objects, as those with the most numbers tell."""
+    found = [judged_numbers(annotation) for annotation in annotations]
+    if len({number for numbers in found for number in numbers} - {0}) < 2:
+        return False
+    at = max(range(len(found)), key=lambda at: len(found[at]))
+    labels, mask = annotations[at].frame(())
+    strokes = np.where(mask, labels.astype(np.int64) + 1, 0)
+    return LabelFacts(len(found[at]), int(_regions(strokes).max()), background=1).are_classes
+
+
 def _regions(window: NDArray[Any]) -> NDArray[np.int64]:
     """Give each connected region of one value a number from 1; 0 stays."""
     from skimage.measure import label
 
-    return np.asarray(label(window, background=0, connectivity=2), np.int64)
+    return np.asarray(label(window, background=0, connectivity=2), np.int64)  # type: ignore[no-untyped-call]
 
 
 def _are_strokes(window: NDArray[Any], regions: NDArray[np.int64]) -> bool:
