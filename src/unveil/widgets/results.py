@@ -119,6 +119,8 @@ def segmentation_layers(request: Request, segmented: Segmented) -> list[Layer]:
 def _color_as_painted(labels: Labels, classes: Sequence[str]) -> None:
     """Show each class in the colour of the number that it was painted with."""
     numbers = numbers_of_classes(classes)
+    if numbers == list(range(len(numbers))):
+        return
     usual = labels.colormap
     colors = np.array(usual.colors)
     colors[1 : len(numbers)] = usual.map(np.array(numbers[1:]))
