@@ -101,7 +101,7 @@ def test_a_folder_becomes_files(qtbot, panel, blobs, tmp_path):
     np.testing.assert_allclose(tifffile.imread(tmp_path / "results" / "a_denoised.tif"), blobs(32, 32), atol=0.01)
 
 
-def test_what_nobody_foresaw_of_one_image_spares_the_others(blobs, save_denoiser, tmp_path, monkeypatch):
+def test_what_nobody_foresaw_of_one_image_spares_the_others(blobs, save_denoiser, tmp_path, monkeypatch, capsys):
     from unveil.tasks import denoise as task
 
     def fails_for_a(image, *args, **kwargs):
@@ -118,6 +118,7 @@ def test_what_nobody_foresaw_of_one_image_spares_the_others(blobs, save_denoiser
     report = denoise_folder(request, ignore)
     assert report.written == [tmp_path / "results" / "b_denoised.tif"]
     assert report.problems == ["a.tif: unexpected ZeroDivisionError: by nothing"]
+    assert "in fails_for_a" in capsys.readouterr().err, "where it failed is not lost"
 
 
 def test_a_classical_filter_asks_for_its_size(viewer, blobs, run):

@@ -14,8 +14,8 @@ from unveil.operators.receptive_field import BLOCK_PX
 _SHARE_OF_FREE = 0.5
 """Part of the free memory that a window may fill: the images need room too, and so do other programs."""
 _SLACK = 1.8
-"""Peaks over the sum of the live maps: 0.9 to 1.2 was measured, and up to 2.0 for small windows, whose freed maps may
-stay in the heap."""
+"""Peaks over the sum of the live maps: 0.8 to 1.1 in engines that give freed maps back, as those of usual windows are;
+those of small windows may stay in the heap, and double it."""
 _MOST_PIXELS = {("cpu", 2): 2_400_000, ("cpu", 3): 8_000_000, ("gpu", 2): 4_200_000, ("gpu", 3): 32_000_000}
 """Larger windows gain little, since the halo's share is small by then, and a request to cancel waits for a tile.
 Volumes need more, since a halo on six sides weighs more. A processor takes as long per pixel in windows of 256² as of

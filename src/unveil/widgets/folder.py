@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -108,9 +109,11 @@ def _run(request: FolderRequest, work: Callable[[Image, str, Monitor], list[Path
             report.written += work(read_image(path), stem(path), listen)
         except Cancelled:
             raise
+        except UnveilError as error:
+            report.problems.append(f"{path.name}: {error}")
         except Exception as error:  # told, and the night goes on
-            foreseen = isinstance(error, UnveilError)
-            report.problems.append(f"{path.name}: {'' if foreseen else f'unexpected {type(error).__name__}: '}{error}")
+            traceback.print_exception(error)
+            report.problems.append(f"{path.name}: unexpected {type(error).__name__}: {error}")
     monitor(Progress(len(images), len(images), "images"))
     return report
 
